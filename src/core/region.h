@@ -26,7 +26,8 @@ struct region_ops {
 
 struct region {
 	const char *name;
-	struct device *device;	      /* borrowed; NULL for RAM */
+	struct device *device;	      /* borrowed; NULL for RAM, and for ops that lock for themselves
+					 (doorbells): core then takes no lock */
 	const struct region_ops *ops; /* NULL for RAM */
 	void *opaque;		      /* handed to ops */
 	struct ram *ram;	      /* borrowed; NULL for device registers */
