@@ -21,6 +21,7 @@ struct image_options {
 	bool direct;	    /* O_DIRECT */
 	bool no_lock;	    /* open although another process holds the image: only for inspection */
 	unsigned queues;    /* independent submission contexts, 1.. */
+	bool threads;	    /* a thread pool even where io_uring works */
 };
 
 enum image_op { IMAGE_READ, IMAGE_WRITE, IMAGE_FLUSH, IMAGE_DISCARD, IMAGE_ZERO };
@@ -65,7 +66,7 @@ void image_submit(struct image *im, unsigned queue, struct image_request *r);
 /* Pushes out what image_submit batched; call once after a burst. */
 void image_kick(struct image *im, unsigned queue);
 /* Returns when the queue has nothing in flight (done() called for all). Any thread while no new
- * requests are submitted. */
+ * requests are submitted; hold no lock that done() takes. */
 void image_drain(struct image *im, unsigned queue);
 
 /* Synchronous convenience for tools, loaders and tests. 0 or -1 with error. */

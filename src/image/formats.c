@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * formats.c: the table of image formats. Formats without open() are recognised only, so that their
+ * images are refused by name instead of being handed to a guest as raw bytes.
+ */
+#include "image/format.h"
+
+#include <string.h>
+
+static int magic(const uint8_t *head, size_t n, size_t at, const void *want, size_t len)
+{
+	return n >= at + len && !memcmp(head + at, want, len) ? 100 : 0;
+}
+
+/* QCOW2: magic and a version we can name; the old version 1 shares the magic. */
+static int probe_qcow2(const uint8_t *head, size_t n)
+{
+	return magic(head, n, 0, "QFI\xfb\0\0\0", 7) && n > 7 && head[7] >= 2 ? 100 : 0;
+}
+
+static int probe_qcow1(const uint8_t *head, size_t n)
+{
+	return magic(head, n, 0, "QFI\xfb\0\0\0\1", 8);
+}
+
+static int probe_vmdk(const uint8_t *head, size_t n)
+{
+	return MAX(MAX(magic(head, n, 0, "KDMV", 4), magic(head, n, 0, "COWD", 4)),
+		   magic(head, n, 0, "# Disk DescriptorFile", 21));
+}
+
+static int probe_vdi(const uint8_t *head, size_t n)
+{
+	return magic(head, n, 0x40, "\x7f\x10\xda\xbe", 4);
+}
+
+static int probe_vhd(const uint8_t *head, size_t n)
+{
+	return magic(head, n, 0, "conectix", 8);
+}
+
+static int probe_vhdx(const uint8_t *head, size_t n)
+{
+	return magic(head, n, 0, "vhdxfile", 8);
+}
+
+static int probe_qed(const uint8_t *head, size_t n)
+{
+	return magic(head, n, 0, "QED\0", 4);
+}
+
+static int probe_parallels(const uint8_t *head, size_t n)
+{
+	return MAX(magic(head, n, 0, "WithoutFreeSpace", 16), magic(head, n, 0, "WithouFreSpacExt", 16));
+}
+
+static const struct image_format qcow2 = { .name = "qcow2", .probe = probe_qcow2 };
+static const struct image_format qcow1 = { .name = "qcow", .probe = probe_qcow1 };
+static const struct image_format vmdk = { .name = "vmdk", .probe = probe_vmdk };
+static const struct image_format vdi = { .name = "vdi", .probe = probe_vdi };
+static const struct image_format vhd = { .name = "vhd", .probe = probe_vhd };
+static const struct image_format vhdx = { .name = "vhdx", .probe = probe_vhdx };
+static const struct image_format qed = { .name = "qed", .probe = probe_qed };
+static const struct image_format parallels = { .name = "parallels", .probe = probe_parallels };
+
+/* LUKS is left out on purpose: guests put LUKS headers on their raw disks all the time. */
+const struct image_format *const image_formats[] = {
+	&image_format_raw, &qcow2, &qcow1, &vmdk, &vdi, &vhd, &vhdx, &qed, &parallels, NULL,
+};
+
+const struct image_format *format_by_name(const char *name)
+{
+	for (unsigned i = 0; image_formats[i]; i++) {
+		if (!strcmp(image_formats[i]->name, name))
+			return image_formats[i];
+	}
+	return NULL;
+}
+
+const struct image_format *format_probe(const uint8_t *head, size_t n)
+{
+	const struct image_format *best = &image_format_raw;
+	int score = 0;
+
+	for (unsigned i = 0; image_formats[i]; i++) {
+		int s = image_formats[i]->probe ? image_formats[i]->probe(head, n) : 0;
+
+		if (s > score) {
+			score = s;
+			best = image_formats[i];
+		}
+	}
+	return best;
+}

@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * queue.c: the I/O engine: one submission context of an image. A request is walked extent by extent
+ * as its format maps it; each step is one host operation, done by io_uring or, where the kernel
+ * refuses that, by a thread pool. Spec: io_uring(7).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <limits.h>
+#include <linux/falloc.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <glib-unix.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "image/format.h"
+
+enum {
+	QUEUE_DEPTH = 256,	/* host operations in flight; further requests wait */
+	POOL_THREADS = 8,
+	ZEROES = 65536,		/* bytes of the shared zero buffer */
+	ZERO_IOVS = 16,
+};
+
+static const uint8_t zeroes[ZEROES] __attribute__((aligned(4096)));
+
+enum host_op { HOST_READ, HOST_WRITE, HOST_SYNC, HOST_FALLOCATE };
+
+/* One request in flight and the host operation it is at. */
+struct io {
+	struct image_queue *q;	/* borrowed */
+	struct image_request *r; /* borrowed from the caller until done() */
+	struct io *next;	/* on the free or the completed list */
+	struct file *file;	/* borrowed: of the present extent */
+	uint64_t pos;		/* bytes of r that are done */
+	uint64_t part;		/* bytes the present operation covers */
+	struct iovec *slice;	/* owned; r->iov from pos on, if it is not all of r->iov */
+	void *bounce;		/* owned; see keep_head() */
+	struct iovec bounce_iov;
+	enum host_op op;
+	int fd, flags;		/* RWF_ or FALLOC_FL_ */
+	uint64_t at;
+	const struct iovec *iov;
+	unsigned iovcnt;
+	ssize_t result;
+};
+
+struct image_queue {
+	struct image *im;	/* borrowed */
+	GMainContext *ctx;	/* owned reference */
+	GSource *source;	/* owned: eventfd */
+	int eventfd;
+	bool uring;
+	struct io_uring ring;
+	GThreadPool *pool;	/* owned; without io_uring */
+	struct io *slots, *free; /* loop thread */
+	struct image_request *wait_head, *wait_tail; /* linked through priv[0] */
+	_Atomic unsigned pending; /* requests accepted and not done */
+	_Atomic unsigned drainers;
+	GMutex lock;		/* completed, idle */
+	GCond idle;
+	struct io *completed;	/* by the pool */
+};
+
+static void io_step(struct io *io);
+
+/* ---- host operations ---- */
+
+static ssize_t host_run(const struct io *io)
+{
+	ssize_t r;
+
+	do {
+		switch (io->op) {
+		case HOST_READ:
+			r = preadv2(io->fd, io->iov, io->iovcnt, io->at, 0);
+			break;
+		case HOST_WRITE:
+			r = pwritev2(io->fd, io->iov, io->iovcnt, io->at, io->flags);
+			break;
+		case HOST_SYNC:
+			r = fdatasync(io->fd);
+			break;
+		default:
+			r = fallocate(io->fd, io->flags, io->at, io->part);
+			break;
+		}
+	} while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : r;
+}
+
+static void pool_worker(gpointer data, gpointer opaque)
+{
+	struct image_queue *q = opaque;
+	struct io *io = data;
+	uint64_t one = 1;
+
+	io->result = host_run(io);
+	g_mutex_lock(&q->lock);
+	io->next = q->completed;
+	q->completed = io;
+	/* Under the lock: queue_free() must not close the eventfd before this write. */
+	if (write(q->eventfd, &one, sizeof(one)) < 0)
+		log_warn("image: eventfd: %s", g_strerror(errno));
+	g_mutex_unlock(&q->lock);
+}
+
+static void uring_flush(struct image_queue *q)
+{
+	int r;
+
+	while ((r = io_uring_submit(&q->ring)) < 0) {
+		if (r != -EINTR && r != -EAGAIN && r != -EBUSY) {
+			log_warn("image: io_uring_submit: %s", g_strerror(-r));
+			return;
+		}
+		g_usleep(100);
+	}
+}
+
+static void uring_push(struct image_queue *q, struct io *io)
+{
+	struct io_uring_sqe *sqe;
+
+	/* Full only when a burst is longer than the ring: hand over what is there. */
+	while (!(sqe = io_uring_get_sqe(&q->ring)))
+		uring_flush(q);
+	switch (io->op) {
+	case HOST_READ:
+		io_uring_prep_readv(sqe, io->fd, io->iov, io->iovcnt, io->at);
+		break;
+	case HOST_WRITE:
+		io_uring_prep_writev2(sqe, io->fd, io->iov, io->iovcnt, io->at, io->flags);
+		break;
+	case HOST_SYNC:
+		io_uring_prep_fsync(sqe, io->fd, IORING_FSYNC_DATASYNC);
+		break;
+	case HOST_FALLOCATE:
+		io_uring_prep_fallocate(sqe, io->fd, io->flags, io->at, io->part);
+		break;
+	}
+	io_uring_sqe_set_data(sqe, io);
+}
+
+static void io_push(struct io *io)
+{
+	if (io->q->uring)
+		uring_push(io->q, io);
+	else
+		g_thread_pool_push(io->q->pool, io, NULL);
+}
+
+/* ---- one request ---- */
+
+static void request_finish(struct image_queue *q, struct image_request *r, int err)
+{
+	r->done(r, err);
+	if (atomic_fetch_sub(&q->pending, 1) == 1 && atomic_load(&q->drainers)) {
+		g_mutex_lock(&q->lock);
+		g_cond_broadcast(&q->idle);
+		g_mutex_unlock(&q->lock);
+	}
+}
+
+static void io_finish(struct io *io, int err)
+{
+	struct image_queue *q = io->q;
+	struct image_request *r = io->r;
+
+	g_clear_pointer(&io->slice, g_free);
+	g_clear_pointer(&io->bounce, g_free);
+	io->next = q->free;
+	q->free = io;
+	request_finish(q, r, err);
+}
+
+static const struct iovec *io_source(const struct io *io, unsigned *cnt)
+{
+	*cnt = io->bounce ? 1 : io->r->iovcnt;
+	return io->bounce ? &io->bounce_iov : io->r->iov;
+}
+
+/* Points io->iov at the request's bytes [pos, pos + part), or fewer if that takes too many pieces. */
+static void io_slice(struct io *io)
+{
+	unsigned cnt, n = 0;
+	const struct iovec *src = io_source(io, &cnt);
+	uint64_t skip = io->pos, left = io->part;
+
+	if (!io->pos && io->part == io->r->length && cnt <= IOV_MAX) {
+		io->iov = src;
+		io->iovcnt = cnt;
+		return;
+	}
+	if (!io->slice)
+		io->slice = g_new(struct iovec, MIN(cnt, IOV_MAX));
+	for (unsigned i = 0; i < cnt && left && n < IOV_MAX; i++) {
+		if (skip >= src[i].iov_len) {
+			skip -= src[i].iov_len;
+			continue;
+		}
+		io->slice[n].iov_base = (char *)src[i].iov_base + skip;
+		io->slice[n].iov_len = MIN(src[i].iov_len - skip, left);
+		left -= io->slice[n++].iov_len;
+		skip = 0;
+	}
+	io->part -= left;
+	io->iov = io->slice;
+	io->iovcnt = n;
+}
+
+/* Direct I/O where every address fits; the rest goes through the page cache, which the kernel keeps
+ * coherent with direct I/O on the same file. */
+static void io_choose_fd(struct io *io)
+{
+	uint64_t bits = io->at | io->part;
+
+	io->fd = io->file->fd;
+	if (io->file->direct_fd < 0)
+		return;
+	for (unsigned i = 0; i < io->iovcnt; i++)
+		bits |= (uintptr_t)io->iov[i].iov_base | io->iov[i].iov_len;
+	if (!(bits & (io->file->align - 1)))
+		io->fd = io->file->direct_fd;
+}
+
+static void io_transfer(struct io *io)
+{
+	io->op = io->r->op == IMAGE_READ ? HOST_READ : HOST_WRITE;
+	io->flags = io->op == HOST_WRITE && io->r->fua ? RWF_DSYNC : 0;
+	io_slice(io);
+	io_choose_fd(io);
+	io_push(io);
+}
+
+static void io_write_zeroes(struct io *io)
+{
+	uint64_t left;
+	unsigned n = 0;
+
+	if (!io->slice)
+		io->slice = g_new(struct iovec, ZERO_IOVS);
+	io->part = left = MIN(io->part, (uint64_t)ZEROES * ZERO_IOVS);
+	while (left) {
+		io->slice[n].iov_base = (void *)zeroes;
+		io->slice[n].iov_len = MIN(left, ZEROES);
+		left -= io->slice[n++].iov_len;
+	}
+	io->iov = io->slice;
+	io->iovcnt = n;
+	io->op = HOST_WRITE;
+	io->flags = 0;
+	io_choose_fd(io);
+	io_push(io);
+}
+
+static void io_erase(struct io *io)
+{
+	bool discard = io->r->op == IMAGE_DISCARD;
+
+	io->op = HOST_FALLOCATE;
+	io->fd = io->file->fd;
+	if ((discard || io->r->may_unmap) && !io->file->no_punch) {
+		io->flags = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+		io_push(io);
+	} else if (discard) {
+		io_finish(io, 0); /* advice that cannot be taken */
+	} else if (!io->file->no_zero_range) {
+		io->flags = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+		io_push(io);
+	} else {
+		io_write_zeroes(io);
+	}
+}
+
+static void io_step(struct io *io)
+{
+	struct image *im = io->q->im;
+	struct extent x;
+	int r;
+
+	if (io->r->op == IMAGE_FLUSH) {
+		io->op = HOST_SYNC;
+		io->fd = im->file->fd;
+		io_push(io);
+		return;
+	}
+	r = im->format->map(im, io->r->offset + io->pos, io->r->length - io->pos, &x);
+	if (r < 0) {
+		io_finish(io, -r);
+		return;
+	}
+	io->file = x.file;
+	io->at = x.at;
+	io->part = MIN(x.len, io->r->length - io->pos);
+	if (io->r->op == IMAGE_READ || io->r->op == IMAGE_WRITE)
+		io_transfer(io);
+	else
+		io_erase(io);
+}
+
+static void zero_fill(const struct io *io)
+{
+	for (unsigned i = 0; i < io->iovcnt; i++)
+		memset(io->iov[i].iov_base, 0, io->iov[i].iov_len);
+}
+
+/* A fallocate() the file or device does not know: true if another way is left to try. */
+static bool erase_refused(struct io *io)
+{
+	if (io->op != HOST_FALLOCATE || (io->result != -EOPNOTSUPP && io->result != -EINVAL &&
+					 io->result != -ENOSYS && io->result != -ENODEV))
+		return false;
+	if (io->flags & FALLOC_FL_PUNCH_HOLE)
+		io->file->no_punch = true;
+	else
+		io->file->no_zero_range = true;
+	return true;
+}
+
+static void io_complete(struct io *io, ssize_t res)
+{
+	io->result = res;
+	if (res == -EAGAIN || res == -EINTR || erase_refused(io)) {
+		io_step(io);
+		return;
+	}
+	if (res < 0) {
+		io_finish(io, -res);
+		return;
+	}
+	switch (io->op) {
+	case HOST_READ:
+		if (res == 0) { /* behind the end of the file */
+			zero_fill(io);
+			res = io->part;
+		}
+		break;
+	case HOST_WRITE:
+		if (res == 0) {
+			io_finish(io, EIO);
+			return;
+		}
+		break;
+	case HOST_SYNC:
+		io_finish(io, 0);
+		return;
+	case HOST_FALLOCATE:
+		res = io->part;
+		break;
+	}
+	io->pos += res;
+	if (io->pos >= io->r->length)
+		io_finish(io, 0);
+	else
+		io_step(io);
+}
+
+/*
+ * A disk nobody declared raw must not become a qcow2 or VMDK image under the guest's hands: the next
+ * probe would follow file names the guest wrote into it. The bytes are copied first, since the guest
+ * can change its memory between the look and the write. 0 or an errno.
+ */
+static int keep_head(struct io *io)
+{
+	const struct image_request *r = io->r;
+	const struct image_format *f;
+	size_t n = 0;
+
+	if (!io->q->im->probed_raw || r->op != IMAGE_WRITE || r->offset)
+		return 0;
+	io->bounce = g_try_malloc(r->length);
+	if (!io->bounce)
+		return ENOMEM;
+	for (int i = 0; i < r->iovcnt; n += r->iov[i++].iov_len)
+		memcpy((char *)io->bounce + n, r->iov[i].iov_base, r->iov[i].iov_len);
+	io->bounce_iov = (struct iovec){ .iov_base = io->bounce, .iov_len = n };
+	f = format_probe(io->bounce, MIN(n, IMAGE_HEAD));
+	if (f == &image_format_raw)
+		return 0;
+	log_warn("%s: refused to let the guest write a %s header to a disk without format=raw",
+		 io->q->im->file->path, f->name);
+	return EPERM;
+}
+
+static void request_start(struct image_queue *q, struct image_request *r)
+{
+	struct io *io = q->free;
+	int err;
+
+	q->free = io->next;
+	*io = (struct io){ .q = q, .r = r };
+	err = keep_head(io);
+	if (err)
+		io_finish(io, err);
+	else
+		io_step(io);
+}
+
+/* ---- the queue ---- */
+
+static void start_waiting(struct image_queue *q)
+{
+	while (q->wait_head && q->free) {
+		struct image_request *r = q->wait_head;
+
+		q->wait_head = r->priv[0];
+		request_start(q, r);
+	}
+}
+
+/* One at a time, because done() may come back here through queue_drain(). */
+static struct io *next_completed(struct image_queue *q)
+{
+	struct io_uring_cqe *cqe;
+	struct io *io;
+
+	if (q->uring) {
+		if (io_uring_peek_cqe(&q->ring, &cqe) != 0)
+			return NULL;
+		io = io_uring_cqe_get_data(cqe);
+		io->result = cqe->res;
+		io_uring_cqe_seen(&q->ring, cqe);
+		return io;
+	}
+	g_mutex_lock(&q->lock);
+	io = q->completed;
+	if (io)
+		q->completed = io->next;
+	g_mutex_unlock(&q->lock);
+	return io;
+}
+
+static void queue_reap(struct image_queue *q)
+{
+	uint64_t count;
+	struct io *io;
+
+	if (read(q->eventfd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		log_warn("image: eventfd: %s", g_strerror(errno));
+	while ((io = next_completed(q))) {
+		io_complete(io, io->result);
+		start_waiting(q);
+	}
+	queue_kick(q);
+}
+
+static gboolean queue_ready(int fd, GIOCondition cond, gpointer opaque)
+{
+	queue_reap(opaque);
+	return G_SOURCE_CONTINUE;
+}
+
+static bool uring_start(struct image_queue *q)
+{
+	if (q->im->threads || io_uring_queue_init(QUEUE_DEPTH, &q->ring, 0) < 0)
+		return false;
+	if (io_uring_register_eventfd(&q->ring, q->eventfd) < 0) {
+		io_uring_queue_exit(&q->ring);
+		return false;
+	}
+	return true;
+}
+
+struct image_queue *queue_new(struct image *im, GMainContext *ctx, GError **error)
+{
+	struct image_queue *q = g_new0(struct image_queue, 1);
+
+	q->im = im;
+	g_mutex_init(&q->lock);
+	g_cond_init(&q->idle);
+	q->ctx = g_main_context_ref(ctx ? ctx : g_main_context_default());
+	q->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (q->eventfd < 0) {
+		fail_errno(error, LODGE_ERROR_HOST, errno, "%s: eventfd", im->file->path);
+		queue_free(q);
+		return NULL;
+	}
+	q->uring = uring_start(q);
+	if (!q->uring)
+		q->pool = g_thread_pool_new(pool_worker, q, POOL_THREADS, FALSE, NULL);
+	q->slots = g_new0(struct io, QUEUE_DEPTH);
+	for (unsigned i = 0; i < QUEUE_DEPTH; i++) {
+		q->slots[i].next = q->free;
+		q->free = &q->slots[i];
+	}
+	q->source = g_unix_fd_source_new(q->eventfd, G_IO_IN);
+	g_source_set_callback(q->source, G_SOURCE_FUNC(queue_ready), q, NULL);
+	g_source_attach(q->source, q->ctx);
+	return q;
+}
+
+void queue_free(struct image_queue *q)
+{
+	if (!q)
+		return;
+	if (q->source) {
+		g_source_destroy(q->source);
+		g_source_unref(q->source);
+	}
+	if (q->pool)
+		g_thread_pool_free(q->pool, FALSE, TRUE);
+	if (q->uring)
+		io_uring_queue_exit(&q->ring);
+	if (q->eventfd >= 0)
+		close(q->eventfd);
+	g_main_context_unref(q->ctx);
+	g_mutex_clear(&q->lock);
+	g_cond_clear(&q->idle);
+	g_free(q->slots);
+	g_free(q);
+}
+
+void queue_submit(struct image_queue *q, struct image_request *r)
+{
+	atomic_fetch_add(&q->pending, 1);
+	if (q->free && !q->wait_head) {
+		request_start(q, r);
+		return;
+	}
+	r->priv[0] = NULL;
+	if (q->wait_head)
+		q->wait_tail->priv[0] = r;
+	else
+		q->wait_head = r;
+	q->wait_tail = r;
+}
+
+void queue_kick(struct image_queue *q)
+{
+	if (q->uring && io_uring_sq_ready(&q->ring))
+		uring_flush(q);
+}
+
+void queue_drain(struct image_queue *q)
+{
+	struct pollfd p = { .fd = q->eventfd, .events = POLLIN };
+
+	atomic_fetch_add(&q->drainers, 1);
+	while (atomic_load(&q->pending)) {
+		if (g_main_context_acquire(q->ctx)) {
+			/* Nobody else can run the loop: do its work here. */
+			queue_kick(q);
+			poll(&p, 1, 100);
+			queue_reap(q);
+			g_main_context_release(q->ctx);
+		} else {
+			g_mutex_lock(&q->lock);
+			if (atomic_load(&q->pending))
+				g_cond_wait_until(&q->idle, &q->lock,
+						  g_get_monotonic_time() + 50000);
+			g_mutex_unlock(&q->lock);
+		}
+	}
+	atomic_fetch_sub(&q->drainers, 1);
+}
