@@ -14,44 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/field.h"
+
 struct device;
 struct machine;
-
-enum field_kind {
-	FIELD_BOOL,   /* bool */
-	FIELD_U8,
-	FIELD_U16,
-	FIELD_U32,
-	FIELD_U64,
-	FIELD_BYTES,  /* `count` raw bytes */
-	FIELD_STRING, /* char *, g_malloc'ed, owned by the instance (config tables; state: rarely) */
-	FIELD_SIZE,   /* uint64_t bytes; text form takes K, M, G, T */
-	FIELD_MAC,    /* uint8_t[6] */
-	FIELD_STRUCT, /* `count` sub-structs, each described by `sub`, `stride` bytes apart */
-	FIELD_BLOB,   /* GByteArray *, variable length, at most `count` bytes */
-};
-
-/* One row per configurable property and per saved register; name NULL ends a table. */
-struct field {
-	const char *name;
-	const char *help;	 /* config tables: one line for --help and the man page */
-	const struct field *sub; /* FIELD_STRUCT */
-	uint32_t offset;
-	uint32_t count;		 /* array elements; 1 for a scalar */
-	uint32_t stride;	 /* FIELD_STRUCT: sizeof one element */
-	uint8_t kind;		 /* enum field_kind */
-	uint8_t since;		 /* state version that added it; 0: from the first */
-	const char *dflt;	 /* config tables: default in text form, or NULL */
-};
-#define FIELD(type, member, k) { .name = #member, .offset = offsetof(type, member), .count = 1, .kind = (k) }
-#define FIELD_ARRAY(type, member, k, n)                                                            \
-	{ .name = #member, .offset = offsetof(type, member), .count = (n), .kind = (k) }
-#define FIELD_SUB(type, member, table, n, elem)                                                    \
-	{ .name = #member, .offset = offsetof(type, member), .count = (n), .stride = sizeof(elem),     \
-	  .kind = FIELD_STRUCT, .sub = (table) }
-#define CONFIG(type, member, k, def, text)                                                         \
-	{ .name = #member, .help = (text), .offset = offsetof(type, member), .count = 1, .kind = (k),  \
-	  .dflt = (def) }
 
 struct device_class {
 	const char *name;	    /* "ns16550": command line, QMP, saved state and test name */
@@ -64,10 +30,15 @@ struct device_class {
 
 	int (*init)(struct device *d, GError **error); /* place regions, claim wires */
 	void (*reset)(struct device *d);	       /* own state only */
-	void (*quiesce)(struct device *d);	       /* finish or park in-flight I/O; NULL: none */
+	/* These two are called on the main loop, without the lock, vCPUs stopped. */
+	void (*quiesce)(struct device *d); /* finish or park in-flight I/O, take no more from back
+					      ends; NULL: nothing */
+	void (*resume)(struct device *d);  /* the machine goes on: unpark; NULL: nothing */
 	int (*loaded)(struct device *d, GError **error); /* check restored (hostile) state, re-arm
 							    timers, re-drive wires; NULL: nothing */
-	void (*fini)(struct device *d);		       /* safe on a half-built device; NULL: nothing */
+	/* Safe on a half-built device; NULL: nothing. Strings and blobs named in either table are
+	 * freed by core afterwards. */
+	void (*fini)(struct device *d);
 };
 
 struct device {
@@ -89,6 +60,8 @@ int device_add(struct device *d, GError **error);
 /* Takes the device out of the machine, finis and frees it. The machine must be quiesced or the
  * device must be unreachable for the guest. */
 void device_remove(struct device *d);
+/* The device with that id, or NULL. */
+struct device *device_find(struct machine *m, const char *id);
 void device_lock(struct device *d);
 void device_unlock(struct device *d);
 

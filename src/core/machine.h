@@ -34,8 +34,9 @@ enum machine_state {
 /* What the guest or a person asked of the machine; handled on the main loop. */
 enum machine_request {
 	MACHINE_REQ_RESET,
-	MACHINE_REQ_POWEROFF,	/* the guest's S5, or `quit` */
+	MACHINE_REQ_POWEROFF,	/* the guest's S5, debug-exit, or `quit` */
 	MACHINE_REQ_CRASH,
+	MACHINE_REQ_PAUSE,
 };
 
 struct machine {
@@ -54,6 +55,10 @@ struct machine {
 	void (*listener)(void *opaque, const char *event, const char *reason); /* QMP: "SHUTDOWN",
 			"RESET", "STOP", "RESUME", "POWERDOWN"; main loop thread; may be NULL */
 	void *listener_opaque;
+	void (*ended)(void *opaque); /* after SHUTDOWN or CRASHED: the process may end; may be NULL */
+	void *ended_opaque;
+	bool no_reboot;		/* a reset the guest asks for ends the machine */
+	struct requests *requests; /* private to machine.c */
 	/* Wired by the board: */
 	void (*powerdown)(struct machine *m); /* press the ACPI power button; NULL: none */
 	void (*board_reset)(struct machine *m); /* after all devices were reset: reload firmware,
@@ -69,7 +74,10 @@ int machine_add_vcpus(struct machine *m, unsigned n, GError **error);
 /* Main loop thread. */
 void machine_start(struct machine *m);	/* PRELAUNCH or PAUSED -> RUNNING */
 void machine_pause(struct machine *m);	/* returns when every vCPU is out and devices are quiesced */
-void machine_reset(struct machine *m);	/* any state; keeps it */
+void machine_reset(struct machine *m);	/* any state; keeps it. Also needed once before the start */
+/* Emits an event to the listener; main loop thread. */
+void machine_event(struct machine *m, const char *event, const char *reason);
+const char *machine_state_name(enum machine_state s); /* as QMP's RunState */
 
 /* Any thread, also a vCPU's own: asks, returns at once. `reason` is QMP's (e.g. "guest-shutdown",
  * "guest-reset", "host-qmp-quit"), a static string. */

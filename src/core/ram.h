@@ -28,6 +28,7 @@ struct ram {
 	 * translated store: drop its translations. Set by the JIT. */
 	void (*code_written)(void *opaque, struct ram *r, uint64_t offset, uint64_t len);
 	void *code_opaque;
+	unsigned long *dirty_bits; /* owned; `dirty` points here while the log is on */
 };
 
 enum { RAM_CODE = 1 }; /* translations of this page exist: no write may bypass code_written */
@@ -36,6 +37,8 @@ enum { RAM_CODE = 1 }; /* translations of this page exist: no write may bypass c
 struct ram *ram_new(const char *id, uint64_t size, bool hugepages, GError **error);
 void ram_free(struct ram *r);
 
+/* Gives r its page_flags, all 0 (freed by ram_free). Before the guest runs. */
+void ram_track_code(struct ram *r);
 /* The bytes [offset, offset+len) were or are about to be written: dirty log and code_written. */
 void ram_touch(struct ram *r, uint64_t offset, uint64_t len);
 void ram_dirty_start(struct ram *r); /* all clean */

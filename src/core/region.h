@@ -21,7 +21,12 @@ struct ram;
 struct region_ops {
 	uint64_t (*read)(struct device *d, void *opaque, uint64_t off, unsigned size);
 	void (*write)(struct device *d, void *opaque, uint64_t off, uint64_t val, unsigned size);
-	uint8_t min, max; /* bytes an access may have (1, 2, 4, 8); core splits or widens the rest */
+	/*
+	 * Bytes an access may have (1, 2, 4, 8). Every call is naturally aligned and min <= size <=
+	 * max: core splits larger and unaligned accesses, reads the whole of a narrower one, and
+	 * zero-extends narrower writes. 0 means 1 and 8.
+	 */
+	uint8_t min, max;
 };
 
 struct region {

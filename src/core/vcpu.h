@@ -78,4 +78,11 @@ static inline void vcpu_events_clear(struct vcpu *c, uint32_t mask)
 /* The vCPU whose thread this is, or NULL. */
 struct vcpu *vcpu_current(void);
 
+/* For machine.c. */
+struct vcpu *vcpu_new(struct machine *m, unsigned index, GError **error);
+void vcpu_free(struct vcpu *c);		/* stops and joins its thread; NULL allowed */
+void vcpu_allow(struct vcpu *c);	/* let it run; makes the thread when there is none yet */
+void vcpu_forbid(struct vcpu *c);	/* asks it to park; returns at once */
+void vcpu_wait_parked(struct vcpu *c);	/* after vcpu_forbid: until it is out of vcpu_run */
+
 #endif
