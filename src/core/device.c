@@ -26,7 +26,7 @@ static void table_clear(const struct field *f, void *object)
 	}
 }
 
-static void device_free(struct device *d)
+void device_free(struct device *d)
 {
 	const struct device_class *cls = d->cls;
 

@@ -54,6 +54,8 @@ struct device {
 struct device *device_new(struct machine *m, const struct device_class *cls, const char *id);
 /* Sets one config property from text. Unknown names fail with the nearest one suggested. */
 int device_set(struct device *d, const char *name, const char *value, GError **error);
+/* Frees a device that was not added. */
+void device_free(struct device *d);
 /* Runs init and adds the device to the machine (order of addition = order of save and reset). On
  * failure the device is freed. */
 int device_add(struct device *d, GError **error);
