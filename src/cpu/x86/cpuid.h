@@ -20,11 +20,14 @@ struct x86_cpuid_leaf {
 enum x86_feature_word {
 	FEAT_1_EDX, FEAT_1_ECX, FEAT_7_0_EBX, FEAT_7_0_ECX, FEAT_7_0_EDX, FEAT_7_1_EAX,
 	FEAT_8000_0001_EDX, FEAT_8000_0001_ECX, FEAT_8000_0007_EDX, FEAT_8000_0008_EBX,
-	FEAT_D_1_EAX, FEAT_6_EAX, FEAT_KVM_EAX, FEAT_WORDS
+	FEAT_D_1_EAX, FEAT_6_EAX, FEAT_KVM_EAX, FEAT_8000_0021_EAX, FEAT_8000_0021_ECX,
+	FEAT_7_1_EDX, FEAT_WORDS
 };
 
 struct x86_features {
 	uint32_t word[FEAT_WORDS];
+	bool intel; /* vendor GenuineIntel; else AuthenticAMD. KVM takes the host's (x86_features_host),
+		       since vendors differ in what syscall and sysenter do outside 64-bit mode. */
 };
 
 /* What the model asks for; `can` is what the engine and the host can do. Model "max" and "host" take
@@ -38,7 +41,14 @@ int x86_model_features(const char *model, const struct x86_features *can, struct
 struct x86_cpuid_leaf *x86_cpuid_build(const struct x86_features *f, unsigned vcpus, unsigned apic_id,
 	uint64_t tsc_khz, unsigned phys_bits, unsigned *ret_count);
 
-/* Look-up with the SDM's rule for leaves out of range. */
+/* The bits of XCR0 such a CPU can set, and those of IA32_XSS. */
+uint64_t x86_features_xcr0(const struct x86_features *f);
+/* Where state component n (2..63) stands in the standard XSAVE area, and its size; false: no such component
+ * here. The host's layout, as translated and hardware guests alike run the host's instructions. */
+bool x86_xsave_component(unsigned n, uint32_t *ret_offset, uint32_t *ret_size);
+
+/* Look-up with the vendor's rule for leaves out of range: Intel answers with the highest basic leaf, AMD
+ * with zeros. */
 void x86_cpuid_get(const struct x86_cpuid_leaf *l, unsigned n, uint32_t leaf, uint32_t subleaf,
 	uint32_t out[4]);
 
