@@ -7,4 +7,7 @@
 
 extern const struct device_class *const devices[]; /* NULL ends it */
 
+/* NULL: no such class. */
+const struct device_class *device_class_find(const char *name);
+
 #endif
