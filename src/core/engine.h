@@ -8,6 +8,7 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct device_class;
 struct machine;
@@ -42,6 +43,12 @@ struct accel {
 	void (*vcpu_kick)(struct vcpu *c); /* any thread: make vcpu_run look at c->events soon */
 	int (*vcpu_pull)(struct vcpu *c, GError **error); /* engine -> c->arch; c not running */
 	int (*vcpu_push)(struct vcpu *c, GError **error); /* c->arch -> engine; c not running */
+	/*
+	 * Guest TSC of c now, from any thread, and its frequency: the local APIC's TSC-deadline mode.
+	 * NULL where the engine has local APICs of its own.
+	 */
+	uint64_t (*guest_tsc)(struct vcpu *c);
+	uint64_t (*tsc_khz)(struct machine *m);
 	/* Devices' state the engine itself holds (KVM: PIC, IOAPIC, PIT, clock), for save and restore,
 	 * as one opaque device; NULL: none. Added to the machine by the board. */
 	const struct device_class *(*irqchip_class)(void);
