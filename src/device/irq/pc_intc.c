@@ -80,8 +80,10 @@ static int add_lapics(struct machine *m, struct pc_intc *s, bool firmware, GErro
 		struct device *d = device_new(m, &lapic_class, id);
 
 		if (device_set(d, "cpu", cpu, error) < 0 ||
-			device_set(d, "virtual_wire", firmware ? "false" : "true", error) < 0)
+			device_set(d, "virtual_wire", firmware ? "false" : "true", error) < 0) {
+			device_free(d);
 			return -1;
+		}
 		lapic_set_host(d, &s->host);
 		if (device_add(d, error) < 0)
 			return -1;

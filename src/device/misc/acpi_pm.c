@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * acpi_pm.c: ACPI fixed hardware: PM1 event and control, PM timer, GPE0, reset register.
- * Spec: ACPI 6.4, 4.8 (register model); 4.8.3.6 (reset register).
+ * acpi_pm.c: ACPI fixed hardware: PM1 event and control, PM timer, GPE0.
+ * Spec: ACPI 6.4, 4.8 (register model). The reset register is the root complex's port 0xcf9.
  *
  * There is no SMM and so no legacy mode: SCI_EN is always set and the FADT has no SMI command port.
  */
@@ -22,7 +22,6 @@ enum {
 	EVENTS = TMR_STS | GBL_STS | PWRBTN_STS,
 	SCI_EN = 1 << 0, BM_RLD = 1 << 1, SLP_TYP_SHIFT = 10, SLP_EN = 1 << 13,
 	PM_TIMER_HZ = 3579545,
-	RESET_CPU = 1 << 2, /* as in the PC's reset control register, port 0xcf9 */
 };
 
 struct acpi_pm {
@@ -141,10 +140,6 @@ static void write16(struct acpi_pm *s, unsigned off, uint16_t val, uint16_t mask
 	case ACPI_PM_CONTROL: write_control(s, (s->cnt & ~mask) | (val & mask)); break;
 	case ACPI_PM_GPE0: s->gpe_sts &= ~(val & mask); break;
 	case ACPI_PM_GPE0 + 2: s->gpe_en = (s->gpe_en & ~mask) | (val & mask); break;
-	case ACPI_PM_RESET:
-		if (val & mask & RESET_CPU)
-			machine_request(s->dev.machine, MACHINE_REQ_RESET, "guest-reset");
-		break;
 	}
 }
 

@@ -13,13 +13,11 @@ enum {
 	ACPI_PM_EVENT = 0x00,	/* PM1a_EVT_BLK, 4 bytes */
 	ACPI_PM_CONTROL = 0x04,	/* PM1a_CNT_BLK, 2 bytes */
 	ACPI_PM_TIMER = 0x08,	/* PM_TMR_BLK, 4 bytes, 32-bit: TMR_VAL_EXT */
-	ACPI_PM_RESET = 0x0c,	/* RESET_REG, 1 byte */
 	ACPI_PM_GPE0 = 0x10,	/* GPE0_BLK, 4 bytes: 16 events */
 	ACPI_PM_PORTS = 0x14,
 
-	ACPI_PM_RESET_VALUE = 0x06, /* RESET_VALUE; also what port 0xcf9 takes */
-	ACPI_PM_S5 = 5,		    /* SLP_TYP of \_S5 */
-	ACPI_PM_SCI = 9,	    /* default of config "irq" */
+	ACPI_PM_S5 = 5,	 /* SLP_TYP of \_S5 */
+	ACPI_PM_SCI = 9, /* default of config "irq" */
 };
 
 /* A person pressed the power button. Any thread. */
