@@ -36,4 +36,9 @@ const char *char_describe(const struct chardev *c);
 /* Keys after Ctrl-a on stdio other than Ctrl-a itself: 'x' quit, '?' help, … */
 void char_set_escape(struct chardev *c, void (*cb)(void *opaque, char key), void *opaque);
 
+/* "memory" only, main loop: takes what the device wrote; gives it input (bytes taken: what the
+ * device does not want yet is kept, up to 4 KiB). */
+size_t char_memory_read(struct chardev *c, void *buf, size_t n);
+size_t char_memory_feed(struct chardev *c, const void *buf, size_t n);
+
 #endif
