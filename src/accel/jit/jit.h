@@ -56,8 +56,6 @@ struct jit_vcpu {
 	struct jit_mmu *mmu;
 };
 
-static inline struct jit_vcpu *jit_of_arch(void *arch);
-
 /* ---- memory as the guest sees it, for C helpers (softmmu.c). Linear addresses. false: the fault is
  * recorded in the architectural state; the helper must return "not ok" without having changed any
  * guest-visible state. size 1..8 little endian (or any n with the _bytes forms, page crossing allowed). */

@@ -106,6 +106,8 @@ struct ir {
 	uint32_t mode;		/* block mode key (isa.h) */
 	uint32_t page_offset;	/* of the entry in its page */
 	bool full;		/* an op did not fit: the builder has stopped; the block is cut before */
+	const void *isa_config;	/* what the front end must know of the machine (features); set by the caller
+				   of isa->lift, the same for all blocks of a machine */
 	bool uses_vec, uses_fpu; /* set by VEC_ENTER / FPU_ENTER */
 };
 

@@ -8,7 +8,8 @@
  * address in a, b, mem, disp; flags IRO_LOAD/IRO_STORE/IRO_ALIGN.
  * General registers: NATIVE_G fields take their operand from: reg → d (written and/or read: see
  * NATIVE_REG_R), vvvv → c, rm → a (only when there is no memory operand; then NATIVE_RM_W says it is
- * written too; such an op writes a, not d).
+ * written too; such an op writes a, not d). crc32 of a byte register (0F38 F0) needs a REX prefix for
+ * host SPL..DIL. op->fin names flags the instruction reads (adcx).
  */
 #ifndef ACCEL_JIT_IR_NATIVE_H
 #define ACCEL_JIT_IR_NATIVE_H
@@ -19,7 +20,7 @@
 struct native {
 	uint8_t opcode;
 	uint8_t map;	/* 0: one-byte, 1: 0F, 2: 0F38, 3: 0F3A */
-	uint8_t pp;	/* 0 none, 1: 66, 2: F3, 3: F2 */
+	uint8_t pp;	/* 0 none, 1: 66, 2: F3, 3: F2, 4: 66 and F3, 5: 66 and F2 */
 	uint8_t form;	/* NATIVE_* below */
 	uint8_t reg_rm;	/* low nibble: modrm.reg (register number or /digit), high: modrm.rm register */
 	uint8_t vvvv;	/* vector register in VEX.vvvv; is4 (imm8[7:4]) comes in imm8 as it is */
