@@ -10,9 +10,16 @@
 
 struct ir;
 struct jit_vcpu;
+struct machine;
 struct vcpu;
 
 enum jit_access { ACCESS_FETCH, ACCESS_LOAD, ACCESS_STORE };
+
+/*
+ * As whom memory is accessed; each has its own soft TLB. SUPER_AC differs from SUPER only where the ISA
+ * lets a supervisor reach user pages for a while (x86: RFLAGS.AC under SMAP).
+ */
+enum jit_priv { JIT_PRIV_SUPER, JIT_PRIV_USER, JIT_PRIV_SUPER_AC, JIT_PRIV_COUNT };
 
 struct jit_walk {		/* answer of one page-table walk */
 	uint64_t pa;		/* of the byte asked for, A20 applied */
@@ -26,6 +33,16 @@ struct isa {
 	const char *name;	/* "x86" */
 	unsigned insn_max;	/* bytes of the longest instruction */
 	size_t arch_size;	/* of the architectural state that follows struct jit_hot */
+	/* Byte offsets in the architectural state, for emitted code. */
+	uint32_t pc_offset;	/* 64 bits: guest pc (x86: rip) */
+	uint32_t seg_base[8];	/* 64 bits each: base of segment n of op->mem (x86: enum x86_seg) */
+	uint32_t vec_offset;	/* 16 vector registers, 32 bytes each */
+	uint32_t mxcsr_offset;	/* 32 bits */
+
+	/* What the front end needs to know of the machine (CPU features), handed to lift in ir.isa_config;
+	 * made once, constant. NULL functions: nothing. */
+	void *(*config_new)(struct machine *m, GError **error);
+	void (*config_free)(void *config);
 
 	int (*vcpu_init)(struct jit_vcpu *v, GError **error);
 	void (*vcpu_fini)(struct jit_vcpu *v);
@@ -36,15 +53,18 @@ struct isa {
 	/*
 	 * Lifts instructions from `code` (n bytes, n ≥ insn_max unless the next page is not there) until
 	 * the block must end. `left` bytes lie in the first page: no instruction but the first may cross.
-	 * Pure: reads nothing of a vCPU. Always ends the block with an exit op.
+	 * Pure: reads nothing of a vCPU. Always ends the block with an exit op. b->n == 0 after it: the
+	 * first instruction does not fit into n bytes. The caller has set mode, page_offset, isa_config.
 	 */
 	void (*lift)(struct ir *b, const uint8_t *code, size_t n, size_t left);
 
-	/* One walk for `va` (linear), as privilege `user`; sets accessed (and, storing, dirty) bits. On a
-	 * fault records it (exception fields of the architectural state) and returns false. */
-	bool (*walk)(struct jit_vcpu *v, uint64_t va, enum jit_access a, bool user, struct jit_walk *out);
-	/* Privilege of ordinary accesses now. */
-	bool (*user)(const struct jit_vcpu *v);
+	/*
+	 * One walk for `va` (linear), as `priv`; sets accessed (and, storing, dirty) bits. On a fault
+	 * records it (exception fields of the architectural state) and returns false. General registers
+	 * only (light), as it runs under translated code with the guest's vectors in the host's.
+	 */
+	bool (*walk)(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_priv priv,
+		struct jit_walk *out);
 	/* Linear address of the next instruction. */
 	uint64_t (*pc)(const struct jit_vcpu *v);
 	/* Enters the handler of the recorded exception. May record a further one (handled inside:
@@ -60,6 +80,17 @@ struct isa {
 	/* A host SIGFPE at a guest instruction: record the guest exception for it. `integer`: from a
 	 * divide; else SSE (simd) or x87. */
 	void (*arith_fault)(struct jit_vcpu *v, bool integer, bool simd);
+	/* A NATIVE op's address was not aligned as IRO_ALIGN asks (x86: #GP(0)): record it. */
+	void (*align_fault)(struct jit_vcpu *v);
+	/* May vector (x87) instructions run now? Records the exception if not (x86: #NM, #UD, #MF). level
+	 * as VEC_ENTER's, FPU_ENTER's sub. The caller then loads the registers. */
+	bool (*vec_enter)(struct jit_vcpu *v, uint64_t level);
+	bool (*fpu_enter)(struct jit_vcpu *v, uint64_t level);
+	/* x87 state between the architectural state and the 108-byte image of FNSAVE/FRSTOR. */
+	void (*fpu_get)(const struct jit_vcpu *v, uint8_t image[108]);
+	void (*fpu_put)(struct jit_vcpu *v, const uint8_t image[108]);
+	/* Guest TSC now, from any thread. */
+	uint64_t (*tsc)(struct jit_vcpu *v);
 };
 
 extern const struct isa isa_x86;

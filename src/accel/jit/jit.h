@@ -29,7 +29,7 @@ struct jit_hot {
 	_Atomic uint32_t exit_request; /* non-zero: leave to the loop at the next check */
 	uint8_t vec_live;	/* bit 0: SSE usable and vector registers live in the host's; bit 1: AVX too */
 	uint8_t fpu_live;	/* bit 0: x87 usable and state live in the host's; bit 1: MMX usable too */
-	uint8_t cpl_user;	/* current TLB context is the user one (CPL 3) */
+	uint8_t priv;		/* enum jit_priv of the current TLB context */
 	uint8_t spare;
 	uint64_t ret;		/* result of a C helper that can also fault */
 	uint64_t scratch[4];	/* back end: spills across calls */
@@ -38,6 +38,8 @@ struct jit_hot {
 	uint32_t mode;		/* present block mode key, kept by the ISA */
 	uint64_t tsc_offset;	/* guest TSC = host TSC + this */
 	int64_t df_step;	/* x86: +1 or -1, by RFLAGS.DF; the ISA keeps both in step */
+	struct jit_vcpu *vcpu;	/* whose this is: first argument of C helpers */
+	uint64_t link;		/* loop: which exit was left through, or the pc of an indirect one */
 };
 _Static_assert(sizeof(struct jit_hot) <= 128, "jit_hot is in reach of disp8");
 
@@ -78,8 +80,8 @@ bool jit_phys_cas(struct jit_vcpu *v, uint64_t pa, unsigned size, uint64_t old, 
 
 /* ---- TLB control, own thread (softmmu.c). An address space is named by what the ISA says identifies it
  * (x86: CR3 page frame | PCID …); switching to a known one keeps its TLB. */
-void jit_as_switch(struct jit_vcpu *v, uint64_t space_id, bool user);	/* after CR3 or CPL changed */
-void jit_as_set_user(struct jit_vcpu *v, bool user);			/* CPL changed only: cheap */
+void jit_as_switch(struct jit_vcpu *v, uint64_t space_id, enum jit_priv priv); /* after CR3 … changed */
+void jit_as_set_priv(struct jit_vcpu *v, enum jit_priv priv);	/* CPL or AC changed only: cheap */
 void jit_tlb_flush_page(struct jit_vcpu *v, uint64_t va);		/* in the current space, and global */
 void jit_tlb_flush_space(struct jit_vcpu *v, uint64_t space_id, bool globals); /* one space */
 void jit_tlb_flush_all(struct jit_vcpu *v);				/* every space, with globals */

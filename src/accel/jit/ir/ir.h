@@ -132,7 +132,21 @@ static inline uint16_t ir_temp(struct ir *b)
 	return (uint16_t)(IR_TEMP0 + (b->temps < IR_MAX_TEMPS - 1 ? b->temps++ : 0));
 }
 
+/* --- what one operation reads and writes (info.c) --- */
+/* Flags it reads when nothing goes wrong: conditions, carries. */
+uint8_t ir_flags_read(const struct ir_op *o);
+/* Flags it certainly overwrites, so that nobody after it can see older ones. */
+uint8_t ir_flags_killed(const struct ir_op *o);
+/* Can it leave the block with an exception (which shows all flags to the guest's handler)? */
+bool ir_can_fault(const struct ir_op *o);
+/* Globals it writes, one bit each. */
+uint32_t ir_globals_written(const struct ir_op *o);
+/* Does it read operand x (a global or temporary), as a value, an address or the old part of d? */
+bool ir_reads(const struct ir_op *o, uint16_t x);
+
 /* --- after building --- */
+/* Ends the block before op i, an INSN, with an EXIT_PC to it: for a block that does not fit. */
+void ir_cut(struct ir *b, unsigned i);
 /* NULL if well formed, else what is wrong (static string); run in debug builds and tests. */
 const char *ir_verify(const struct ir *b, unsigned *ret_op);
 /* Backward: flive, dead ops removed. Forward: constants and copies folded. Each can be off. */
