@@ -14,7 +14,7 @@
 #include "core/region.h"
 #include "core/vcpu.h"
 
-enum { MEMORY_BITS = 52, PORT_BITS = 16 };
+enum { MEMORY_BITS = 52, PORT_BITS = 16, PHYS_BITS = 40 };
 
 /* Requests of other threads, handed over to the main loop. */
 struct requests {
@@ -109,6 +109,7 @@ struct machine *machine_new(const struct accel *a, GError **error)
 	m->rams = g_ptr_array_new_with_free_func((GDestroyNotify)ram_free);
 	m->devices = g_ptr_array_new();
 	m->cpu_model = "max";
+	m->phys_bits = PHYS_BITS;
 	m->requests = (struct requests *)g_source_new(&requests_funcs, sizeof(struct requests));
 	m->requests->machine = m;
 	g_mutex_init(&m->requests->lock);
