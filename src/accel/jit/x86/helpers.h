@@ -115,6 +115,17 @@ bool x86_h_enter(struct jit_vcpu *v, uint64_t size, uint64_t level, uint64_t ops
 bool x86_h_bound(struct jit_vcpu *v, uint64_t index, uint64_t ea, uint64_t opsize);
 bool x86_h_daa_group(struct jit_vcpu *v, uint64_t which, uint64_t imm);	/* 0 daa 1 das 2 aaa 3 aas 4 aam 5 aad */
 bool x86_h_cmpxchg_16b(struct jit_vcpu *v, uint64_t ea);
-bool x86_h_maskmov(struct jit_vcpu *v, uint64_t ea, uint64_t desc);	/* maskmovdqu/q, vmaskmov, gathers: desc by lift_vec */
+/* maskmovq, maskmovdqu, vmaskmov, vpmaskmov, gathers; ea is linear (gathers: of base + displacement). */
+bool x86_h_maskmov(struct jit_vcpu *v, uint64_t ea, uint64_t desc);
+enum { X86_VMASK_MMX, X86_VMASK_SSE, X86_VMASK_LOAD, X86_VMASK_STORE, X86_VMASK_GATHER };
+#define X86_VMASK_KIND(d)    ((unsigned)(d) & 15)
+#define X86_VMASK_REG(d)     ((unsigned)(d) >> 4 & 15)
+#define X86_VMASK_MASK(d)    ((unsigned)(d) >> 8 & 15)	/* register that holds the mask */
+#define X86_VMASK_INDEX(d)   ((unsigned)(d) >> 12 & 15)	/* gathers: index register */
+#define X86_VMASK_SIZE(d)    ((unsigned)(d) >> 16 & 3)	/* log2 of an element's bytes */
+#define X86_VMASK_L(d)	     ((unsigned)(d) >> 18 & 1)
+#define X86_VMASK_INDEX64(d) ((unsigned)(d) >> 19 & 1)
+#define X86_VMASK_SCALE(d)   ((unsigned)(d) >> 20 & 3)
+#define X86_VMASK_A32(d)     ((unsigned)(d) >> 22 & 1)	/* addresses wrap at 4 GiB */
 
 #endif
