@@ -25,7 +25,7 @@ def check(root):
         rel = f.relative_to(root).as_posix()
         for m in CLASS.finditer(text):
             inside = body(text, m.end())
-            for field in ("name", "help", "size", "version", "state", "init"):
+            for field in ("name", "help", "size", "version", "state"):
                 if not re.search(rf"\.{field}\s*=\s*(?!NULL\b|0\s*[,}}])\S", inside):
                     wrong.append(f"{rel}: device class {m[1]} has no .{field}")
             name = re.search(r'\.name\s*=\s*"([^"]+)"', inside)

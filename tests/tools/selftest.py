@@ -64,7 +64,7 @@ class Tree(unittest.TestCase):
     def test_devices(self):
         self.assertEqual(devices.check(self.tree(a_dot_c=CLASS)), [])
         self.assertEqual(len(devices.check(self.tree(a_dot_c=CLASS, b_dot_c=CLASS))), 1)
-        for field in ("name", "help", "version", "init"):
+        for field in ("name", "help", "version"):
             broken = CLASS.replace(f".{field} = ", ".other = ")
             self.assertEqual(len(devices.check(self.tree(a_dot_c=broken))), 1, field)
         null = CLASS.replace("(const struct field[]){ { 0 } }", "NULL")

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The terminal lodge-vm runs in: its keys, and its state afterwards."""
+import signal
+import termios
+
+from runner import test
+
+
+def settings(m):
+    return termios.tcgetattr(m.console.slave)
+
+
+@test("terminal.keys", timeout=120)
+def keys(env):
+    """Ctrl-a ? helps, Ctrl-a x ends it, and the terminal is as it was."""
+    m = env.machine(append="init=/bin/sh")
+    m.expect(r"# ", 90)
+    raw = settings(m)
+    assert not raw[3] & (termios.ECHO | termios.ICANON), "the terminal is not raw while it runs"
+    m.send("\x01?")
+    m.expect(r"(?i)ctrl-a x|C-a x", 10)
+    m.send("\x01x")
+    status = m.console.wait(10)
+    assert status == 0, f"exit status {status}"
+    after = settings(m)
+    assert after[3] & termios.ECHO and after[3] & termios.ICANON, "left the terminal raw"
+    assert after[0] & termios.ICRNL and after[1] & termios.OPOST, "left the terminal raw"
+
+
+@test("terminal.sigterm", timeout=120)
+def sigterm(env):
+    m = env.machine(append="init=/bin/sh")
+    m.expect(r"# ", 90)
+    m.console.process.send_signal(signal.SIGTERM)
+    status = m.console.wait(20)
+    assert status in (0, -signal.SIGTERM, 128 + signal.SIGTERM), f"exit status {status}"
+    assert settings(m)[3] & termios.ECHO, "left the terminal raw"
+
+
+@test("terminal.closed", timeout=120)
+def closed(env):
+    """The terminal goes away: so does the machine."""
+    m = env.machine(append="init=/bin/sh")
+    m.expect(r"# ", 90)
+    m.console.ended = True  # stops the reader, which holds the other end
+    m.console.threads[0].join(5)
+    m.console.close()
+    m.console.wait(20)

@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Build Lodge and run its tests; the last line is `N passed, N failed, N skipped`.
+
+  ./test             everything, guest tests in their short form
+  ./test --full      everything, guest tests in their long form (hours)
+  ./test tree        only the checks of the source tree
+  ./test unit        only the unit tests (ASan and UBSan, clang)
+  ./test guest       only the guest tests (optimized build, gcc)
+  ./test NAME...     only tests whose name matches: a whole name or a pattern (`boot.*`)
+  ./test --list      names of the tests
+"""
+import argparse
+import fnmatch
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests/tools"), str(ROOT / "tests/guest")]
+ASAN = ROOT / "build-asan"
+RELEASE = ROOT / "build-release"
+
+
+class Results:
+    """Counts, and tells each result as it comes."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.failures = []
+
+    def add(self, name, state, seconds, detail="", cases=1):
+        took = f" ({seconds:.1f} s)" if seconds >= 0.05 else ""
+        many = f" [{cases}]" if cases != 1 else ""
+        print(f"{state:5}{name}{many}{took}{': ' + detail if detail else ''}", flush=True)
+        if state == "ok":
+            self.passed += cases
+        elif state == "skip":
+            self.skipped += cases
+        else:
+            self.failed += cases
+            self.failures.append(name)
+
+
+def build(where, compiler, options, targets=()):
+    """Configure (once) and build; the compiler's output is shown only when it fails."""
+    print(f"building {where.name} ({compiler})", flush=True)
+    cores = str(os.cpu_count() or 2)
+    if (where / "build.ninja").exists():
+        setup = ["meson", "configure", str(where), *options]
+    else:
+        setup = ["meson", "setup", str(where), str(ROOT), *options]
+    env = dict(os.environ, CC=compiler)
+    for cmd in (setup, ["ninja", "-C", str(where), "-j", cores, *targets]):
+        done = subprocess.run(cmd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace")
+        if done.returncode:
+            print(done.stdout[-8000:])
+            return False
+    return True
+
+
+def build_asan():
+    return build(ASAN, "clang", ["-Doptimization=1", "-Db_sanitize=address,undefined",
+                                 "-Db_lundef=false", "-Dwerror=true", "-Dtests=true"])
+
+
+def build_release():
+    return build(RELEASE, "gcc", ["--buildtype=release", "-Dwerror=true", "-Dtests=false"])
+
+
+# ---- tree
+
+def tree_tests():
+    import devices
+    import files
+    import headers
+    import layers
+
+    def selftest():
+        done = subprocess.run([sys.executable, str(ROOT / "tests/tools/selftest.py")],
+                              capture_output=True, text=True)
+        return [done.stderr] if done.returncode else []
+
+    return {
+        "tree.selftest": selftest,
+        "tree.layers": lambda: layers.check(ROOT / "src"),
+        "tree.headers": lambda: headers.check(ROOT / "src"),
+        "tree.files": lambda: files.check(ROOT),
+        "tree.devices": lambda: devices.check(ROOT / "src"),
+    }
+
+
+def run_tree(wanted, results):
+    for name, check in tree_tests().items():
+        if wanted(name):
+            start = time.monotonic()
+            wrong = check()
+            results.add(name, "FAIL" if wrong else "ok", time.monotonic() - start,
+                        "\n  " + "\n  ".join(wrong) if wrong else "")
+
+
+# ---- unit
+
+def unit_names():
+    text = subprocess.run(["meson", "test", "-C", str(ASAN), "--list", "--no-rebuild"],
+                          capture_output=True, text=True).stdout
+    return [line.split(" / ")[-1].strip() for line in text.splitlines() if " / " in line]
+
+
+def cases(output, word):
+    """Sum of cmocka's own counts, e.g. `[  PASSED  ] 12 test(s).`"""
+    return sum(int(n) for n in re.findall(rf"\[  {word} *\] (\d+) test", output))
+
+
+def run_unit(wanted, results):
+    if not build_asan():
+        results.add("unit.build", "FAIL", 0, "the sanitizer build does not compile")
+        return
+    names = [n for n in unit_names() if wanted("unit." + n)]
+    if not names:
+        return
+    log = ASAN / "meson-logs/testlog.json"
+    log.unlink(missing_ok=True)
+    env = dict(os.environ, UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1",
+               ASAN_OPTIONS="detect_stack_use_after_return=1:strict_string_checks=1")
+    run = subprocess.run(["meson", "test", "-C", str(ASAN), "--no-rebuild", "--quiet", *names],
+                         env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True, errors="replace")
+    lines = log.read_text().splitlines() if log.exists() else []
+    if len(lines) < len(names):
+        results.add("unit.run", "FAIL", 0, run.stdout[-2000:])
+    for line in lines:
+        t = json.loads(line)
+        name = "unit." + t["name"].split(" / ")[-1].strip()
+        output = (t.get("stdout") or "") + (t.get("stderr") or "")
+        good, bad, skip = (cases(output, w) for w in ("PASSED", "FAILED", "SKIPPED"))
+        if t["result"] == "SKIP":
+            results.add(name, "skip", t["duration"])
+        elif t["result"] in ("OK", "EXPECTEDFAIL"):
+            results.add(name, "ok", t["duration"], cases=max(good, 0 if skip else 1))
+            if skip:
+                results.add(name, "skip", 0, cases=skip)
+        else:
+            results.add(name, "FAIL", t["duration"], f"{t['result']}\n{output[-4000:]}",
+                        cases=max(bad, 1))
+
+
+# ---- guest
+
+def run_guest(wanted, results, full):
+    import runner
+    names = [n for n in runner.names() if wanted("guest." + n)]
+    if not names:
+        return
+    if not build_release():
+        results.add("guest.build", "FAIL", 0, "the release build does not compile")
+        return
+    runner.run(names, RELEASE, full, lambda name, *rest: results.add("guest." + name, *rest))
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./test", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    args = parser.parse_args()
+
+    def wanted(name):
+        group, rest = name.split(".", 1)
+        return not args.names or any(
+            fnmatch.fnmatch(n, p) for n in (name, group, rest) for p in args.names)
+
+    if args.list:
+        import runner
+        for name in [*tree_tests(), *("unit." + n for n in unit_names()),
+                     *("guest." + n for n in runner.names())]:
+            print(name)
+        return 0
+    results = Results()
+    start = time.monotonic()
+    run_tree(wanted, results)
+    # A name that is plainly of another group needs no build of this one.
+    if not args.names or any(not p.startswith(("tree", "guest")) for p in args.names):
+        run_unit(wanted, results)
+    run_guest(wanted, results, args.full)
+    total = results.passed + results.failed + results.skipped
+    if args.names and not total:
+        print(f"no test is called {' '.join(args.names)}; ./test --list names them")
+        results.failed += 1
+    if results.failures:
+        print("failed: " + " ".join(results.failures))
+    print(f"took {time.monotonic() - start:.0f} s")
+    print(f"{results.passed} passed, {results.failed} failed, {results.skipped} skipped")
+    return 1 if results.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
