@@ -155,7 +155,10 @@ static void reset_registers(struct lapic *l)
 	for (unsigned i = 0; i < 8; i++)
 		l->irr[i] = l->tmr[i] = l->isr[i] = 0;
 	l->isr_top = -1;
-	l->tpr = l->ldr = l->esr = l->esr_pending = 0;
+	l->tpr = 0;
+	l->ldr = 0;
+	l->esr = 0;
+	l->esr_pending = 0;
 	l->dfr = 0xffffffff;
 	l->svr = 0xff;
 	l->icr = 0;
