@@ -109,7 +109,7 @@ def run_tree(wanted, results):
 def unit_names():
     text = subprocess.run(["meson", "test", "-C", str(ASAN), "--list", "--no-rebuild"],
                           capture_output=True, text=True).stdout
-    return [line.split(" / ")[-1].strip() for line in text.splitlines() if " / " in line]
+    return [line.split(" / ")[-1].strip() for line in text.splitlines() if line.strip()]
 
 
 def cases(output, word):
@@ -121,7 +121,10 @@ def run_unit(wanted, results):
     if not build_asan():
         results.add("unit.build", "FAIL", 0, "the sanitizer build does not compile")
         return
-    names = [n for n in unit_names() if wanted("unit." + n)]
+    every = unit_names()
+    if not every:
+        results.add("unit.list", "FAIL", 0, "meson lists no tests")
+    names = [n for n in every if wanted("unit." + n)]
     if not names:
         return
     log = ASAN / "meson-logs/testlog.json"
