@@ -79,12 +79,15 @@ static int one(struct image *im, enum image_op op, uint64_t off, void *buf, size
 	struct job j = { .left = &left };
 
 	/* Odd pieces, so that vectors are cut and joined. */
-	size_t a = n > 1024 ? 512 : n, b = n > 4096 ? 1536 : 0;
+	size_t a = buf && n > 1024 ? 512 : n, b = buf && n > 4096 ? 1536 : 0;
 
 	j.iov[0] = (struct iovec){ buf, a };
-	j.iov[1] = (struct iovec){ (char *)buf + a, b };
-	j.iov[2] = (struct iovec){ (char *)buf + a + b, n - a - b };
-	j.r = (struct image_request){ .op = op, .offset = off, .length = n, .iov = j.iov, .iovcnt = 3,
+	if (buf) {
+		j.iov[1] = (struct iovec){ (char *)buf + a, b };
+		j.iov[2] = (struct iovec){ (char *)buf + a + b, n - a - b };
+	}
+	j.r = (struct image_request){ .op = op, .offset = off, .length = n, .iov = j.iov,
+				      .iovcnt = buf ? 3 : 0,
 				      .fua = flags & 1, .may_unmap = flags & 2, .done = job_done,
 				      .opaque = &j };
 	image_submit(im, 0, &j.r);

@@ -12,8 +12,8 @@ enum {
 
 static void put_le(GByteArray *b, uint64_t v, unsigned bytes)
 {
-	for (unsigned i = 0; i < bytes; i++) {
-		uint8_t byte = (uint8_t)(v >> 8 * i);
+	for (; bytes; bytes--, v >>= 8) {
+		uint8_t byte = (uint8_t)v;
 
 		g_byte_array_append(b, &byte, 1);
 	}
