@@ -16,6 +16,11 @@
 #include "device/misc/i8042.h"
 #include "device/misc/port92.h"
 #include "device/timer/i8254.h"
+#include "device/virtio/virtio_balloon.h"
+#include "device/virtio/virtio_blk.h"
+#include "device/virtio/virtio_console.h"
+#include "device/virtio/virtio_net.h"
+#include "device/virtio/virtio_rng.h"
 
 const struct device_class *const devices[] = {
 	&pci_host_class,
@@ -31,6 +36,11 @@ const struct device_class *const devices[] = {
 	&i8042_class,
 	&port92_class,
 	&i8254_class,
+	&virtio_blk_class,
+	&virtio_net_class,
+	&virtio_console_class,
+	&virtio_rng_class,
+	&virtio_balloon_class,
 	NULL,
 };
 
