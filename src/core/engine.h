@@ -43,6 +43,12 @@ struct accel {
 	void (*vcpu_kick)(struct vcpu *c); /* any thread: make vcpu_run look at c->events soon */
 	int (*vcpu_pull)(struct vcpu *c, GError **error); /* engine -> c->arch; c not running */
 	int (*vcpu_push)(struct vcpu *c, GError **error); /* c->arch -> engine; c not running */
+	/* Single-step c (not running): vcpu_run returns VCPU_DEBUG after each instruction. */
+	int (*vcpu_step)(struct vcpu *c, bool on, GError **error);
+	/* Dirty log of what the engine's vCPUs write: on, and folded into each ram's bitmap. NULL: the
+	 * engine marks ram->dirty itself, page by page. */
+	void (*dirty_log)(struct machine *m, bool on);
+	void (*dirty_sync)(struct machine *m);
 	/*
 	 * Guest TSC of c now, from any thread, and its frequency: the local APIC's TSC-deadline mode.
 	 * NULL where the engine has local APICs of its own.
