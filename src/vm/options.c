@@ -25,9 +25,14 @@ const struct vm_option vm_options[] = {
 		"kernel to start: bzImage or ELF (PVH, or plain); format=raw for a flat real-mode image"),
 	PART("initrd", "FILE", &part_initrd, "initial RAM disk for the kernel"),
 	OPTION("append", append, FIELD_STRING, "TEXT", NULL, "the kernel's command line"),
+	PART("disk", "FILE[,PROPERTY=VALUE...]", &part_disk, "a disk (virtio-blk)"),
+	PART("net", "user|tap|none[,PROPERTY=VALUE...]", &part_net, "a network card (virtio-net)"),
 	PART("serial", "CHAR", &part_serial,
 		"a 16550 serial port: stdio, pty, null, file:PATH, unix:PATH[,server], "
 		"tcp:HOST:PORT[,server]"),
+	PART("console", "CHAR", &part_console, "a port of the virtio console, as --serial"),
+	PART("rng", "[PROPERTY=VALUE...]", &part_rng, "a source of random numbers (virtio-rng)"),
+	PART("balloon", "[PROPERTY=VALUE...]", &part_balloon, "a memory balloon (virtio-balloon)"),
 	OPTION("slots", slots, FIELD_U32, "N", "0", "hot-pluggable PCI Express slots, 0 to 16"),
 	OPTION("accel", accel, FIELD_STRING, "auto|kvm|jit", "auto",
 		"what executes the guest: the CPU's virtualization, or Lodge's translator"),
@@ -240,15 +245,14 @@ int vm_spec_parse(struct vm_spec *s, int argc, char *const *argv, GError **error
 			return -1;
 		if (eq)
 			value = eq + 1;
-		else if (o->arg && i + 1 < argc)
+		else if (o->arg && i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0)
 			value = argv[++i];
-		else if (o->arg)
-			return fail(error, LODGE_ERROR_USAGE, "--%s needs a value: %s", o->name, o->arg);
-		/* A forgotten value must not swallow the next option. */
-		if (o->arg && !eq && strncmp(value, "--", 2) == 0)
+		else if (o->arg && i + 1 < argc && *o->arg != '[')
 			return fail(error, LODGE_ERROR_USAGE,
 				"--%s needs a value: %s (write --%s=... for one that begins with --)", o->name,
 				o->arg, o->name);
+		else if (o->arg && *o->arg != '[')
+			return fail(error, LODGE_ERROR_USAGE, "--%s needs a value: %s", o->name, o->arg);
 		if (set_option(s, o, value, error) < 0)
 			return -1;
 	}

@@ -9,8 +9,13 @@
 #include "char/char.h"
 #include "core/device.h"
 #include "core/machine.h"
-#include "device/bus/pci_host.h"
+#include "core/stream.h"
 #include "device/bus/pcie_root_port.h"
+#include "device/virtio/virtio_balloon.h"
+#include "device/virtio/virtio_blk.h"
+#include "device/virtio/virtio_console.h"
+#include "device/virtio/virtio_net.h"
+#include "device/virtio/virtio_rng.h"
 #include "image/image.h"
 #include "net/net.h"
 #include "vm/vm.h"
@@ -76,6 +81,157 @@ int parts_build(struct vm *vm, GError **error)
 	return 0;
 }
 
+/* A device of the part's class with those of its properties that are the class's. */
+static struct device *part_device(struct vm *vm, const struct part *p, const char *id, GError **error)
+{
+	struct device *d = device_new(vm->machine, p->kind->cls, id);
+
+	for (guint i = 0; i < p->values->len; i++) {
+		const struct part_value *v = &g_array_index(p->values, struct part_value, i);
+
+		for (const struct field *f = p->kind->cls->config; f && f->name; f++) {
+			if (strcmp(f->name, v->name) == 0 && device_set(d, v->name, v->value, error) < 0) {
+				device_free(d);
+				return NULL;
+			}
+		}
+	}
+	return d;
+}
+
+/* Puts the device on the root bus, or with slot=ID behind that hot-pluggable port. */
+static int part_plug(struct vm *vm, const struct part *p, struct device *d, GError **error)
+{
+	const char *slot = part_get(p, "slot");
+	struct device *port = slot ? device_find(vm->machine, slot) : NULL;
+
+	if (!slot)
+		return device_add(d, error);
+	if (!port || !pcie_root_port_of(port)) {
+		device_free(d);
+		return fail(error, LODGE_ERROR_USAGE, "--%s: there is no slot '%s' (--slots N makes slot1 to "
+			"slotN)", p->kind->name, slot);
+	}
+	return pcie_root_port_plug(pcie_root_port_of(port), d, error);
+}
+
+static int build_disk(struct vm *vm, const struct part *p, GError **error)
+{
+	static const struct field queues_field = { .name = "queues", .kind = FIELD_U16, .count = 1 };
+	const char *queues_text = part_get(p, "queues");
+	struct image_options o = { .path = part_get(p, "path"), .format = part_get(p, "format") };
+	int readonly = part_get_bool(p, "readonly", false, error);
+	int direct = readonly < 0 ? -1 : part_get_bool(p, "direct", false, error);
+	uint16_t queues = 1;
+	struct vm_backend *b;
+	struct device *d;
+
+	if (direct < 0)
+		return -1;
+	/* The device is made first: it knows whether its properties are right. */
+	d = part_device(vm, p, p->id, error);
+	if (!d)
+		return -1;
+	if (queues_text)
+		field_parse(&queues_field, &queues, queues_text, NULL);
+	o.readonly = readonly;
+	o.direct = direct;
+	o.queues = CLAMP(queues, 1, 64); /* the device refuses what it cannot have */
+	b = backend_new(vm, p->id);
+	b->image = image_open(&o, error);
+	if (!b->image) {
+		device_free(d);
+		return -1;
+	}
+	virtio_blk_set_image(d, b->image);
+	if (part_plug(vm, p, d, error) < 0)
+		return -1;
+	b->device = d;
+	return 0;
+}
+
+/* What is not the card's is the host end's: net_open() has a syntax of its own. */
+static char *net_spec(const struct part *p)
+{
+	GString *s = g_string_new(part_get(p, "to"));
+
+	for (guint i = 0; i < p->values->len; i++) {
+		const struct part_value *v = &g_array_index(p->values, struct part_value, i);
+
+		for (const struct part_prop *k = p->kind->props; k->name; k++) {
+			if (strcmp(k->name, v->name) == 0 && strcmp(k->name, "to") != 0 &&
+				strcmp(k->name, "slot") != 0)
+				g_string_append_printf(s, ",%s=%s", v->name, v->value);
+		}
+	}
+	return g_string_free(s, FALSE);
+}
+
+static int build_net(struct vm *vm, const struct part *p, GError **error)
+{
+	g_autofree char *spec = net_spec(p);
+	struct device *d = part_device(vm, p, p->id, error);
+	struct vm_backend *b;
+
+	if (!d)
+		return -1;
+	b = backend_new(vm, p->id);
+	b->net = net_open(spec, error);
+	if (!b->net) {
+		device_free(d);
+		return -1;
+	}
+	virtio_net_set_netdev(d, b->net);
+	if (part_plug(vm, p, d, error) < 0)
+		return -1;
+	b->device = d;
+	return 0;
+}
+
+static int build_plain(struct vm *vm, const struct part *p, GError **error)
+{
+	struct device *d = part_device(vm, p, p->id, error);
+
+	return d ? part_plug(vm, p, d, error) : -1;
+}
+
+static int add_console_port(struct vm *vm, const struct part *p, struct device *d, GError **error)
+{
+	const char *name = part_get(p, "name");
+	struct chardev *chr = vm_open_char(vm, p->id, part_get(p, "to"), error);
+
+	return chr ? virtio_console_add_port(d, name, !name, chr, error) : -1;
+}
+
+/* All ports sit on one device, which the first brings with it. */
+static int build_console(struct vm *vm, const struct part *first, GError **error)
+{
+	struct device *d;
+
+	for (guint i = 0; i < vm->spec.parts->len; i++) {
+		const struct part *p = g_ptr_array_index(vm->spec.parts, i);
+
+		if (p == first)
+			break;
+		if (p->kind == &part_console)
+			return 0;
+	}
+	d = part_device(vm, first, "virtio-console", error);
+	if (!d)
+		return -1;
+	for (guint i = 0; i < vm->spec.parts->len; i++) {
+		const struct part *p = g_ptr_array_index(vm->spec.parts, i);
+
+		if (p->kind == &part_console && add_console_port(vm, p, d, error) < 0) {
+			device_free(d);
+			return -1;
+		}
+	}
+	return part_plug(vm, first, d, error);
+}
+
+#define SLOT_PROP { "slot", "SLOT", "behind this hot-pluggable port: slot1, slot2, ..." }
+
 static const struct part_prop kernel_props[] = {
 	{ "path", "FILE", "the kernel" },
 	{ "format", "bzimage|elf|raw", "taken from the file if left out, but for raw" },
@@ -99,4 +255,51 @@ const struct part_kind part_serial = {
 };
 const struct part_kind part_debug_console = {
 	.name = "debug-console", .first = "to", .props = char_props, .open_ended = true, .max = 1,
+};
+
+static const struct part_prop disk_props[] = {
+	{ "path", "FILE", "the image" },
+	{ "format", "FORMAT", "raw; taken from the file if left out" },
+	{ "readonly", "on|off", "the guest cannot write" },
+	{ "direct", "on|off", "do without the host's page cache" },
+	SLOT_PROP,
+	{ 0 },
+};
+const struct part_kind part_disk = {
+	.name = "disk", .first = "path", .props = disk_props, .cls = &virtio_blk_class, .max = 64,
+	.build = build_disk,
+};
+
+static const struct part_prop net_props[] = {
+	{ "to", "user|tap|none", "user-mode NAT, a tap interface of the host, or no cable" },
+	{ "forward", "tcp|udp:[ADDR:]PORT:GUESTPORT", "user: host port that reaches the guest; repeatable" },
+	{ "restrict", "on|off", "user: the guest reaches nothing but forwarded connections" },
+	{ "name", "IFNAME", "tap: the interface; made if absent" },
+	{ "fd", "N", "tap: an open descriptor" },
+	SLOT_PROP,
+	{ 0 },
+};
+const struct part_kind part_net = {
+	.name = "net", .first = "to", .props = net_props, .cls = &virtio_net_class, .max = 16,
+	.build = build_net,
+};
+
+static const struct part_prop console_props[] = {
+	{ "to", "CHAR", "as --serial" },
+	{ "name", "NAME", "no terminal but a channel, /dev/virtio-ports/NAME in the guest" },
+	SLOT_PROP,
+	{ 0 },
+};
+const struct part_kind part_console = {
+	.name = "console", .first = "to", .props = console_props, .cls = &virtio_console_class,
+	.open_ended = true, .max = 16, .build = build_console,
+};
+
+static const struct part_prop plain_props[] = { SLOT_PROP, { 0 } };
+const struct part_kind part_rng = {
+	.name = "rng", .props = plain_props, .cls = &virtio_rng_class, .max = 1, .build = build_plain,
+};
+const struct part_kind part_balloon = {
+	.name = "balloon", .props = plain_props, .cls = &virtio_balloon_class, .max = 1,
+	.build = build_plain,
 };

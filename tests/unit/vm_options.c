@@ -53,6 +53,11 @@ static void test_good(void **state)
 	assert_true(s.memory == 256 << 20);
 	assert_string_equal(s.accel, "auto");
 	vm_spec_fini(&s);
+	assert_int_equal(parse(&s, "--rng --balloon deflate_on_oom=off --disk /d,queues=4,serial=x", NULL), 0);
+	assert_int_equal(s.parts->len, 3);
+	assert_string_equal(part_get(nth(&s, 1), "deflate_on_oom"), "off");
+	assert_string_equal(part_get(nth(&s, 2), "queues"), "4");
+	vm_spec_fini(&s);
 	assert_int_equal(parse(&s, "--kernel path=/x=y,format=raw", NULL), 0);
 	assert_string_equal(part_get(nth(&s, 0), "path"), "/x=y");
 	vm_spec_fini(&s);
@@ -79,6 +84,10 @@ static void test_bad(void **state)
 		{ "--cpus --memory 1G", "--cpus needs a value" },
 		{ "--kernel x,fromat=raw", "did you mean 'format'?" },
 		{ "--kernel x,format", "needs a value" },
+		{ "--disk x,seriall=3", "did you mean 'serial'?" },
+		{ "--disk readonly=on", "path is missing" },
+		{ "--net user,frward=tcp:1:2", "did you mean 'forward'?" },
+		{ "--hugepages yes", "what is 'yes'?" },
 		{ "--kernel x,", "an empty property" },
 		{ "--kernel format=raw", "path is missing" },
 		{ "--kernel a --kernel b", "only once" },

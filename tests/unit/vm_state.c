@@ -44,7 +44,7 @@ static struct vm *make(const char *line, GError **error)
 	return vm;
 }
 
-#define LINE "--accel null --memory 8M --cpus 2 --serial null --slots 1"
+#define LINE "--accel null --memory 8M --cpus 2 --serial null --slots 1 --net none --rng --balloon --console null"
 
 static void disturb(struct vm *vm)
 {
@@ -102,7 +102,7 @@ static void test_round(void **state)
 static void test_other_machine(void **state)
 {
 	static const struct { const char *line, *part; } bad[] = {
-		{ "--accel null --memory 16M --cpus 2 --serial null --slots 1", "8 MiB of memory" },
+		{ "--accel null --memory 16M --cpus 2 --serial null --slots 1 --net none --rng --balloon --console null", "8 MiB of memory" },
 		{ "--accel null --memory 8M --cpus 1 --serial null --slots 1", "with 2 CPUs" },
 		{ "--accel null --memory 8M --cpus 2 --serial null", "slot1" },
 		{ "--accel null --memory 8M --cpus 2 --slots 1", "com1" },
