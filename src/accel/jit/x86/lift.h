@@ -37,6 +37,7 @@ struct x86_lift {
 	int32_t off, next;	/* of this and the next instruction, from the page start */
 	bool done;		/* an exit was emitted: the block ends here */
 	bool end_after;		/* end the block after the next instruction (STI) */
+	unsigned side_exits;	/* conditional jumps this block went past */
 	bool vec_entered[2], fpu_entered[2]; /* VEC_ENTER / FPU_ENTER sub 0, 1 was emitted and still holds */
 	struct x86_insn in;
 };
@@ -108,10 +109,19 @@ void x86_store_state(struct x86_lift *l, int offset, unsigned size, uint16_t v);
 #define X86_STATE(field) ((int)offsetof(struct x86_cpu, field))
 #define X86_HOT(field) ((int)offsetof(struct jit_hot, field) - 128)
 
+static inline int x86_seg_state(unsigned seg, size_t field)
+{
+	return (int)(offsetof(struct x86_cpu, seg) + seg * sizeof(struct x86_segment) + field);
+}
+
 /* --- stack (lift_stack.c). Stack pointer size as the mode says. --- */
 struct x86_mem x86_stack_mem(struct x86_lift *l, int disp, unsigned size, bool write);
 void x86_stack_adjust(struct x86_lift *l, int delta);
 void x86_push(struct x86_lift *l, unsigned size, uint16_t v);
+
+/* --- a host instruction as it is (native.h): rm or the memory operand, of `size` bytes, is read and filled
+ * in here, with the classes and W for them; d is operand reg, c is vvvv. lift_bmi.c */
+struct ir_op *x86_native(struct x86_lift *l, struct native n, unsigned size, uint16_t d, uint16_t c);
 
 /* --- calls. fn is an "ok" helper; with ret, its result (hot.ret) lands in a new temporary. --- */
 #define X86_CALL(l, fn, ...) x86_call((l), (int64_t)(uintptr_t)(fn), false, __VA_ARGS__)
@@ -122,6 +132,8 @@ uint16_t x86_call(struct x86_lift *l, int64_t fn, bool ret, uint16_t a, uint16_t
 /* --- ends of a block (lift_flow.c) --- */
 /* To the instruction at `off` from the page start, in this instruction's operand size (wraps). */
 void x86_goto(struct x86_lift *l, int32_t off);
+/* Ends the block where the segment just loaded may have changed the mode, or shadows interrupts. */
+void x86_segment_loaded(struct x86_lift *l, unsigned seg);
 /* Raises `vector` at this instruction. */
 void x86_lift_raise(struct x86_lift *l, unsigned vector);
 void x86_lift_raise_error(struct x86_lift *l, unsigned vector, unsigned error);
