@@ -188,10 +188,8 @@ static void i8042_fini(struct device *d)
 {
 	struct i8042 *s = self(d);
 
-	if (s->data.space)
-		region_unplace(&s->data);
-	if (s->command.space)
-		region_unplace(&s->command);
+	region_unplace(&s->data);
+	region_unplace(&s->command);
 }
 
 static void i8042_reset(struct device *d)
