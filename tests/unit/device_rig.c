@@ -169,14 +169,8 @@ void rig_advance(struct machine *m, int64_t ns)
 
 	clock_set(m->clock, to);
 	clock_start(m->clock);
-	for (unsigned quiet = 0; quiet < 3;) {
-		if (g_main_context_iteration(NULL, FALSE)) {
-			quiet = 0;
-		} else {
-			quiet++;
-			g_usleep(20);
-		}
-	}
+	for (unsigned quiet = 0, all = 0; quiet < 3 && all < 50; all++)
+		quiet = g_main_context_iteration(NULL, FALSE) ? 0 : quiet + 1;
 	clock_stop(m->clock);
 	clock_set(m->clock, to);
 }
