@@ -4,11 +4,17 @@
 #include "device_rig.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/own.h"
 #include "core/stream.h"
 #include "device/bus/pci_host.h"
 #include "device/devices.h"
+#include "device/virtio/virtio_blk.h"
+#include "device/virtio/virtio_console.h"
+#include "device/virtio/virtio_net.h"
+#include "image/image.h"
+#include "net/net.h"
 
 enum { LOADS = 300, POKES = 10000, VCPU_POKES = 3000 };
 
@@ -16,14 +22,43 @@ static struct rig_irqs irqs;
 static GArray *found; /* struct flat: where the device under test can be poked */
 static unsigned found_ports; /* that many of them, from the first, are I/O ports */
 
-/* A machine with the device under test, and the root complex for those that sit on PCI. */
+/* What a class cannot be made without; they outlive the machine. */
+static char *disk;
+static struct image *image;
+static struct netdev *netdev;
+
+static void back_end(struct device *d)
+{
+	struct image_options o = { .path = disk, .format = "raw", .queues = 1 };
+
+	if (d->cls == &virtio_blk_class)
+		virtio_blk_set_image(d, image = image_open(&o, NULL));
+	else if (d->cls == &virtio_net_class)
+		virtio_net_set_netdev(d, netdev = net_open("none", NULL));
+	else if (d->cls == &virtio_console_class)
+		assert_int_equal(virtio_console_add_port(d, NULL, true, NULL, NULL), 0);
+}
+
+static void back_ends_close(void)
+{
+	g_clear_pointer(&image, image_close);
+	g_clear_pointer(&netdev, net_close);
+}
+
 static struct machine *machine_with(const struct device_class *cls, struct device **ret)
 {
 	struct machine *m = rig_new(2, &irqs);
+	struct device *d = device_new(m, cls, "dut");
+	GError *error = NULL;
 
 	if (cls != &pci_host_class)
 		rig_add(m, &pci_host_class, "pci-host", NULL);
-	*ret = rig_add(m, cls, "dut", NULL);
+	back_end(d);
+	if (device_add(d, &error) < 0)
+		fail_msg("%s: cannot be made: %s", cls->name, error->message);
+	if (cls->reset)
+		cls->reset(d);
+	*ret = d;
 	return m;
 }
 
@@ -162,6 +197,7 @@ static void each_class(void (*fn)(struct machine *m, struct device *d, GRand *r)
 		find_registers(m, d);
 		fn(m, d, r);
 		rig_free(m);
+		back_ends_close();
 	}
 }
 
@@ -290,6 +326,24 @@ static void test_reset(void **state)
 	each_class(reset);
 }
 
+static int set_up(void **state)
+{
+	int fd = g_file_open_tmp("lodge-generic-XXXXXX", &disk, NULL);
+
+	if (fd < 0 || ftruncate(fd, 1 << 20) < 0 || close(fd) < 0)
+		return -1;
+	found = g_array_new(FALSE, FALSE, sizeof(struct flat));
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	g_array_free(found, TRUE);
+	unlink(disk);
+	g_free(disk);
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +354,5 @@ int main(void)
 		cmocka_unit_test(test_random_pokes),
 	};
 
-	found = g_array_new(FALSE, FALSE, sizeof(struct flat));
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
