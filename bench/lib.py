@@ -2,7 +2,7 @@
 """What the benchmarks share: the two sides, paired runs, medians, the report.
 
 The two sides run alternately in one go, so that whatever else the host does hits both; a row's
-value is the median of its rounds and its ratio that of the rounds' own ratios (ours / peer: below
+value is the median of its rounds and its ratio that of the rounds' own ratios (peer / ours: above
 1 is in our favour).
 """
 import argparse
@@ -63,9 +63,9 @@ class Peer:
         self.name = f"qemu {found['version']}"
 
 
-def guest():
-    """Makes sure that the default guest is there; returns its folder."""
-    subprocess.run([str(ROOT / "tools/guest-image")], stdin=subprocess.DEVNULL, check=True,
+def guest(full=False):
+    """Makes sure that the default guest (full: the one with compilers and tools) is there; returns its folder."""
+    subprocess.run([str(ROOT / "tools/guest-image"), *(["--full"] if full else [])], stdin=subprocess.DEVNULL, check=True,
                    stdout=subprocess.DEVNULL)
     return CACHE
 
@@ -75,6 +75,7 @@ class Report:
 
     def __init__(self, args, peer):
         self.args, self.peer, self.rows = args, peer, {}
+        self.table = None  # set by benches that add rows of their own to result()
 
     def progress(self, text):
         if not self.args.json:
@@ -96,16 +97,18 @@ class Report:
             rows.append({"row": row,
                          "ours": round(statistics.median(o for o, _ in pairs), 6),
                          "peer": round(statistics.median(p for _, p in pairs), 6),
-                         "ratio": round(statistics.median(o / p for o, p in pairs), 4)})
+                         "ratio": round(statistics.median(p / o for o, p in pairs), 4)})
         return rows
 
     def finish(self, units):
-        rows = self.result()
+        rows = self.table or self.result()
         if self.args.json:
             print(json.dumps({"rows": rows}))
             return
         width = max(len(r["row"]) + len(units.get(r["row"], "")) + 3 for r in rows)
-        print(f"{'':{width}}{'lodge-vm':>12}{self.peer.name:>14}{'ratio':>9}")
+        native = any("native" in r for r in rows)
+        print(f"{'':{width}}{'lodge-vm':>12}{self.peer.name:>14}{'ratio':>9}" + (f"{'native':>11}" if native else ""))
         for r in rows:
-            label = f"{r['row']} ({units[r['row']]})"
-            print(f"{label:{width}}{r['ours']:>12.4g}{r['peer']:>14.4g}{r['ratio']:>9.3f}")
+            label = r["row"] + (f" ({units[r['row']]})" if r["row"] in units else "")
+            print(f"{label:{width}}{r['ours']:>12.4g}{r['peer']:>14.4g}{r['ratio']:>9.3f}" +
+                  (f"{r['native']:>11.4g}" if "native" in r else ""))
