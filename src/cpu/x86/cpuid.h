@@ -52,6 +52,8 @@ bool x86_xsave_component(unsigned n, uint32_t *ret_offset, uint32_t *ret_size);
 void x86_cpuid_get(const struct x86_cpuid_leaf *l, unsigned n, uint32_t leaf, uint32_t subleaf,
 	uint32_t out[4]);
 
+/* Frequency of the host's time-stamp counter. Takes up to 5 ms where the kernel does not tell. */
+uint64_t x86_host_tsc_khz(void);
 /* Raw features of the host this process runs on (CPUID executed here, OS XCR0 considered). */
 void x86_features_host(struct x86_features *out);
 /* "sse4_2" ↔ (word, bit); names as Linux' /proc/cpuinfo. false: no such name. */

@@ -175,7 +175,8 @@ static void ioapic_fini(struct device *d)
 {
 	struct ioapic *s = self(d);
 
-	region_unplace(&s->mmio);
+	if (s->mmio.space)
+		region_unplace(&s->mmio);
 }
 
 static void ioapic_reset(struct device *d)

@@ -462,7 +462,8 @@ static void lapic_fini(struct device *d)
 {
 	struct lapic *l = self(d);
 
-	region_unplace(&l->page);
+	if (l->page.space)
+		region_unplace(&l->page);
 	if (l->timer.clock)
 		timer_cancel(&l->timer);
 	if (l->vcpu && l->vcpu->intc.opaque == l)

@@ -181,7 +181,8 @@ static void acpi_pm_fini(struct device *d)
 {
 	struct acpi_pm *s = self(d);
 
-	region_unplace(&s->ports);
+	if (s->ports.space)
+		region_unplace(&s->ports);
 	if (s->timer.clock)
 		timer_cancel(&s->timer);
 }

@@ -49,7 +49,8 @@ static void exit_fini(struct device *d)
 {
 	struct debug_exit *s = container_of(d, struct debug_exit, dev);
 
-	region_unplace(&s->ports);
+	if (s->ports.space)
+		region_unplace(&s->ports);
 }
 
 static const struct field exit_config[] = {
@@ -114,7 +115,8 @@ static void console_fini(struct device *d)
 {
 	struct debug_console *s = container_of(d, struct debug_console, dev);
 
-	region_unplace(&s->port);
+	if (s->port.space)
+		region_unplace(&s->port);
 }
 
 static const struct field console_config[] = {

@@ -56,7 +56,8 @@ static void port92_fini(struct device *d)
 {
 	struct port92 *s = self(d);
 
-	region_unplace(&s->port);
+	if (s->port.space)
+		region_unplace(&s->port);
 }
 
 static void port92_reset(struct device *d)

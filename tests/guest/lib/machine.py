@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from guestlib.console import Console, Gone, SCALE
+from lib.console import Console, Gone, SCALE
 
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "lodge"
 PROMPT = "lodge-test# "
@@ -33,8 +33,7 @@ class Machine:
     name = None
 
     def __init__(self, directory, cpus=1, memory="1G", accel="jit", disk=None, append="",
-                 kernel=None, initrd=None, ssh=False, qmp=False, extra=(), log=None, binary=None,
-                 env=None):
+                 kernel=None, initrd=None, ssh=False, qmp=False, extra=(), log=None, binary=None):
         self.directory = pathlib.Path(directory)
         self.cpus, self.memory, self.accel = cpus, memory, accel
         self.disk = disk
@@ -45,8 +44,7 @@ class Machine:
         self.qmp_path = self.directory / f"qmp-{os.getpid()}-{id(self):x}" if qmp else None
         self.extra = list(extra)
         self.log = log
-        self.binary = binary  # a path, or a list: with options that always go along
-        self.env = env
+        self.binary = binary
         self.console = None
 
     def argv(self):
@@ -56,7 +54,7 @@ class Machine:
         return " ".join(filter(None, [(CACHE / "cmdline").read_text().strip(), self.append]))
 
     def start(self):
-        self.console = Console([str(a) for a in self.argv()], log=self.log, env=self.env)
+        self.console = Console([str(a) for a in self.argv()], log=self.log)
         return self
 
     def __enter__(self):
@@ -95,7 +93,7 @@ class Machine:
 
     def run(self, command, timeout=60, check=True):
         """Runs a shell command in the guest; returns its output, or (check=False) status, output."""
-        self.send(f"( {command}\n) </dev/null 2>&1; echo \"=\"\"STATUS $?=\"\n")
+        self.send(f"{{ {command}\n}} </dev/null 2>&1; echo \"=\"\"STATUS $?=\"\n")
         m = self.expect(r"((?:.|\n)*?)=STATUS (\d+)=\n(?:.|\n)*?" + PROMPT, timeout)
         output = m[1]
         if not check:
