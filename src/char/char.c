@@ -180,10 +180,10 @@ static void disconnect(struct chardev *c)
 		c->kind->disconnected(c);
 }
 
-/* Watches input when somebody wants it. */
+/* Also without a device: the end of a peer shows as input. */
 static void watch_input(struct chardev *c)
 {
-	if (c->user && (c->in_start == c->in_end || c->kind->keep_input))
+	if (c->in_start == c->in_end || c->kind->keep_input)
 		source_watch(&c->in_source, c->in_fd, G_IO_IN | G_IO_HUP | G_IO_ERR, in_ready, c);
 }
 

@@ -15,7 +15,9 @@
 #include "device/misc/debug_exit.h"
 #include "device/misc/i8042.h"
 #include "device/misc/port92.h"
+#include "device/timer/hpet.h"
 #include "device/timer/i8254.h"
+#include "device/timer/rtc.h"
 #include "device/virtio/virtio_balloon.h"
 #include "device/virtio/virtio_blk.h"
 #include "device/virtio/virtio_console.h"
@@ -35,7 +37,9 @@ const struct device_class *const devices[] = {
 	&debug_exit_class,
 	&i8042_class,
 	&port92_class,
+	&hpet_class,
 	&i8254_class,
+	&rtc_class,
 	&virtio_blk_class,
 	&virtio_net_class,
 	&virtio_console_class,

@@ -118,16 +118,16 @@ static int create(struct tap *t, const char *name, GError **error)
 		return fail(error, LODGE_ERROR_USAGE, "tap name '%s' is longer than %zu bytes",
 			    name, sizeof(r.ifr_name) - 1);
 	t->fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	if (t->fd < 0)
-		return fail_errno(error, LODGE_ERROR_HOST, errno,
-				  "/dev/net/tun (for a tap network; 'user' needs none)");
+	if (t->fd < 0 && errno == ENOENT)
+		return fail(error, LODGE_ERROR_HOST,
+			    "no /dev/net/tun for a tap network; as root: 'modprobe tun'");
 	g_strlcpy(r.ifr_name, name, sizeof(r.ifr_name));
-	if (ioctl(t->fd, TUNSETIFF, &r) == 0)
+	if (t->fd >= 0 && ioctl(t->fd, TUNSETIFF, &r) == 0)
 		return 0;
-	if (errno == EPERM)
+	if (errno == EPERM || errno == EACCES)
 		return fail(error, LODGE_ERROR_HOST,
 			    "no permission for tap %s; as root make it yours once: 'ip tuntap add "
-			    "%s mode tap user %s'",
+			    "%s mode tap user %s' (network 'user' needs no permission)",
 			    name, name, g_get_user_name());
 	if (errno == EBUSY)
 		return fail(error, LODGE_ERROR_HOST,

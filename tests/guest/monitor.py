@@ -2,7 +2,7 @@
 """QMP: the names and shapes its existing clients expect."""
 import time
 
-from lib.qmp import QMP, QMPError
+from guestlib.qmp import QMP, QMPError
 from runner import test
 
 BALLOON = {"lodge-vm": ["--balloon"], "qemu": ["-device", "virtio-balloon-pci,disable-legacy=on"]}

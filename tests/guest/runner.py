@@ -14,8 +14,8 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from lib import machine as machines  # noqa: E402
-from lib.console import Gone, SCALE  # noqa: E402
+from guestlib import machine as machines  # noqa: E402
+from guestlib.console import Gone, SCALE  # noqa: E402
 
 MODULES = ["boot", "terminal", "shell", "disk", "monitor", "saved", "bad_input", "tiny", "nested"]
 TESTS = {}

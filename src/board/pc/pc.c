@@ -36,6 +36,7 @@
 #include "device/misc/i8042.h"
 #include "device/misc/port92.h"
 #include "device/timer/i8254.h"
+#include "device/timer/rtc.h"
 
 #define GIB (1ull << 30)
 
@@ -303,6 +304,7 @@ static int add_devices(struct pc *pc, const struct pc_spec *spec, GError **error
 
 	pc->pm = board_device(m, &acpi_pm_class, "acpi", error, NULL);
 	if (!pc->pm ||
+		!board_device(m, &rtc_class, "rtc", error, NULL) ||
 		!board_device(m, &i8042_class, "i8042", error, NULL) ||
 		!board_device(m, &port92_class, "port92", error, NULL))
 		return -1;

@@ -233,6 +233,8 @@ int pcie_root_port_plug(struct pcie_root_port *rp, struct device *d, GError **er
 		d->cls->reset(d);
 		device_unlock(d);
 	}
+	if (d->machine->state == MACHINE_RUNNING && d->cls->resume)
+		d->cls->resume(d);
 	device_lock(&rp->pci.dev);
 	rp->occupied = true;
 	rp->powered_on = false;

@@ -293,10 +293,8 @@ static void i8259_fini(struct device *d)
 	struct i8259 *s = self(d);
 
 	for (unsigned i = 0; i < 2; i++) {
-		if (s->ports[i].space)
-			region_unplace(&s->ports[i]);
-		if (s->elcr[i].space)
-			region_unplace(&s->elcr[i]);
+		region_unplace(&s->ports[i]);
+		region_unplace(&s->elcr[i]);
 	}
 }
 

@@ -175,8 +175,7 @@ static void ioapic_fini(struct device *d)
 {
 	struct ioapic *s = self(d);
 
-	if (s->mmio.space)
-		region_unplace(&s->mmio);
+	region_unplace(&s->mmio);
 }
 
 static void ioapic_reset(struct device *d)

@@ -462,8 +462,7 @@ static void lapic_fini(struct device *d)
 {
 	struct lapic *l = self(d);
 
-	if (l->page.space)
-		region_unplace(&l->page);
+	region_unplace(&l->page);
 	if (l->timer.clock)
 		timer_cancel(&l->timer);
 	if (l->vcpu && l->vcpu->intc.opaque == l)

@@ -181,8 +181,7 @@ static void acpi_pm_fini(struct device *d)
 {
 	struct acpi_pm *s = self(d);
 
-	if (s->ports.space)
-		region_unplace(&s->ports);
+	region_unplace(&s->ports);
 	if (s->timer.clock)
 		timer_cancel(&s->timer);
 }

@@ -49,8 +49,7 @@ static void exit_fini(struct device *d)
 {
 	struct debug_exit *s = container_of(d, struct debug_exit, dev);
 
-	if (s->ports.space)
-		region_unplace(&s->ports);
+	region_unplace(&s->ports);
 }
 
 static const struct field exit_config[] = {
@@ -115,8 +114,7 @@ static void console_fini(struct device *d)
 {
 	struct debug_console *s = container_of(d, struct debug_console, dev);
 
-	if (s->port.space)
-		region_unplace(&s->port);
+	region_unplace(&s->port);
 }
 
 static const struct field console_config[] = {

@@ -8,6 +8,8 @@
  */
 #include "device/misc/i8042.h"
 
+#include <string.h>
+
 #include "base/error.h"
 #include "base/own.h"
 #include "core/device.h"
@@ -188,16 +190,15 @@ static void i8042_fini(struct device *d)
 {
 	struct i8042 *s = self(d);
 
-	if (s->data.space)
-		region_unplace(&s->data);
-	if (s->command.space)
-		region_unplace(&s->command);
+	region_unplace(&s->data);
+	region_unplace(&s->command);
 }
 
 static void i8042_reset(struct device *d)
 {
 	struct i8042 *s = self(d);
 
+	memset(s->queue, 0, sizeof(s->queue));
 	memset(s->ram, 0, sizeof(s->ram));
 	s->head = s->count = s->last = s->pending = 0;
 	s->ctr = CTR_KBD_OFF | CTR_AUX_OFF;

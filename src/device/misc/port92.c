@@ -56,8 +56,7 @@ static void port92_fini(struct device *d)
 {
 	struct port92 *s = self(d);
 
-	if (s->port.space)
-		region_unplace(&s->port);
+	region_unplace(&s->port);
 }
 
 static void port92_reset(struct device *d)

@@ -401,6 +401,11 @@ static void port61_write(struct device *d, void *opaque, uint64_t off, uint64_t 
 static const struct region_ops ports_ops = { ports_read, ports_write, .min = 1, .max = 1 };
 static const struct region_ops port61_ops = { port61_read, port61_write, .min = 1, .max = 1 };
 
+struct irq *i8254_irq(struct device *pit)
+{
+	return &self(pit)->irq;
+}
+
 static int i8254_init(struct device *d, GError **error)
 {
 	struct i8254 *s = self(d);
@@ -418,10 +423,8 @@ static void i8254_fini(struct device *d)
 {
 	struct i8254 *s = self(d);
 
-	if (s->ports.space)
-		region_unplace(&s->ports);
-	if (s->port61.space)
-		region_unplace(&s->port61);
+	region_unplace(&s->ports);
+	region_unplace(&s->port61);
 	if (s->timer.clock)
 		timer_cancel(&s->timer);
 }

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from lib.console import Console, Gone, SCALE
+from guestlib.console import Console, Gone, SCALE
 
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "lodge"
 PROMPT = "lodge-test# "
@@ -33,7 +33,8 @@ class Machine:
     name = None
 
     def __init__(self, directory, cpus=1, memory="1G", accel="jit", disk=None, append="",
-                 kernel=None, initrd=None, ssh=False, qmp=False, extra=(), log=None, binary=None):
+                 kernel=None, initrd=None, ssh=False, qmp=False, extra=(), log=None, binary=None,
+                 env=None):
         self.directory = pathlib.Path(directory)
         self.cpus, self.memory, self.accel = cpus, memory, accel
         self.disk = disk
@@ -44,7 +45,8 @@ class Machine:
         self.qmp_path = self.directory / f"qmp-{os.getpid()}-{id(self):x}" if qmp else None
         self.extra = list(extra)
         self.log = log
-        self.binary = binary
+        self.binary = binary  # a path, or a list: with options that always go along
+        self.env = env
         self.console = None
 
     def argv(self):
@@ -54,7 +56,7 @@ class Machine:
         return " ".join(filter(None, [(CACHE / "cmdline").read_text().strip(), self.append]))
 
     def start(self):
-        self.console = Console([str(a) for a in self.argv()], log=self.log)
+        self.console = Console([str(a) for a in self.argv()], log=self.log, env=self.env)
         return self
 
     def __enter__(self):
@@ -93,7 +95,7 @@ class Machine:
 
     def run(self, command, timeout=60, check=True):
         """Runs a shell command in the guest; returns its output, or (check=False) status, output."""
-        self.send(f"{{ {command}\n}} </dev/null 2>&1; echo \"=\"\"STATUS $?=\"\n")
+        self.send(f"( {command}\n) </dev/null 2>&1; echo \"=\"\"STATUS $?=\"\n")
         m = self.expect(r"((?:.|\n)*?)=STATUS (\d+)=\n(?:.|\n)*?" + PROMPT, timeout)
         output = m[1]
         if not check:

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tiny guests of ours in real, protected and long mode, on the translator and on /dev/kvm."""
+import pathlib
+import subprocess
+
+from runner import Skip, test
+
+IMAGES = pathlib.Path(__file__).parent / "images"
+
+
+def assemble(env, name, out, *options):
+    subprocess.run(["nasm", "-f", "bin", "-Wall", "-Werror", "-i", f"{IMAGES}/", *options, "-o",
+                    str(out), str(IMAGES / f"{name}.asm")], check=True)
+    return out
+
+
+def run(env, name, accel):
+    image = assemble(env, name, env.tmp / f"{name}.bin")
+    if env.backend.name == "lodge-vm":
+        argv = [env.binary, "--accel", accel, "--memory", "64M", "--kernel",
+                f"path={image},format=raw", "--debug-console", "stdio", "--debug-exit"]
+    else:
+        rom = assemble(env, "rom", env.tmp / "rom", f'-DIMAGE="{image}"')
+        argv = ["qemu-system-x86_64", "-M", "q35", "-accel", "kvm" if accel == "kvm" else "tcg",
+                "-cpu", "max", "-m", "64M", "-nodefaults", "-display", "none", "-bios",
+                rom, "-chardev", "stdio,id=c,signal=off", "-device",
+                "isa-debugcon,chardev=c,iobase=0xe9", "-device", "isa-debug-exit,iobase=0xf4"]
+    done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=60,
+                          stdin=subprocess.DEVNULL)
+    assert done.stdout == f"{name} ok\n" and done.returncode == 1, \
+        f"status {done.returncode}: {done.stdout!r} {done.stderr[-800:]}"
+
+
+def usable_kvm(env):
+    try:
+        with open("/dev/kvm", "rb+", buffering=0):
+            pass
+    except OSError as e:
+        raise Skip(f"/dev/kvm: {e.strerror}") from None
+
+
+for mode in ("real", "protected", "limits", "long"):
+    @test(f"tiny.jit_{mode}", timeout=60)
+    def on_jit(env, mode=mode):
+        if mode == "limits" and env.backend.name == "qemu":
+            raise Skip("TCG checks no segment limits")
+        run(env, mode, "jit")
+
+    @test(f"tiny.kvm_{mode}", timeout=60)
+    def on_kvm(env, mode=mode):
+        usable_kvm(env)
+        run(env, mode, "kvm")
