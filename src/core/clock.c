@@ -172,6 +172,13 @@ static bool clock_run_one(struct clock *c)
 	return true;
 }
 
+void clock_run(struct clock *c)
+{
+	/* A timer may re-arm itself in the past; leave room for the rest of the loop. */
+	for (unsigned n = 0; n < 64 && clock_run_one(c); n++)
+		;
+}
+
 static gboolean clock_dispatch(GSource *source, GSourceFunc cb, gpointer data)
 {
 	struct clock *c = ((struct clock_source *)source)->clock;
@@ -182,9 +189,7 @@ static gboolean clock_dispatch(GSource *source, GSourceFunc cb, gpointer data)
 	g_mutex_lock(&c->lock);
 	c->programmed = -1;
 	g_mutex_unlock(&c->lock);
-	/* A timer may re-arm itself in the past; leave room for the rest of the loop. */
-	for (unsigned n = 0; n < 64 && clock_run_one(c); n++)
-		;
+	clock_run(c);
 	g_mutex_lock(&c->lock);
 	clock_program_locked(c);
 	g_mutex_unlock(&c->lock);
