@@ -161,18 +161,11 @@ struct device *rig_add(struct machine *m, const struct device_class *cls, const 
 	return d;
 }
 
-/* The clock stands still but for here, where it runs until the real time that passes has called the
- * timers that are due at the new time. */
 void rig_advance(struct machine *m, int64_t ns)
 {
-	int64_t to = clock_ns(m->clock) + ns;
-
-	clock_set(m->clock, to);
-	clock_start(m->clock);
-	for (unsigned quiet = 0, all = 0; quiet < 3 && all < 50; all++)
-		quiet = g_main_context_iteration(NULL, FALSE) ? 0 : quiet + 1;
-	clock_stop(m->clock);
-	clock_set(m->clock, to);
+	clock_set(m->clock, clock_ns(m->clock) + ns);
+	clock_run(m->clock);
+	g_main_context_iteration(NULL, FALSE);
 }
 
 void rig_on_vcpu(struct machine *m, unsigned vcpu, void (*fn)(struct vcpu *, void *), void *opaque)

@@ -188,8 +188,8 @@ static void rearm(struct i8254 *s, int64_t now)
 		timer_cancel(&s->timer);
 		return;
 	}
-	while (periodic(c) && t < now + MIN_TICKS)
-		t += c->count;
+	if (periodic(c) && c->count < MIN_TICKS)
+		t += (MIN_TICKS / c->count) * (int64_t)c->count;
 	timer_arm(&s->timer, ns_of(t));
 }
 

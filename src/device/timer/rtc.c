@@ -113,8 +113,16 @@ static void store_time(struct rtc *s)
 	s->cmos[CENTURY] = encode(s, year / 100);
 }
 
-/* Time registers -> clock; `fraction` ns into the second. Impossible dates roll over. */
-static void load_time(struct rtc *s, int64_t fraction)
+/* ns into the present second: the divider chain. */
+static int64_t fraction(const struct rtc *s)
+{
+	int64_t now = guest_now(s);
+
+	return now - floor_div(now, NS_PER_SEC) * NS_PER_SEC;
+}
+
+/* Time registers -> clock, the divider chain left as it is. Impossible dates roll over. */
+static void load_time(struct rtc *s)
 {
 	struct tm tm = {
 		.tm_sec = decode(s, s->cmos[SECONDS]),
@@ -130,16 +138,9 @@ static void load_time(struct rtc *s, int64_t fraction)
 	if (tm.tm_year < 0 || tm.tm_year > 300)
 		tm.tm_year = 100 + decode(s, s->cmos[YEAR]) % 100;
 	t = timegm(&tm);
-	s->delta = (int64_t)t * NS_PER_SEC + fraction - g_get_real_time() * 1000;
+	s->delta = (int64_t)t * NS_PER_SEC + fraction(s) - g_get_real_time() * 1000;
 	s->weekday_shift = (s->cmos[DAY_OF_WEEK] + 6 + 7 - tm.tm_wday) % 7;
 	s->synced = guest_now(s);
-}
-
-static int64_t fraction(const struct rtc *s)
-{
-	int64_t now = guest_now(s);
-
-	return now - floor_div(now, NS_PER_SEC) * NS_PER_SEC;
 }
 
 /* Ticks of the crystal between periodic interrupts, table 3; 0: none. */
@@ -281,19 +282,21 @@ static uint8_t read_byte(struct rtc *s, unsigned i)
 static void write_control(struct rtc *s, unsigned i, uint8_t val)
 {
 	bool was = stopped(s);
-	bool reset = (s->cmos[REG_A] & A_DIVIDER) != A_DIVIDER_RUN;
+	bool held = (s->cmos[REG_A] & A_DIVIDER) != A_DIVIDER_RUN;
 
 	if (!was)
 		store_time(s); /* in the old format */
 	if (i == REG_A) {
 		s->cmos[REG_A] = val & (A_DIVIDER | A_RATE);
+		if (held && (val & A_DIVIDER) == A_DIVIDER_RUN)
+			s->delta += NS_PER_SEC / 2 - fraction(s);
 	} else {
 		s->cmos[REG_B] = val & B_SET ? val & ~B_UIE : val; /* SET clears UIE */
 		if (!was && !stopped(s))
 			store_time(s); /* data mode and 12/24 may have changed */
 	}
 	if (was && !stopped(s))
-		load_time(s, reset ? NS_PER_SEC / 2 : fraction(s));
+		load_time(s);
 }
 
 static void write_byte(struct rtc *s, unsigned i, uint8_t val)
@@ -307,7 +310,7 @@ static void write_byte(struct rtc *s, unsigned i, uint8_t val)
 	} else if (time_register(i) && !stopped(s)) {
 		store_time(s);
 		s->cmos[i] = val;
-		load_time(s, fraction(s));
+		load_time(s);
 	} else {
 		s->cmos[i] = val;
 	}
