@@ -105,6 +105,7 @@ long_mode:
 	shr rax, 32
 	check z
 
+%ifndef PLAIN
 	; packed floats, and a double that must be exact
 	mov eax, 3
 	cvtsi2sd xmm0, eax
@@ -126,6 +127,7 @@ long_mode:
 	mov rcx, 0x4023bd3cc9be45de	; pi squared, from the 64-bit pi
 	cmp [scratch], rcx
 	check e
+%endif
 
 	; not canonical: #GP; absent: #PF with the full address
 	mov qword [resume], .after_canonical
@@ -183,6 +185,7 @@ long_mode:
 	cmp esi, 4950
 	check e
 
+%ifndef PLAIN
 	; ring 3 by sysret, back by syscall
 	mov rax, tss
 	mov [gdt + TSS + 2], ax
@@ -228,6 +231,7 @@ on_syscall:
 	test eax, 0x200
 	check z
 	mov rsp, STACK0
+%endif
 
 	; the local APIC's timer, one shot and periodic, wakes hlt
 	mov al, 0xff			; the 8259s stay silent

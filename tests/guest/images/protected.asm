@@ -60,9 +60,12 @@ flat:
 .after_selector:
 	cmp dword [seen], 0x0d
 	check e
+%ifndef PLAIN
 	cmp dword [code], 0x1000
 	check e
+%endif
 
+%ifndef PLAIN
 	; paging: identity below 4 MiB except one page
 	mov edi, DIRECTORY
 	xor eax, eax
@@ -172,6 +175,7 @@ user:
 	check e
 	cmp word [0x6f00], 0x8086
 	check e
+%endif
 	success
 
 not_reached:

@@ -26,6 +26,7 @@ start:
 	mov ax, 0x8000
 	sub ax, 1
 	check o
+%ifndef PLAIN
 	mov al, 0x15
 	add al, 0x27
 	daa
@@ -35,6 +36,7 @@ start:
 	aad
 	cmp ax, 107
 	check e
+%endif
 	mov ax, 1234
 	mov bx, 100
 	mul bx
