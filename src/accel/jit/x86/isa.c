@@ -208,7 +208,8 @@ static void take_init(struct jit_vcpu *v)
 {
 	struct vcpu *n = v->vcpu;
 
-	vcpu_events_clear(n, VCPU_EV_INIT | VCPU_EV_SIPI);
+	/* A SIPI that is posted by now came after the INIT (lapic_accept): Linux sends it at once. */
+	vcpu_events_clear(n, VCPU_EV_INIT);
 	jit_fpu_spill(v);
 	jit_vec_spill(v);
 	x86_cpu_reset(v->arch, n->index == 0, true);
