@@ -38,7 +38,8 @@ struct accel {
 	/* Allocates c->engine and c->arch (reset state of the machine's CPU model). */
 	int (*vcpu_init)(struct vcpu *c, GError **error);
 	void (*vcpu_fini)(struct vcpu *c);
-	void (*vcpu_reset)(struct vcpu *c); /* c not running: architectural reset, from any thread */
+	/* c not running: architectural reset, from any thread; c->arch holds that state afterwards */
+	void (*vcpu_reset)(struct vcpu *c);
 	enum vcpu_exit (*vcpu_run)(struct vcpu *c); /* its own thread only */
 	void (*vcpu_kick)(struct vcpu *c); /* any thread: make vcpu_run look at c->events soon */
 	int (*vcpu_pull)(struct vcpu *c, GError **error); /* engine -> c->arch; c not running */

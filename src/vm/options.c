@@ -44,7 +44,7 @@ const struct vm_option vm_options[] = {
 	SWITCH("paused", paused, "do not start yet: wait for QMP's cont"),
 	SWITCH("no-reboot", no_reboot, "end when the guest asks for a reset"),
 	SWITCH("debug-exit", debug_exit,
-		"for test guests: a byte V written to port 0xf4 ends the process with status V"),
+		"for test guests: a byte V written to port 0xf4 ends the process with status 2V+1"),
 	PART("debug-console", "CHAR", &part_debug_console, "for test guests: bytes written to port 0xe9"),
 	{ 0 },
 };

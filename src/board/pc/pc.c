@@ -197,8 +197,6 @@ static int reset_vcpus(struct pc *pc, GError **error)
 	for (unsigned i = 0; i < m->vcpu_count; i++) {
 		struct vcpu *c = m->vcpus[i];
 
-		if (m->accel->vcpu_pull(c, error) < 0)
-			return -1;
 		set_mtrrs(c->arch, m->phys_bits);
 		if (i == 0 && boot_load(&pc->boot, c->arch, error) < 0)
 			return -1;
