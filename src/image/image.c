@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -107,6 +108,18 @@ const char *image_path(const struct image *im)
 bool image_readonly(const struct image *im)
 {
 	return im->readonly;
+}
+
+bool image_direct(const struct image *im)
+{
+	return im->file->direct_fd >= 0;
+}
+
+uint64_t image_allocated(const struct image *im)
+{
+	struct stat st;
+
+	return fstat(im->file->fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
 }
 
 uint32_t image_discard_granularity(const struct image *im)

@@ -55,6 +55,8 @@ uint64_t image_size(const struct image *im);	/* guest bytes */
 const char *image_format_name(const struct image *im);
 const char *image_path(const struct image *im);
 bool image_readonly(const struct image *im);
+bool image_direct(const struct image *im);
+uint64_t image_allocated(const struct image *im); /* bytes used on the host; 0 if unknown */
 /* Smallest discard that frees something, bytes; 0: discard is not possible. */
 uint32_t image_discard_granularity(const struct image *im);
 
