@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "char/char.h"
 #include "core/machine.h"
+#include "monitor/monitor.h"
+#include "vm/inspect.h"
 #include "vm/vm.h"
 
 struct run {
@@ -96,8 +98,7 @@ static void on_escape(void *opaque, char key)
 		break;
 	case 'c': machine_start(m); break;
 	case 's':
-		if (m->powerdown)
-			m->powerdown(m);
+		vm_powerdown(((struct run *)opaque)->vm);
 		break;
 	default:
 		fputs("\r\nCtrl-a x  end the machine\r\nCtrl-a s  press the power button\r\n"
@@ -138,6 +139,7 @@ int main(int argc, char **argv)
 {
 	struct vm_spec spec;
 	struct vm *vm;
+	struct monitor *monitor = NULL;
 	GError *error = NULL;
 	int rc;
 
@@ -157,7 +159,10 @@ int main(int argc, char **argv)
 		return say(error);
 	if (strcmp(vm->spec.accel, "auto") == 0)
 		log_info("%s", vm->accel_why);
-	rc = run(vm);
+	if (vm->spec.qmp)
+		monitor = monitor_new(vm, vm->spec.qmp, &error);
+	rc = error ? say(error) : run(vm);
+	monitor_free(monitor);
 	vm_free(vm);
 	return rc;
 }
