@@ -33,6 +33,7 @@ class Env:
         self.binary = pathlib.Path(os.environ.get("LODGE_VM", build / "src/prog/lodge-vm"))
         # The same tests under QEMU show whether a test itself is right.
         self.backend = machines.BACKENDS[os.environ.get("LODGE_TEST_BACKEND", "lodge")]
+        self.accel = os.environ.get("LODGE_TEST_ACCEL", "jit")
         self.stack = contextlib.ExitStack()  # of the running test
         self.shared = {}  # machines kept between tests
         self.shared_stack = contextlib.ExitStack()
@@ -57,6 +58,7 @@ class Env:
     def machine(self, **kw):
         """A started machine that ends with the test. Without `disk`, on a copy of debian.img."""
         kw.setdefault("log", self.log())
+        kw.setdefault("accel", self.accel)
         if "disk" not in kw:
             kw["disk"] = self.disk()
         m = self.backend(self.tmp, binary=self.binary if self.backend.name == "lodge-vm" else None,
@@ -76,7 +78,7 @@ class Env:
         if m and m.console.process.poll() is None:
             return m
         directory = pathlib.Path(self.shared_stack.enter_context(machines.scratch()))
-        m = self.backend(directory, cpus=cpus, memory="2G", ssh=True,
+        m = self.backend(directory, cpus=cpus, memory="2G", ssh=True, accel=self.accel,
                          binary=self.binary if self.backend.name == "lodge-vm" else None,
                          log=self.logs / f"workbench-{cpus}.log",
                          disk=self.disk("debian-full", directory))
