@@ -2,6 +2,8 @@
 /* lift_arith.c: integer arithmetic and logic. Spec: SDM vol. 1, 7.3.2 to 7.3.4; vol. 2. */
 #include "accel/jit/x86/lift_ops.h"
 
+enum { COND_E = 4 };
+
 /* The eight operations of 00..3F and group 1, in opcode order. */
 static const uint16_t arith_code[8] = { IR_ADD, IR_OR, IR_ADC, IR_SBB, IR_AND, IR_SUB, IR_XOR, IR_CMP };
 
@@ -208,41 +210,49 @@ bool x86_lift_xadd(struct x86_lift *l)
 	return true;
 }
 
-/* A temporary: ZF ? a : b */
-static uint16_t select_equal(struct x86_lift *l, uint16_t a, uint16_t b)
+/* d = ZF ? a : d, as a whole register */
+static void assign_if_equal(struct x86_lift *l, bool equal, uint16_t d, uint16_t a)
 {
-	uint16_t t = ir_temp(l->b);
-	struct ir_op *o = x86_op(l, IR_CMOV, IR_64, t, a, b);
+	struct ir_op *o = x86_op(l, IR_CMOV, IR_64, d, a, d);
 
-	o->cond = 4;
+	o->cond = COND_E + !equal;
 	o->fin = IRFL_ZF;
-	return t;
+}
+
+/* Between registers. The one that is not written keeps its upper half too, so 32-bit values are extended
+ * first and then moved as 64 bits or not at all. */
+static void cmpxchg_reg(struct x86_lift *l, unsigned size)
+{
+	uint16_t dst = x86_mov(l, x86_reg(l, l->in.rm, size)), src = x86_reg(l, l->in.reg, size);
+	uint16_t loaded = x86_mov(l, RAX), stored = x86_mov(l, l->in.rm);
+	bool high = x86_is_high(l, l->in.rm, size);
+
+	if (high)
+		x86_op(l, IR_SETHI, IR_64, stored = x86_mov(l, l->in.rm & 3), src, IR_NONE);
+	else
+		x86_op(l, IR_MOV, size, stored, src, IR_NONE);
+	x86_op(l, IR_MOV, size, loaded, dst, IR_NONE);
+	x86_op(l, IR_CMP, size, IR_NONE, RAX, dst)->fout = IRFL_ALL;
+	assign_if_equal(l, false, RAX, loaded);
+	assign_if_equal(l, true, high ? l->in.rm & 3 : l->in.rm, stored);
 }
 
 bool x86_lift_cmpxchg(struct x86_lift *l)
 {
 	unsigned size = op_size(l);
-	uint16_t src = x86_reg(l, l->in.reg, size), dst, val, loaded;
+	uint16_t src;
+	struct ir_op *o;
 
-	if (l->in.is_mem) {
-		struct ir_op *o = x86_mem_op(l, IR_CMPXCHG, size, x86_mem(l, size, true));
-		o->c = src;
-		o->fout = IRFL_ALL;
-		if (l->in.lock)
-			o->flags |= IRO_LOCK;
+	if (!l->in.is_mem) {
+		cmpxchg_reg(l, size);
 		return true;
 	}
-	loaded = dst = x86_mov(l, x86_reg(l, l->in.rm, size));
-	src = x86_mov(l, src);
-	x86_op(l, IR_CMP, size, IR_NONE, RAX, dst)->fout = IRFL_ALL;
-	val = select_equal(l, src, dst);
-	/* a matching EAX keeps its upper half, a loaded one clears it */
-	if (size == 4) {
-		loaded = ir_temp(l->b);
-		x86_op(l, IR_MOV, IR_32, loaded, dst, IR_NONE);
-	}
-	x86_set_reg(l, RAX, size == 4 ? 8 : size, select_equal(l, RAX, loaded));
-	x86_set_reg(l, l->in.rm, size, val);
+	src = x86_reg(l, l->in.reg, size);
+	o = x86_mem_op(l, IR_CMPXCHG, size, x86_mem(l, size, true));
+	o->c = src;
+	o->fout = IRFL_ALL;
+	if (l->in.lock)
+		o->flags |= IRO_LOCK;
 	return true;
 }
 

@@ -81,7 +81,7 @@ static bool lift_rorx(struct x86_lift *l)
 {
 	struct native n = vex_native(l, NATIVE_REG_G | NATIVE_REG_W);
 
-	if (l->in.pp != 3 || l->in.vvvv != (l->x64 ? 15 : 7))
+	if (l->in.pp != 3 || l->in.vvvv)
 		return false;
 	n.form |= NATIVE_IMM8;
 	n.imm8 = (uint8_t)l->in.imm;

@@ -63,8 +63,9 @@ bool x86_lift_string(struct x86_lift *l)
 		x86_store(l, size, destination(l, size, true), a);
 		break;
 	case X86_STR_CMPS:
-		a = x86_load(l, size, source(l, size));
+		/* in the order in which processors find faults */
 		b = x86_load(l, size, destination(l, size, false));
+		a = x86_load(l, size, source(l, size));
 		x86_op(l, IR_CMP, size, IR_NONE, a, b)->fout = IRFL_ALL;
 		break;
 	case X86_STR_STOS:

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * diff.c: the differential tester. Same seed, same cases.
+ *   diff [--minutes N | --cases N] [--seed S] [--insns N] [--kinds int,vec,fpu] [--keep-going]
+ */
+#include <glib.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "diff.h"
+#include "disasm.h"
+
+enum { MEMORY_LIFE = 256, MAX_REPORTS = 25 };
+
+struct tester {
+	struct diff_memory mem;
+	struct x86_lift_config cfg;
+	struct model *model;
+	struct rng rng;
+	struct diff_result native, model_result;
+	unsigned kinds, insns;
+	uint64_t cases, faults, uds, hangs, bad;
+	GHashTable *reported;
+};
+
+/* Instructions that only the host has: they run there and are #UD here. */
+static bool host_only(const struct x86_insn *in, enum x86_decoded status)
+{
+	if (status == X86_UNDEFINED)
+		return true;
+	/* SSE4A */
+	return in->map == X86_MAP_0F && !in->vex && ((in->opcode & 0xfe) == 0x78 || (in->opcode == 0x2b &&
+		in->rep));
+}
+
+/* Encodings the manuals reserve and processors give meanings of their own. */
+static bool reserved(const struct x86_insn *in)
+{
+	/* SHA wants its memory operand aligned by the manual; AMD's processors do not look */
+	if (in->is_mem && !in->vex && ((in->map == X86_MAP_0F38 && in->opcode >= 0xc8 && in->opcode <= 0xcd) ||
+			(in->map == X86_MAP_0F3A && in->opcode == 0xcc)))
+		return true;
+	/* AMD: REP takes the place of the E or NE in LOOPE, LOOPNE */
+	return in->map == X86_MAP_1BYTE && (in->opcode == 0xe0 || in->opcode == 0xe1) && in->rep;
+}
+
+/* --- comparing --- */
+
+static uint64_t all_undefined(const struct diff_case *c, bool *ret_result)
+{
+	uint64_t flags = 0;
+	unsigned at = 0;
+
+	*ret_result = false;
+	for (unsigned i = 0; i < c->insns; at += c->len[i++]) {
+		struct x86_insn in;
+
+		if (x86_decode(&in, c->code + at, c->len[i], X86_MODE_64 | X86_DECODE_AMD) != X86_DECODED)
+			continue;
+		/* exact only for one instruction; a sequence may pass an open value on */
+		flags |= undefined_flags(&in, &c->start);
+		*ret_result |= undefined_result(&in, &c->start);
+	}
+	return flags;
+}
+
+static const char *compare_fault(const struct diff_result *n, const struct diff_result *m)
+{
+	int nv = n->vector == X86_SS ? X86_GP : n->vector;
+
+	if (nv != m->vector)
+		return "exception";
+	if (nv == X86_PF && n->fault_address != m->fault_address)
+		return "fault address";
+	return NULL;
+}
+
+static const char *compare(const struct diff_case *c, const struct diff_result *n, const struct diff_result *m)
+{
+	bool open_result;
+	uint64_t open = all_undefined(c, &open_result);
+	const char *what = compare_fault(n, m);
+
+	if (what)
+		return what;
+	/* A branch to a non-canonical address faults at the branch on the host, at its target here: known
+	 * difference, see docs/jit.md. */
+	if (open_result || (m->vector == X86_GP && m->cpu.rip == m->fault_address))
+		return NULL;
+	if (memcmp(n->cpu.gpr, m->cpu.gpr, sizeof(n->cpu.gpr)))
+		return "general registers";
+	if (n->cpu.rip != m->cpu.rip)
+		return "rip";
+	if ((n->cpu.rflags ^ m->cpu.rflags) & X86_FL_ARITH & ~open)
+		return "flags";
+	if ((n->cpu.rflags ^ m->cpu.rflags) & X86_FL_DF)
+		return "direction flag";
+	if (c->vec && memcmp(n->cpu.ymm, m->cpu.ymm, sizeof(n->cpu.ymm)))
+		return "vector registers";
+	if (c->vec && n->cpu.mxcsr != m->cpu.mxcsr)
+		return "mxcsr";
+	if (c->fpu && (n->cpu.fpu.fcw != m->cpu.fpu.fcw || n->cpu.fpu.fsw != m->cpu.fpu.fsw ||
+			n->cpu.fpu.ftw != m->cpu.fpu.ftw))
+		return "x87 control";
+	for (unsigned i = 0; c->fpu && i < 8; i++)
+		if (memcmp(n->cpu.fpu.st[i], m->cpu.fpu.st[i], 10))
+			return "x87 registers";
+	if (n->memory_changed != m->memory_changed ||
+			(n->memory_changed && memcmp(n->data, m->data, DATA_SIZE)))
+		return "memory";
+	return NULL;
+}
+
+static const char *run_case(struct tester *t, const struct diff_case *c)
+{
+	if (!native_run(&t->mem, c, &t->native)) {
+		t->hangs++;
+		return NULL;
+	}
+	if (!model_run(t->model, c, c->insns > 1, &t->model_result))
+		return "lifting";
+	return compare(c, &t->native, &t->model_result);
+}
+
+/* --- reporting --- */
+
+static void print_code(const struct diff_case *c)
+{
+	unsigned at = 0;
+
+	for (unsigned i = 0; i < c->insns; at += c->len[i++])
+		disasm_print(c->code + at, c->len[i], CODE_BASE + c->offset + at);
+}
+
+static void print_difference(const struct diff_case *c, const struct diff_result *n, const struct diff_result *m)
+{
+	static const char *const name[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9",
+		"r10", "r11", "r12", "r13", "r14", "r15" };
+
+	printf("  vector %d / %d, address %" PRIx64 " / %" PRIx64 ", rip %" PRIx64 " / %" PRIx64
+		", flags %" PRIx64 ": %" PRIx64 " / %" PRIx64 "\n", n->vector, m->vector, n->fault_address,
+		m->fault_address, n->cpu.rip, m->cpu.rip, c->start.rflags, n->cpu.rflags & X86_FL_ARITH,
+		m->cpu.rflags & X86_FL_ARITH);
+	for (unsigned i = 0; i < 16; i++)
+		if (n->cpu.gpr[i] != m->cpu.gpr[i] || c->start.gpr[i])
+			printf("  %-4s %16" PRIx64 ": %16" PRIx64 " / %16" PRIx64 "%s\n", name[i], c->start.gpr[i],
+				n->cpu.gpr[i], m->cpu.gpr[i], n->cpu.gpr[i] != m->cpu.gpr[i] ? "  <--" : "");
+	for (unsigned i = 0; c->vec && i < 16; i++)
+		if (memcmp(n->cpu.ymm[i], m->cpu.ymm[i], 32))
+			printf("  ymm%u %016" PRIx64 "%016" PRIx64 "%016" PRIx64 "%016" PRIx64 " / %016" PRIx64
+				"%016" PRIx64 "%016" PRIx64 "%016" PRIx64 "\n", i, n->cpu.ymm[i][3],
+				n->cpu.ymm[i][2], n->cpu.ymm[i][1], n->cpu.ymm[i][0], m->cpu.ymm[i][3],
+				m->cpu.ymm[i][2], m->cpu.ymm[i][1], m->cpu.ymm[i][0]);
+	if (c->vec)
+		printf("  mxcsr %x: %x / %x\n", c->start.mxcsr, n->cpu.mxcsr, m->cpu.mxcsr);
+	if (c->fpu)
+		printf("  fcw %x fsw %x ftw %x: %x %x %x / %x %x %x\n", c->start.fpu.fcw, c->start.fpu.fsw,
+			c->start.fpu.ftw, n->cpu.fpu.fcw, n->cpu.fpu.fsw, n->cpu.fpu.ftw, m->cpu.fpu.fcw,
+			m->cpu.fpu.fsw, m->cpu.fpu.ftw);
+	for (unsigned i = 0; (n->memory_changed || m->memory_changed) && i < DATA_SIZE; i++) {
+		uint8_t a = n->memory_changed ? n->data[i] : 0, b = m->memory_changed ? m->data[i] : 0;
+
+		if (n->memory_changed && m->memory_changed && a != b)
+			printf("  [%x] %02x / %02x\n", DATA_BASE + i, a, b);
+	}
+}
+
+/* Without an instruction, does it still fail? Then that one did not matter. */
+static void drop_instructions(struct tester *t, struct diff_case *c)
+{
+	for (unsigned i = 0; c->insns > 1 && i < c->insns;) {
+		struct diff_case less = *c;
+		unsigned at = 0;
+
+		for (unsigned k = 0; k < i; k++)
+			at += c->len[k];
+		memmove(less.code + at, c->code + at + c->len[i], c->n - at - c->len[i]);
+		memmove(less.len + i, c->len + i + 1, c->insns - i - 1);
+		less.n -= c->len[i];
+		less.insns--;
+		if (run_case(t, &less))
+			*c = less;
+		else
+			i++;
+	}
+}
+
+static void simplify_registers(struct tester *t, struct diff_case *c)
+{
+	for (unsigned i = 0; i < 17; i++) {
+		struct diff_case less = *c;
+
+		if (i < 16)
+			less.start.gpr[i] = 0;
+		else
+			less.start.rflags &= ~(uint64_t)(X86_FL_ARITH | X86_FL_DF);
+		if (run_case(t, &less))
+			*c = less;
+	}
+}
+
+static void report(struct tester *t, struct diff_case *c)
+{
+	const char *what;
+	g_autofree char *key = NULL, *ir = NULL;
+	struct x86_insn in;
+
+	drop_instructions(t, c);
+	simplify_registers(t, c);
+	what = run_case(t, c);
+	x86_decode(&in, c->code, c->len[0], X86_MODE_64 | X86_DECODE_AMD);
+	key = g_strdup_printf("%u.%u.%x.%x.%s", in.map, in.vex, in.opcode, in.has_modrm ? in.reg & 7 : 0,
+		what ? what : "?");
+	if (!g_hash_table_add(t->reported, g_steal_pointer(&key)) ||
+			g_hash_table_size(t->reported) > MAX_REPORTS)
+		return;
+	printf("case %" PRIu64 ": %s differ%s (host / ours)\n", t->cases, what ? what : "results (once)",
+		what && what[strlen(what) - 1] == 's' ? "" : "s");
+	print_code(c);
+	print_difference(c, &t->native, &t->model_result);
+	ir = model_ir(t->model, c, c->insns > 1);
+	printf("%s\n", ir);
+	fflush(stdout);
+}
+
+static bool skip_natively(struct tester *t, const struct diff_case *c)
+{
+	unsigned at = 0;
+
+	for (unsigned i = 0; i < c->insns; at += c->len[i++]) {
+		struct x86_insn in;
+		bool vec, fpu;
+		enum x86_decoded status = x86_decode(&in, c->code + at, c->len[i], X86_MODE_64 | X86_DECODE_AMD);
+
+		if (reserved(&in) || (host_only(&in, status) &&
+				model_classify(t->model, c->code + at, c->len[i], &vec, &fpu) == MODEL_UD))
+			return true;
+	}
+	return false;
+}
+
+static void one(struct tester *t)
+{
+	struct diff_case c;
+
+	if (t->cases++ % MEMORY_LIFE == 0) {
+		gen_memory(&t->rng, t->mem.golden, DATA_SIZE);
+		memcpy(t->mem.data, t->mem.golden, DATA_SIZE);
+		memcpy(t->mem.model, t->mem.golden, DATA_SIZE);
+	}
+	gen_case(&t->rng, t->model, &c, 1 + (unsigned)rng_below(&t->rng, t->insns), t->kinds);
+	if (skip_natively(t, &c))
+		return;
+	if (run_case(t, &c)) {
+		t->bad++;
+		report(t, &c);
+	}
+	t->faults += t->native.vector != VECTOR_NONE;
+	t->uds += t->native.vector == X86_UD;
+}
+
+static unsigned parse_kinds(const char *s)
+{
+	return (strstr(s, "int") ? GEN_INT : 0) | (strstr(s, "vec") ? GEN_VEC : 0) | (strstr(s, "fpu") ? GEN_FPU : 0);
+}
+
+int main(int argc, char **argv)
+{
+	double minutes = 0.2;
+	int64_t cases = 0, seed = 1;
+	int insns = 1;
+	g_autofree char *kinds = NULL;
+	const GOptionEntry options[] = {
+		{ "minutes", 'm', 0, G_OPTION_ARG_DOUBLE, &minutes, "how long", "N" },
+		{ "cases", 'c', 0, G_OPTION_ARG_INT64, &cases, "how many, instead", "N" },
+		{ "seed", 's', 0, G_OPTION_ARG_INT64, &seed, "of the random numbers", "S" },
+		{ "insns", 'n', 0, G_OPTION_ARG_INT, &insns, "at most so many instructions a case (1..8)", "N" },
+		{ "kinds", 'k', 0, G_OPTION_ARG_STRING, &kinds, "of int,vec,fpu", "LIST" },
+		{ NULL }
+	};
+	g_autoptr(GOptionContext) o = g_option_context_new("- host CPU against the translator");
+	g_autoptr(GError) error = NULL;
+	struct tester *t = g_new0(struct tester, 1);
+	gint64 end;
+
+	g_option_context_add_main_entries(o, options, NULL);
+	if (!g_option_context_parse(o, &argc, &argv, &error)) {
+		fprintf(stderr, "%s\n", error->message);
+		return 2;
+	}
+	t->insns = (unsigned)CLAMP(insns, 1, MAX_INSNS);
+	t->kinds = kinds ? parse_kinds(kinds) : GEN_INT;
+	t->rng.s = (uint64_t)seed;
+	t->reported = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	memset(&t->cfg.features, 0xff, sizeof(t->cfg.features));
+	t->cfg.amd = true;
+	if (!t->kinds || !native_init(&t->mem))
+		return 2;
+	t->model = model_new(&t->mem, &t->cfg);
+	end = g_get_monotonic_time() + (gint64)(minutes * 60e6);
+	while (cases ? t->cases < (uint64_t)cases : g_get_monotonic_time() < end)
+		one(t);
+	printf("%" PRIu64 " cases, %" PRIu64 " ended in a fault (%" PRIu64 " #UD), %" PRIu64 " hung, %" PRIu64
+		" differ\n", t->cases, t->faults, t->uds, t->hangs, t->bad);
+	return t->bad != 0;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * diff.h: the differential tester of the x86 front end: random instructions run on the host CPU and on
+ * our engines from the same state; everything is compared. See docs/jit.md.
+ */
+#ifndef TESTS_ISA_DIFF_H
+#define TESTS_ISA_DIFF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "accel/jit/x86/lift.h"
+
+enum {
+	CODE_BASE = 0x20000000, CODE_SIZE = 4096,	/* one page, then nothing */
+	DATA_BASE = 0x10000000, DATA_SIZE = 8192,	/* writable, then a read-only page, then nothing */
+	READONLY_SIZE = 4096,
+	GS_OFFSET = 0x800,				/* GS base, from DATA_BASE */
+	MAX_INSNS = 8, MAX_BYTES = MAX_INSNS * 15,
+	VECTOR_NONE = -1,
+};
+
+/* One test: code and the state it starts from. */
+struct diff_case {
+	uint8_t code[MAX_BYTES];
+	unsigned n;			/* bytes */
+	unsigned insns;
+	uint8_t len[MAX_INSNS];
+	unsigned offset;		/* of code in its page */
+	struct x86_cpu start;
+	bool vec, fpu;			/* looks at or changes vector, x87 registers */
+};
+
+/* How it ended. */
+struct diff_result {
+	struct x86_cpu cpu;		/* gpr, rip, rflags, ymm, mxcsr, fpu */
+	int vector;			/* exception, VECTOR_NONE: ran into the INT3 behind it */
+	uint64_t fault_address;		/* of a page fault */
+	bool memory_changed;
+	uint8_t data[DATA_SIZE];	/* where memory_changed */
+};
+
+/* Guest memory, the same for all engines: what both start from. */
+struct diff_memory {
+	uint8_t *data;			/* DATA_BASE itself: what native code works on */
+	uint16_t selector[6];		/* what the host's segment registers hold */
+	uint8_t *code;			/* writable alias of CODE_BASE */
+	uint8_t golden[DATA_SIZE];	/* the start */
+	uint8_t model[DATA_SIZE];	/* what the interpreter works on; = golden between cases */
+};
+
+/* --- native.c: on the host CPU. false with a message: the sandbox cannot be built. --- */
+bool native_init(struct diff_memory *m);
+/* False: it hung and was stopped. Leaves m->data = golden. */
+bool native_run(struct diff_memory *m, const struct diff_case *c, struct diff_result *out);
+
+/* --- model.c: decode, lift, interpret --- */
+struct model;
+struct model *model_new(struct diff_memory *m, const struct x86_lift_config *cfg);
+void model_free(struct model *md);
+enum model_class {
+	MODEL_RUNS,	/* comparable */
+	MODEL_UD,	/* raises #UD: run natively only what is harmless there */
+	MODEL_SKIP,	/* calls a helper: needs a whole machine */
+};
+/* What would become of the single instruction at p. */
+enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, bool *ret_vec,
+	bool *ret_fpu);
+bool model_run(struct model *md, const struct diff_case *c, bool optimize, struct diff_result *out);
+/* IR of the case's first block; g_free it. */
+char *model_ir(struct model *md, const struct diff_case *c, bool optimize);
+
+/* --- gen.c --- */
+struct rng {
+	uint64_t s;
+};
+uint64_t rng_next(struct rng *r);
+uint64_t rng_below(struct rng *r, uint64_t n);
+/* A new case of `insns` instructions; what to make is in `kinds`. */
+enum { GEN_INT = 1, GEN_VEC = 2, GEN_FPU = 4 };
+void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned insns, unsigned kinds);
+void gen_memory(struct rng *r, uint8_t *p, size_t n);
+
+/* --- undefined.c: RFLAGS bits the manuals leave open after this instruction (given the state before it)
+ * and whether its destination register is undefined altogether. --- */
+uint64_t undefined_flags(const struct x86_insn *in, const struct x86_cpu *before);
+bool undefined_result(const struct x86_insn *in, const struct x86_cpu *before);
+
+#endif

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* model.c: runs test code through decoder, lifter and IR interpreter, on memory of its own. */
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "accel/jit/ir/interp.h"
+#include "diff.h"
+
+enum { MAX_BLOCKS = 64 };
+
+struct model {
+	struct diff_memory *mem;
+	const struct x86_lift_config *cfg;
+	struct ir ir;
+	struct ir_env env;
+	struct { _Alignas(128) uint8_t hot[128]; struct x86_cpu cpu; } *state;
+	struct jit_vcpu vcpu;
+	struct diff_result *out;
+	bool read_only_hit;
+};
+
+static struct model *model_of(struct jit_vcpu *v)
+{
+	return v->isa_private;
+}
+
+static bool canonical(uint64_t va)
+{
+	return (int64_t)(va << 16) >> 16 == (int64_t)va;
+}
+
+static bool fault(struct model *md, uint64_t va, unsigned n)
+{
+	md->out->vector = canonical(va) && canonical(va + n - 1) ? X86_PF : X86_GP;
+	md->out->fault_address = va;
+	return false;
+}
+
+/* The byte at va; NULL: not mapped so. */
+static uint8_t *byte_at(struct model *md, uint64_t va, bool write)
+{
+	if (va - DATA_BASE < DATA_SIZE)
+		return md->mem->model + (va - DATA_BASE);
+	if (write)
+		return NULL;
+	if (va - DATA_BASE < DATA_SIZE + READONLY_SIZE)
+		return (uint8_t *)(uintptr_t)va;
+	return va - CODE_BASE < CODE_SIZE ? md->mem->code + (va - CODE_BASE) : NULL;
+}
+
+static bool check(struct model *md, uint64_t va, unsigned n, bool write)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (!byte_at(md, va + i, write))
+			return canonical(va) ? fault(md, va + i, 1) : fault(md, va, n);
+	return true;
+}
+
+static bool env_load(struct jit_vcpu *v, uint64_t va, void *buf, unsigned n, unsigned mode)
+{
+	struct model *md = model_of(v);
+
+	if (!check(md, va, n, false))
+		return false;
+	for (unsigned i = 0; i < n; i++)
+		((uint8_t *)buf)[i] = *byte_at(md, va + i, false);
+	return true;
+}
+
+static bool env_probe(struct jit_vcpu *v, uint64_t va, unsigned n, unsigned mode)
+{
+	return check(model_of(v), va, n, true);
+}
+
+static bool env_store(struct jit_vcpu *v, uint64_t va, const void *buf, unsigned n, unsigned mode)
+{
+	struct model *md = model_of(v);
+
+	if (!check(md, va, n, true))
+		return false;
+	for (unsigned i = 0; i < n; i++)
+		*byte_at(md, va + i, true) = ((const uint8_t *)buf)[i];
+	md->out->memory_changed = true;
+	return true;
+}
+
+static bool env_cas(struct jit_vcpu *v, uint64_t va, void *old, const void *val, unsigned n, unsigned mode,
+	bool *ret_done)
+{
+	uint8_t now[16];
+
+	if (!env_probe(v, va, n, mode) || !env_load(v, va, now, n, mode))
+		return false;
+	*ret_done = !memcmp(now, old, n);
+	memcpy(old, now, n);
+	return !*ret_done || env_store(v, va, val, n, mode);
+}
+
+static bool env_enter(struct jit_vcpu *v, bool vec, unsigned sub)
+{
+	return true;
+}
+
+static void env_arith_fault(struct jit_vcpu *v, bool integer, bool simd)
+{
+	model_of(v)->out->vector = integer ? X86_DE : simd ? X86_XM : X86_MF;
+}
+
+static void env_align_fault(struct jit_vcpu *v)
+{
+	model_of(v)->out->vector = X86_GP;
+}
+
+struct model *model_new(struct diff_memory *m, const struct x86_lift_config *cfg)
+{
+	struct model *md = g_new0(struct model, 1);
+
+	md->mem = m;
+	md->cfg = cfg;
+	md->state = aligned_alloc(128, (sizeof(*md->state) + 127) & ~(size_t)127);
+	memset(md->state, 0, sizeof(*md->state));
+	md->vcpu.isa_private = md;
+	md->vcpu.arch = &md->state->cpu;
+	md->vcpu.hot = (struct jit_hot *)md->state->hot;
+	md->env = (struct ir_env){
+		.state = (uint8_t *)&md->state->cpu, .native_page = ir_native_page_new(), .v = &md->vcpu,
+		.load = env_load, .store = env_store, .probe = env_probe, .cas = env_cas,
+		.enter = env_enter, .arith_fault = env_arith_fault, .align_fault = env_align_fault,
+	};
+	return md;
+}
+
+void model_free(struct model *md)
+{
+	ir_native_page_free(md->env.native_page);
+	free(md->state);
+	g_free(md);
+}
+
+enum { MODE = X86_MODE_64 | X86_MODE_PE | X86_MODE_LMA | X86_MODE_FLAT_DATA | X86_MODE_FLAT_CODE };
+
+static void lift(struct model *md, const uint8_t *code, unsigned n, unsigned page_offset, unsigned mode)
+{
+	struct ir *b = &md->ir;
+
+	b->n = b->temps = b->insns = b->bytes = 0;
+	b->full = b->uses_vec = b->uses_fpu = false;
+	b->mode = mode;
+	b->page_offset = page_offset;
+	b->isa_config = md->cfg;
+	x86_lift_block(b, code, n, n);
+}
+
+enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, bool *ret_vec, bool *ret_fpu)
+{
+	bool call = false;
+
+	lift(md, p, n, 0, MODE | X86_MODE_STEP);
+	*ret_vec = *ret_fpu = false;
+	for (unsigned i = 0; i < md->ir.n; i++) {
+		const struct ir_op *o = &md->ir.op[i];
+
+		if (o->code == IR_CALL && (o->imm == (int64_t)(uintptr_t)x86_h_raise ||
+				o->imm == (int64_t)(uintptr_t)x86_h_raise_error))
+			return MODEL_UD;
+		call |= o->code == IR_CALL || (o->code == IR_STS);
+		if ((o->mem & IRM_SEG) >> IRM_SEG_SHIFT == SEG_FS + 1)
+			call = true; /* the tester's own thread-local storage */
+		*ret_vec |= o->code == IR_VEC_ENTER;
+		*ret_fpu |= o->code == IR_FPU_ENTER;
+	}
+	return call || !md->ir.insns ? MODEL_SKIP : MODEL_RUNS;
+}
+
+static bool inside(const struct diff_case *c, uint64_t pc)
+{
+	return pc - (CODE_BASE + c->offset) < c->n;
+}
+
+bool model_run(struct model *md, const struct diff_case *c, bool optimize, struct diff_result *out)
+{
+	struct jit_hot *hot = (struct jit_hot *)md->state->hot;
+	struct x86_cpu *cpu = &md->state->cpu;
+	uint64_t pc = c->start.rip;
+	const char *why = NULL;
+
+	*cpu = c->start;
+	md->out = out;
+	out->vector = VECTOR_NONE;
+	out->memory_changed = false;
+	cpu->seg[SEG_GS].base = DATA_BASE + GS_OFFSET;
+	for (unsigned i = 0; i < 6; i++)
+		cpu->seg[i].sel = md->mem->selector[i];
+	memset(hot, 0, sizeof(*hot));
+	hot->arith = cpu->rflags;
+	hot->df_step = cpu->rflags & X86_FL_DF ? -1 : 1;
+	hot->pc_base = CODE_BASE;
+	memcpy(md->mem->code + c->offset, c->code, c->n);
+	for (unsigned i = 0; inside(c, pc) && i < MAX_BLOCKS; i++) {
+		unsigned at = (unsigned)(pc - CODE_BASE);
+		enum ir_ran ran;
+
+		lift(md, md->mem->code + at, c->offset + c->n - at, at, MODE);
+		if (optimize)
+			ir_optimize(&md->ir, IR_OPT_ALL);
+		why = ir_verify(&md->ir, NULL);
+		if (why)
+			break;
+		ran = ir_interp(&md->env, &md->ir, &pc);
+		if (ran == IR_RAN_FAULT && out->vector == VECTOR_NONE) /* a helper raised it */
+			out->vector = cpu->exception_vector;
+		if (ran != IR_RAN_PC)
+			break;
+	}
+	memset(md->mem->code + c->offset, 0xcc, c->n);
+	cpu->rip = pc;
+	cpu->rflags = (cpu->rflags & ~(uint64_t)X86_FL_ARITH) | (hot->arith & X86_FL_ARITH);
+	out->cpu = *cpu;
+	if (out->memory_changed) {
+		memcpy(out->data, md->mem->model, DATA_SIZE);
+		memcpy(md->mem->model, md->mem->golden, DATA_SIZE);
+		out->memory_changed = memcmp(out->data, md->mem->golden, DATA_SIZE) != 0;
+	}
+	if (out->vector == VECTOR_NONE && byte_at(md, pc, false) == NULL) {
+		out->vector = canonical(pc) ? X86_PF : X86_GP;
+		out->fault_address = pc;
+	} else if (out->vector == VECTOR_NONE && pc - CODE_BASE >= CODE_SIZE) {
+		out->vector = X86_PF; /* data is not executable */
+		out->fault_address = pc;
+	}
+	if (why)
+		g_printerr("malformed IR: %s\n", why);
+	return !why;
+}
+
+char *model_ir(struct model *md, const struct diff_case *c, bool optimize)
+{
+	lift(md, c->code, c->n, c->offset, MODE);
+	if (optimize)
+		ir_optimize(&md->ir, IR_OPT_ALL);
+	return ir_print(&md->ir);
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * native.c: runs test code on this CPU. Assembly loads the whole register state and jumps; a signal
+ * (INT3 behind the code, or a fault) brings it back with all registers in its frame.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <ucontext.h>
+#include <unistd.h>
+#include <asm/prctl.h>
+
+#include "diff.h"
+
+enum { ALT_STACK = 65536, XSTATE_BV = 512, YMM_HIGH = 576, XSAVE_SIZE = 4096, HANG_MS = 200 };
+
+/* Order and offsets are the assembly's. */
+struct entry {
+	uint64_t gpr[16];	/* 0 … 120 */
+	uint64_t rflags;	/* 128 */
+	uint64_t rip;		/* 136 */
+	uint64_t host_rsp;	/* 144 */
+	void *xsave;		/* 152 */
+	uint64_t mask;		/* 160 */
+} native_entry;
+
+static uint8_t xsave_image[XSAVE_SIZE] __attribute__((aligned(64)));
+static struct diff_result *result;
+static volatile bool inside, hung;
+
+void native_enter(void);
+void native_back(void);
+__asm__(
+	".text\n"
+	".globl native_enter, native_back\n"
+	"native_enter:\n"
+	"	push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
+	"	mov %rsp, native_entry+144(%rip)\n"
+	"	mov native_entry+152(%rip), %rcx\n"
+	"	mov native_entry+160(%rip), %eax\n"
+	"	xor %edx, %edx\n"
+	"	xrstor64 (%rcx)\n"
+	"	push native_entry+128(%rip)\n"
+	"	popf\n"
+	"	mov native_entry+0(%rip), %rax\n"
+	"	mov native_entry+8(%rip), %rcx\n"
+	"	mov native_entry+16(%rip), %rdx\n"
+	"	mov native_entry+24(%rip), %rbx\n"
+	"	mov native_entry+40(%rip), %rbp\n"
+	"	mov native_entry+48(%rip), %rsi\n"
+	"	mov native_entry+56(%rip), %rdi\n"
+	"	mov native_entry+64(%rip), %r8\n"
+	"	mov native_entry+72(%rip), %r9\n"
+	"	mov native_entry+80(%rip), %r10\n"
+	"	mov native_entry+88(%rip), %r11\n"
+	"	mov native_entry+96(%rip), %r12\n"
+	"	mov native_entry+104(%rip), %r13\n"
+	"	mov native_entry+112(%rip), %r14\n"
+	"	mov native_entry+120(%rip), %r15\n"
+	"	mov native_entry+32(%rip), %rsp\n"
+	"	jmp *native_entry+136(%rip)\n"
+	"native_back:\n"
+	"	mov native_entry+144(%rip), %rsp\n"
+	"	pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
+	"	cld\n"
+	"	ret\n");
+
+static void take_fpstate(const struct _libc_fpstate *fp, struct x86_cpu *c)
+{
+	const uint8_t *raw = (const uint8_t *)fp;
+	uint64_t bv;
+
+	c->fpu.fcw = fp->cwd;
+	c->fpu.fsw = fp->swd;
+	c->fpu.ftw = (uint8_t)fp->ftw;
+	memcpy(c->fpu.st, fp->_st, sizeof(c->fpu.st));
+	c->mxcsr = fp->mxcsr;
+	memcpy(&bv, raw + XSTATE_BV, 8);
+	for (unsigned i = 0; i < 16; i++) {
+		memcpy(c->ymm[i], &fp->_xmm[i], 16);
+		if (bv & 4)
+			memcpy(c->ymm[i] + 2, raw + YMM_HIGH + i * 16, 16);
+		else
+			memset(c->ymm[i] + 2, 0, 16);
+	}
+}
+
+static void handler(int sig, siginfo_t *info, void *context)
+{
+	static const uint8_t order[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI,
+		REG_RDI, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
+	ucontext_t *u = context;
+	greg_t *g = u->uc_mcontext.gregs;
+	struct x86_cpu *c = &result->cpu;
+
+	if (!inside) {
+		signal(sig, SIG_DFL);
+		return;
+	}
+	for (unsigned i = 0; i < 16; i++)
+		c->gpr[i] = (uint64_t)g[order[i]];
+	c->rip = (uint64_t)g[REG_RIP];
+	c->rflags = (uint64_t)g[REG_EFL];
+	take_fpstate(u->uc_mcontext.fpregs, c);
+	result->vector = (int)g[REG_TRAPNO];
+	result->fault_address = (uint64_t)g[REG_CR2];
+	if (sig == SIGALRM)
+		hung = true;
+	if (sig == SIGTRAP && result->vector == X86_BP) {
+		c->rip--;
+		result->vector = VECTOR_NONE;
+	}
+	inside = false;
+	g[REG_RIP] = (greg_t)(uintptr_t)native_back;
+	g[REG_RSP] = (greg_t)native_entry.host_rsp;
+	g[REG_EFL] = 0x202;
+	/* back to the host's idea of floating point */
+	u->uc_mcontext.fpregs->cwd = 0x37f;
+	u->uc_mcontext.fpregs->swd = 0;
+	u->uc_mcontext.fpregs->ftw = 0;
+	u->uc_mcontext.fpregs->mxcsr = 0x1f80;
+}
+
+static bool map_at(uint64_t va, size_t size, int prot, int fd)
+{
+	void *p = mmap((void *)(uintptr_t)va, size, prot, (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED) |
+		MAP_FIXED_NOREPLACE, fd, 0);
+
+	return p == (void *)(uintptr_t)va;
+}
+
+static bool map_all(struct diff_memory *m)
+{
+	int fd = memfd_create("diff-code", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, CODE_SIZE) < 0)
+		return false;
+	m->code = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (m->code == MAP_FAILED || !map_at(CODE_BASE, CODE_SIZE, PROT_READ | PROT_EXEC, fd) ||
+			!map_at(DATA_BASE, DATA_SIZE, PROT_READ | PROT_WRITE, -1) ||
+			!map_at(DATA_BASE + DATA_SIZE, READONLY_SIZE, PROT_READ, -1))
+		return false;
+	close(fd);
+	m->data = (uint8_t *)(uintptr_t)DATA_BASE;
+	memset(m->code, 0xcc, CODE_SIZE);
+	return true;
+}
+
+bool native_init(struct diff_memory *m)
+{
+	static const int signals[] = { SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGALRM };
+	stack_t alt = { .ss_sp = malloc(ALT_STACK), .ss_size = ALT_STACK };
+	struct sigaction sa = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	uint32_t lo, hi;
+
+	if (!map_all(m)) {
+		fprintf(stderr, "cannot map the test's memory: %s\n", strerror(errno));
+		return false;
+	}
+	sigfillset(&sa.sa_mask);
+	sigaltstack(&alt, NULL);
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaction(signals[i], &sa, NULL);
+	syscall(SYS_arch_prctl, ARCH_SET_GS, DATA_BASE + GS_OFFSET);
+	__asm__("mov %%es, %0; mov %%cs, %1; mov %%ss, %2; mov %%ds, %3; mov %%fs, %4; mov %%gs, %5" :
+		"=r"(m->selector[SEG_ES]), "=r"(m->selector[SEG_CS]), "=r"(m->selector[SEG_SS]),
+		"=r"(m->selector[SEG_DS]), "=r"(m->selector[SEG_FS]), "=r"(m->selector[SEG_GS]));
+	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	native_entry.mask = lo & 7;
+	native_entry.xsave = xsave_image;
+	return true;
+}
+
+static void fill_xsave(const struct x86_cpu *c)
+{
+	uint8_t *x = xsave_image;
+	uint64_t bv = native_entry.mask;
+
+	memcpy(x, &c->fpu.fcw, 2);
+	memcpy(x + 2, &c->fpu.fsw, 2);
+	x[4] = c->fpu.ftw;
+	memcpy(x + 24, &c->mxcsr, 4);
+	memcpy(x + 32, c->fpu.st, sizeof(c->fpu.st));
+	for (unsigned i = 0; i < 16; i++) {
+		memcpy(x + 160 + i * 16, c->ymm[i], 16);
+		memcpy(x + YMM_HIGH + i * 16, c->ymm[i] + 2, 16);
+	}
+	memcpy(x + XSTATE_BV, &bv, 8);
+}
+
+static void watchdog(unsigned ms)
+{
+	struct itimerval t = { .it_value = { .tv_sec = 0, .tv_usec = (suseconds_t)ms * 1000 } };
+
+	setitimer(ITIMER_REAL, &t, NULL);
+}
+
+bool native_run(struct diff_memory *m, const struct diff_case *c, struct diff_result *out)
+{
+	memcpy(m->code + c->offset, c->code, c->n);
+	memcpy(native_entry.gpr, c->start.gpr, sizeof(native_entry.gpr));
+	native_entry.rflags = c->start.rflags;
+	native_entry.rip = c->start.rip;
+	fill_xsave(&c->start);
+	result = out;
+	hung = false;
+	inside = true;
+	watchdog(HANG_MS);
+	native_enter();
+	watchdog(0);
+	memset(m->code + c->offset, 0xcc, c->n);
+	out->memory_changed = memcmp(m->data, m->golden, DATA_SIZE) != 0;
+	if (out->memory_changed) {
+		memcpy(out->data, m->data, DATA_SIZE);
+		memcpy(m->data, m->golden, DATA_SIZE);
+	}
+	return !hung;
+}
