@@ -109,12 +109,13 @@ static bool access_ok(struct jit_vcpu *v, uint64_t *n)
 {
 	struct x86_cpu *c = v->arch;
 
-	*n &= 7;
 	if (*n == 4 || *n == 5) {
 		if (c->cr4 & X86_CR4_DE)
 			return x86_raise(v, X86_UD);
 		*n |= 2;
 	}
+	if (*n > 7)
+		return x86_raise(v, X86_UD);
 	if (x86_cpl(c) != 0)
 		return x86_raise_error(v, X86_GP, 0);
 	if (c->dr[7] & DR7_GD) {
@@ -128,7 +129,7 @@ bool x86_h_read_dr(struct jit_vcpu *v, uint64_t n)
 {
 	if (!access_ok(v, &n))
 		return false;
-	v->hot->ret = x86_cpu_of(v)->dr[n];
+	v->hot->ret = x86_cpu_of(v)->dr[n & 7];
 	return true;
 }
 
@@ -145,7 +146,7 @@ bool x86_h_write_dr(struct jit_vcpu *v, uint64_t n, uint64_t val)
 		val = (val & 0xe00f) | 0xffff0ff0;
 	if (n == 7)
 		val = (val & 0xffff2fff) | 0x400;
-	c->dr[n] = val;
+	c->dr[n & 7] = val;
 	if (n == 6)
 		return true;
 	p->data_breakpoints = x86_debug_data_armed(c);
