@@ -65,7 +65,8 @@ static struct machine *machine_with(const struct device_class *cls, struct devic
 static void check_table(const char *cls, const struct field *f, uint64_t size, bool config)
 {
 	static const uint8_t bytes[] = { [FIELD_BOOL] = 1, [FIELD_U8] = 1, [FIELD_U16] = 2,
-		[FIELD_U32] = 4, [FIELD_U64] = 8, [FIELD_BYTES] = 1, [FIELD_STRING] = sizeof(char *),
+		[FIELD_U32] = 4, [FIELD_U64] = 8, [FIELD_BYTES] = 1,
+		[FIELD_STRING] = sizeof(char *),
 		[FIELD_SIZE] = 8, [FIELD_MAC] = 6, [FIELD_BLOB] = sizeof(void *) };
 
 	for (const struct field *first = f; f->name; f++) {
@@ -143,7 +144,8 @@ static void find_registers(struct machine *m, const struct device *d)
 static void poke(struct machine *m, struct device *d, GRand *r, unsigned n)
 {
 	for (unsigned i = 0; found->len && i < n; i++) {
-		unsigned k = g_rand_int_range(r, 0, found->len), size = 1u << g_rand_int_range(r, 0, 4);
+		unsigned k = g_rand_int_range(r, 0, found->len);
+		unsigned size = 1u << g_rand_int_range(r, 0, 4);
 		struct space *s = k < found_ports ? m->ports : m->memory;
 		struct flat f = g_array_index(found, struct flat, k);
 		uint64_t a = f.start + g_rand_int(r) % f.size;
@@ -179,7 +181,10 @@ static void poke_vcpu(struct vcpu *c, void *opaque)
 		case 3: space_read(c->machine->memory, 0xfee00000 + reg * 16, 4); break;
 		case 4: i->base_set(i->opaque, 0xfee00000 | (v & 0xd00)); break;
 		case 5: i->tpr_set(i->opaque, v & 15); break;
-		case 6: i->msr_write(i->opaque, 0x6e0, clock_ns(c->machine->clock) + (v & 0xfffff)); break;
+		case 6:
+			v = clock_ns(c->machine->clock) + (v & 0xfffff);
+			i->msr_write(i->opaque, 0x6e0, v);
+			break;
 		default:
 			if (i->pending(i->opaque))
 				i->ack(i->opaque);
@@ -250,7 +255,8 @@ static void scramble(const struct field *f, void *object, GRand *r, unsigned one
 			unsigned how = g_rand_int_range(r, 0, 3);
 
 			for (uint32_t i = 0; i < n; i++)
-				at[i] = how == 0 ? g_rand_int(r) : how == 1 ? 0xff : i % 8 == 7 ? 0x7f : 0xff;
+				at[i] = how == 0 ? g_rand_int(r) :
+					how == 2 && i % 8 == 7 ? 0x7f : 0xff;
 		}
 	}
 }

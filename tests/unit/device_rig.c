@@ -119,7 +119,9 @@ static void record_msi(void *opaque, uint64_t addr, uint32_t data)
 	r->msi_data = data;
 }
 
-static const struct intc_ops recorder = { .name = "recorder", .gsi = record_gsi, .msi = record_msi };
+static const struct intc_ops recorder = {
+	.name = "recorder", .gsi = record_gsi, .msi = record_msi,
+};
 
 struct machine *rig_new(unsigned vcpus, struct rig_irqs *irqs)
 {

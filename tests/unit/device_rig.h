@@ -34,7 +34,7 @@ struct rig_irqs {
 struct machine *rig_new(unsigned vcpus, struct rig_irqs *irqs); /* irqs NULL: none are recorded */
 void rig_free(struct machine *m);
 
-/* Adds a device of a class; `config` is "name=value,name=value" or NULL. Fails the test if it fails. */
+/* Adds a device of a class; `config` is "name=value,name=value" or NULL. */
 struct device *rig_add(struct machine *m, const struct device_class *cls, const char *id,
 	const char *config);
 

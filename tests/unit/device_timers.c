@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * device_timers.c: 8254, RTC, HPET, ACPI PM timer and events. Oracle: the timing diagrams and tables of
- * the Intel 8254 and MC146818A data sheets, the HPET and ACPI specifications; for dates, the host.
+ * device_timers.c: 8254, RTC, HPET, ACPI PM timer and events. Oracle: the timing diagrams and tables
+ * of the Intel 8254 and MC146818A data sheets, the HPET and ACPI specifications; for dates, the host.
  */
 #include "device_rig.h"
 

@@ -155,7 +155,7 @@ static void flush_tx(struct ns16550 *s)
 static void rx_byte(struct ns16550 *s, uint8_t byte)
 {
 	if (s->rx.count >= depth(s)) {
-		s->lsr |= LSR_OE; /* 8.6.1: the FIFO keeps what it has, the shift register is lost */
+		s->lsr |= LSR_OE; /* 8.6.1: the FIFO keeps what it has */
 		if (!(s->fcr & FCR_ENABLE))
 			s->rx.data[s->rx.head] = byte;
 		return;
@@ -371,12 +371,13 @@ static int ns16550_init(struct device *d, GError **error)
 	struct ns16550 *s = self(d);
 
 	if (s->iobase > 0x10000 - 8 || s->iobase & 7)
-		return fail(error, LODGE_ERROR_USAGE, "%s: iobase 0x%x is no place for a UART", d->id,
+		return fail(error, LODGE_ERROR_USAGE, "%s: iobase 0x%x is no place for it", d->id,
 			s->iobase);
 	s->connected = true;
 	gsi_connect(&s->irq, d->machine, s->irq_line);
 	timer_init(&s->timeout, d->machine->clock, d, timeout_expired, s);
-	s->ports = (struct region){ .name = "ns16550", .device = d, .ops = &ns16550_ops, .size = 8 };
+	s->ports = (struct region){ .name = "ns16550", .device = d, .ops = &ns16550_ops,
+		.size = 8 };
 	region_place(d->machine->ports, &s->ports, s->iobase, 0);
 	if (s->chr)
 		char_attach(s->chr, &user, s);
@@ -437,8 +438,7 @@ static int ns16550_loaded(struct device *d, GError **error)
 
 static const struct field config[] = {
 	CONFIG(struct ns16550, iobase, FIELD_U32, "0x3f8", "first of its 8 I/O ports"),
-	{ .name = "irq", .help = "global system interrupt",
-		.offset = offsetof(struct ns16550, irq_line), .count = 1, .kind = FIELD_U8, .dflt = "4" },
+	CONFIG_AS(struct ns16550, irq_line, "irq", FIELD_U8, "4", "global system interrupt"),
 	{ 0 },
 };
 

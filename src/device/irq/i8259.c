@@ -314,8 +314,9 @@ static int i8259_loaded(struct device *d, GError **error)
 	for (unsigned i = 0; i < 2; i++) {
 		struct pic *p = &s->pic[i];
 
-		if (p->lowest > 7 || p->base & 7 || p->elcr & ~elcr_mask[i] || p->icw == 1 || p->icw > 4)
-			return fail(error, LODGE_ERROR_STATE, "%s: impossible register values", d->id);
+		if (p->lowest > 7 || p->base & 7 || p->elcr & ~elcr_mask[i] || p->icw == 1 ||
+			p->icw > 4)
+			return fail(error, LODGE_ERROR_STATE, "%s: impossible registers", d->id);
 	}
 	update(s);
 	return 0;

@@ -166,7 +166,8 @@ static int ioapic_init(struct device *d, GError **error)
 {
 	struct ioapic *s = self(d);
 
-	s->mmio = (struct region){ .name = "ioapic", .device = d, .ops = &mmio_ops, .size = 0x1000 };
+	s->mmio = (struct region){ .name = "ioapic", .device = d, .ops = &mmio_ops,
+		.size = 0x1000 };
 	region_place(d->machine->memory, &s->mmio, s->mmio_base, 1);
 	return 0;
 }

@@ -67,8 +67,8 @@ static int deliverable(const struct lapic *l)
 	return v >= 0 && (v & 0xf0) > (ppr(l) & 0xf0) ? v : -1;
 }
 
-/* 11.5.1: LINT0 hands the external controller's INTR through in ExtINT mode, and always when the APIC
- * is off (11.4.3). */
+/* 11.5.1: LINT0 hands the external controller's INTR through in ExtINT mode, and always when the
+ * APIC is off (11.4.3). */
 static bool extint(const struct lapic *l)
 {
 	uint32_t lvt = l->lvt[LVT_LINT0];
@@ -310,11 +310,11 @@ static void write_register(struct lapic *l, unsigned reg, uint32_t val)
 #define BIT(n) (1ull << (n))
 #define BITS(first, last) (BIT(last) - BIT(first) + BIT(last))
 #define BOTH_READ                                                                                  \
-	(BIT(REG_ID) | BIT(REG_VERSION) | BIT(REG_TPR) | BIT(REG_PPR) | BIT(REG_LDR) | BIT(REG_SVR) |  \
-	 BITS(REG_ISR, REG_IRR + 7) | BIT(REG_ESR) | BIT(REG_ICR) |                                    \
+	(BIT(REG_ID) | BIT(REG_VERSION) | BIT(REG_TPR) | BIT(REG_PPR) | BIT(REG_LDR) |             \
+	 BIT(REG_SVR) | BITS(REG_ISR, REG_IRR + 7) | BIT(REG_ESR) | BIT(REG_ICR) |                 \
 	 BITS(REG_LVT_TIMER, REG_TIMER_CURRENT) | BIT(REG_TIMER_DIVIDE))
 #define BOTH_WRITE                                                                                 \
-	(BIT(REG_TPR) | BIT(REG_EOI) | BIT(REG_SVR) | BIT(REG_ESR) | BIT(REG_ICR) |                    \
+	(BIT(REG_TPR) | BIT(REG_EOI) | BIT(REG_SVR) | BIT(REG_ESR) | BIT(REG_ICR) |                \
 	 BITS(REG_LVT_TIMER, REG_TIMER_INIT) | BIT(REG_TIMER_DIVIDE))
 static const uint64_t xapic_read = BOTH_READ | BIT(REG_APR) | BIT(REG_RRD) | BIT(REG_DFR) |
 	BIT(REG_ICR_HIGH) | BIT(REG_EOI);
@@ -441,8 +441,8 @@ static int lapic_init(struct device *d, GError **error)
 		return fail(error, LODGE_ERROR_USAGE, "%s: there is no vCPU %u", d->id, l->cpu);
 	l->vcpu = m->vcpus[l->cpu];
 	if (l->vcpu->intc.opaque)
-		return fail(error, LODGE_ERROR_USAGE, "%s: vCPU %u has an interrupt controller already",
-			d->id, l->cpu);
+		return fail(error, LODGE_ERROR_USAGE, "%s: vCPU %u has a local APIC already", d->id,
+			l->cpu);
 	timer_init(&l->timer, m->clock, d, lapic_timer_expired, l);
 	l->timer_when = -1;
 	l->isr_top = -1;

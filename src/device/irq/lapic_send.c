@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * lapic_send.c: interrupt messages and who accepts them: ICR, MSI, self-IPI.
- * Spec: Intel SDM vol. 3, 11.6 (IPIs), 11.8.5 (acceptance), 11.11 (MSI), 11.12.9 and 11.12.10 (x2APIC).
+ * Spec: Intel SDM vol. 3, 11.6 (IPIs), 11.8.5 (acceptance), 11.11 (MSI), 11.12.9 and 11.12.10
+ * (x2APIC).
  *
  * Runs on any thread and takes no lock: what it reads of a target are atomics that the target's own
  * thread writes; a guest that changes them under a message in flight gets either outcome, as on
@@ -116,7 +117,7 @@ static void send_lowest(struct machine *m, const struct message *msg)
 
 static void send(struct machine *m, const struct message *msg)
 {
-	bool one = !msg->logical && msg->dest < m->vcpu_count && msg->dest != (msg->wide ? ~0u : 0xff);
+	bool one = !msg->logical && msg->dest < m->vcpu_count; /* fewer than 255: no broadcast */
 	struct lapic *l;
 
 	if (one) { /* the common case: ids are indices */

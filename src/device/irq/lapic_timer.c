@@ -3,8 +3,8 @@
  * lapic_timer.c: the local APIC's timer: one-shot, periodic, TSC-deadline.
  * Spec: Intel SDM vol. 3, 11.5.4.
  *
- * The counter is not ticked: the moment of the next expiry says everything. It counts at 1 GHz before
- * the divider, so that a count is a ns.
+ * The counter is not ticked: the moment of the next expiry says everything. It counts at 1 GHz
+ * before the divider, so that a count is a ns.
  */
 #include "base/error.h"
 #include "core/machine.h"

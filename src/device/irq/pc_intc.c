@@ -76,7 +76,8 @@ const struct device_class pc_intc_class = {
 static int add_lapics(struct machine *m, struct pc_intc *s, bool firmware, GError **error)
 {
 	for (unsigned i = 0; i < m->vcpu_count; i++) {
-		g_autofree char *id = g_strdup_printf("lapic%u", i), *cpu = g_strdup_printf("%u", i);
+		g_autofree char *id = g_strdup_printf("lapic%u", i);
+		g_autofree char *cpu = g_strdup_printf("%u", i);
 		struct device *d = device_new(m, &lapic_class, id);
 
 		if (device_set(d, "cpu", cpu, error) < 0 ||

@@ -167,8 +167,8 @@ static int acpi_pm_init(struct device *d, GError **error)
 	struct acpi_pm *s = self(d);
 
 	if (s->iobase > 0x10000 - ACPI_PM_PORTS || s->iobase & 3)
-		return fail(error, LODGE_ERROR_USAGE, "%s: iobase 0x%x is no place for the registers",
-			d->id, s->iobase);
+		return fail(error, LODGE_ERROR_USAGE, "%s: iobase 0x%x is no place for it", d->id,
+			s->iobase);
 	gsi_connect(&s->sci, d->machine, s->irq_line);
 	timer_init(&s->timer, d->machine->clock, d, expired, s);
 	s->ports = (struct region){ .name = "acpi-pm", .device = d, .ops = &ports_ops,
@@ -210,8 +210,7 @@ static int acpi_pm_loaded(struct device *d, GError **error)
 
 static const struct field config[] = {
 	CONFIG(struct acpi_pm, iobase, FIELD_U32, "0x600", "first of its 20 I/O ports"),
-	{ .name = "irq", .help = "global system interrupt of the SCI",
-		.offset = offsetof(struct acpi_pm, irq_line), .count = 1, .kind = FIELD_U8, .dflt = "9" },
+	CONFIG_AS(struct acpi_pm, irq_line, "irq", FIELD_U8, "9", "global system interrupt of the SCI"),
 	{ 0 },
 };
 

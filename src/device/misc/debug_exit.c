@@ -39,8 +39,10 @@ static int exit_init(struct device *d, GError **error)
 	struct debug_exit *s = container_of(d, struct debug_exit, dev);
 
 	if (s->iobase > 0x10000 - 4)
-		return fail(error, LODGE_ERROR_USAGE, "%s: iobase 0x%x is no port", d->id, s->iobase);
-	s->ports = (struct region){ .name = "debug-exit", .device = d, .ops = &exit_ops, .size = 4 };
+		return fail(error, LODGE_ERROR_USAGE, "%s: iobase 0x%x is no port", d->id,
+			s->iobase);
+	s->ports = (struct region){ .name = "debug-exit", .device = d, .ops = &exit_ops,
+		.size = 4 };
 	region_place(d->machine->ports, &s->ports, s->iobase, 0);
 	return 0;
 }
@@ -103,7 +105,8 @@ static int console_init(struct device *d, GError **error)
 	struct debug_console *s = container_of(d, struct debug_console, dev);
 
 	if (s->iobase > 0xffff)
-		return fail(error, LODGE_ERROR_USAGE, "%s: iobase 0x%x is no port", d->id, s->iobase);
+		return fail(error, LODGE_ERROR_USAGE, "%s: iobase 0x%x is no port", d->id,
+			s->iobase);
 	s->port = (struct region){ .name = "debug-console", .device = d, .ops = &console_ops,
 		.size = 1 };
 	region_place(d->machine->ports, &s->port, s->iobase, 0);

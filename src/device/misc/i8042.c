@@ -40,7 +40,8 @@ struct i8042 {
 	struct answer queue[QUEUE];
 	uint8_t head, count;
 	uint8_t last; /* what the data port shows when nothing new is there */
-	uint8_t ctr, ram[31], output, pending; /* pending: command that waits for its byte; 0: none */
+	uint8_t ctr, ram[31], output;
+	uint8_t pending; /* command that waits for its byte; 0: none */
 	bool sys, last_was_command;
 };
 
@@ -68,7 +69,9 @@ static void answer(struct i8042 *s, uint8_t data, uint8_t flags)
 
 static void set_output(struct i8042 *s, uint8_t val)
 {
-	s->output = (val & ~(OUT_KBD_OBF | OUT_AUX_OBF)) | (s->output & (OUT_KBD_OBF | OUT_AUX_OBF));
+	const uint8_t ours = OUT_KBD_OBF | OUT_AUX_OBF;
+
+	s->output = (val & ~ours) | (s->output & ours);
 	if (!(val & OUT_RESET_N))
 		machine_request(s->dev.machine, MACHINE_REQ_RESET, "guest-reset");
 }

@@ -15,7 +15,11 @@
 #include "core/region.h"
 #include "device/irq/gsi.h"
 
-enum { COMPARATORS = 3, TICK_NS = 10, MIN_TICKS = 2000, ROUTES = 0x00f00000, LONGEST_WAIT_S = 3600 };
+enum {
+	COMPARATORS = 3, TICK_NS = 10, ROUTES = 0x00f00000, /* I/O APIC pins 20..23 */
+	MIN_TICKS = 2000, /* shorter periods would only keep the main loop busy: 20 us */
+	LONGEST_WAIT_S = 3600, /* a farther match is looked at again after that long */
+};
 enum { REG_CAP = 0x00, REG_CONFIG = 0x10, REG_STATUS = 0x20, REG_COUNTER = 0xf0,
 	REG_TIMER = 0x100, TIMER_STRIDE = 0x20, TIMER_CONFIG = 0, TIMER_COMPARE = 8 };
 enum { CONFIG_ENABLE = 1 << 0, CONFIG_LEGACY = 1 << 1 };

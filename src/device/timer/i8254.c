@@ -3,9 +3,9 @@
  * i8254.c: programmable interval timer, three channels, and system control port B (0x61).
  * Spec: Intel 8254 datasheet (231164-005); port 0x61: Intel ICH9 datasheet (316972), 13.7.1.
  *
- * Nothing counts while nobody looks: a channel remembers the tick at which its count was loaded, and
- * OUT and the counter follow from the time that has passed. Ticks are those of the 1.193182 MHz input
- * since the machine's virtual time began.
+ * Nothing counts while nobody looks: a channel remembers the tick at which its count was loaded,
+ * and OUT and the counter follow from the time that has passed. Ticks are those of the 1.193182 MHz
+ * input since the machine's virtual time began.
  */
 #include "device/timer/i8254.h"
 
@@ -335,8 +335,8 @@ static void control(struct i8254 *s, uint8_t val, int64_t now)
 		latch_count(c, now);
 		return;
 	}
-	*c = (struct channel){ .mode = mode > 5 ? mode - 4 : mode, .rw = val >> 4 & 3, .bcd = val & 1,
-		.gate = c->gate, .count = val & 1 ? 10000 : 65536 };
+	*c = (struct channel){ .mode = mode > 5 ? mode - 4 : mode, .rw = val >> 4 & 3,
+		.bcd = val & 1, .gate = c->gate, .count = val & 1 ? 10000 : 65536 };
 }
 
 static void ports_write(struct device *d, void *opaque, uint64_t off, uint64_t val, unsigned size)
@@ -385,7 +385,8 @@ static uint64_t port61_read(struct device *d, void *opaque, uint64_t off, unsign
 	int64_t now = now_ticks(s), ns = clock_ns(d->machine->clock);
 
 	settle(&s->ch[2], now);
-	return s->p61 | (ns / REFRESH_NS & 1 ? P61_REFRESH : 0) | (out(&s->ch[2], now) ? P61_OUT : 0);
+	return s->p61 | (ns / REFRESH_NS & 1 ? P61_REFRESH : 0) |
+		(out(&s->ch[2], now) ? P61_OUT : 0);
 }
 
 static void port61_write(struct device *d, void *opaque, uint64_t off, uint64_t val, unsigned size)
@@ -435,10 +436,22 @@ static void i8254_reset(struct device *d)
 	struct i8254 *s = self(d);
 
 	for (unsigned i = 0; i < 3; i++)
-		s->ch[i] = (struct channel){ .mode = 3, .rw = RW_WORD, .gate = i < 2, .count = 65536 };
+		s->ch[i] = (struct channel){ .mode = 3, .rw = RW_WORD, .gate = i < 2,
+			.count = 65536 };
 	s->p61 = 0;
 	timer_cancel(&s->timer);
 	irq_set(&s->irq, 0);
+}
+
+static bool possible(const struct channel *c, int64_t now)
+{
+	uint32_t least = periodic(c) ? 2 : 1;
+
+	return c->mode <= 5 && c->rw >= RW_LSB && c->rw <= RW_WORD && c->bcd <= 1 &&
+		c->latched <= 2 && c->count >= least && c->count <= 65536 &&
+		(!c->next || c->next >= least) && c->next <= 65536 && c->start >= 0 &&
+		c->start <= now + 1 && c->held >= 0 && c->held <= now + 1 && c->next_at >= 0 &&
+		c->next_at <= now + 65536;
 }
 
 static int i8254_loaded(struct device *d, GError **error)
@@ -446,16 +459,10 @@ static int i8254_loaded(struct device *d, GError **error)
 	struct i8254 *s = self(d);
 	int64_t now = now_ticks(s);
 
-	for (unsigned i = 0; i < 3; i++) {
-		struct channel *c = &s->ch[i];
-
-		if (c->mode > 5 || c->rw < RW_LSB || c->rw > RW_WORD || c->bcd > 1 || c->latched > 2 ||
-			c->count < 1 || c->count > 65536 || c->next > 65536 ||
-			(periodic(c) && (c->count < 2 || c->next == 1)) || c->start < 0 ||
-			c->start > now + 1 || c->held < 0 || c->held > now + 1 || c->next_at < 0 ||
-			c->next_at > now + 65536)
-			return fail(error, LODGE_ERROR_STATE, "%s: channel %u is impossible", d->id, i);
-	}
+	for (unsigned i = 0; i < 3; i++)
+		if (!possible(&s->ch[i], now))
+			return fail(error, LODGE_ERROR_STATE, "%s: channel %u is impossible",
+				d->id, i);
 	s->p61 &= P61_KEPT;
 	settle(&s->ch[0], now);
 	drive(s, now);
@@ -484,8 +491,7 @@ static const struct field channel_state[] = {
 };
 
 static const struct field config[] = {
-	{ .name = "irq", .help = "global system interrupt of channel 0",
-		.offset = offsetof(struct i8254, irq_line), .count = 1, .kind = FIELD_U8, .dflt = "0" },
+	CONFIG_AS(struct i8254, irq_line, "irq", FIELD_U8, "0", "global system interrupt of channel 0"),
 	{ 0 },
 };
 

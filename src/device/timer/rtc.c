@@ -410,8 +410,7 @@ static int rtc_loaded(struct device *d, GError **error)
 }
 
 static const struct field config[] = {
-	{ .name = "irq", .help = "global system interrupt",
-		.offset = offsetof(struct rtc, irq_line), .count = 1, .kind = FIELD_U8, .dflt = "8" },
+	CONFIG_AS(struct rtc, irq_line, "irq", FIELD_U8, "8", "global system interrupt"),
 	{ 0 },
 };
 
