@@ -53,7 +53,8 @@ bool x86_h_seg_check(struct jit_vcpu *v, uint64_t offset, uint64_t seg_write_siz
 bool x86_h_canonical(struct jit_vcpu *v, uint64_t va, uint64_t stack);	/* #GP or #SS if not canonical */
 
 /* control registers, debug registers, MSRs, flags. Block ends after writes. */
-bool x86_h_read_cr(struct jit_vcpu *v, uint64_t n);
+bool x86_h_read_cr(struct jit_vcpu *v, uint64_t n);	/* 0, 2, 3, 4 */
+bool x86_h_read_cr8(struct jit_vcpu *v);
 bool x86_h_write_cr(struct jit_vcpu *v, uint64_t n, uint64_t val);
 bool x86_h_clts(struct jit_vcpu *v);
 bool x86_h_smsw(struct jit_vcpu *v);
@@ -96,6 +97,7 @@ bool x86_h_out(struct jit_vcpu *v, uint64_t port, uint64_t size, uint64_t val);
  * size | addrsize << 4 | seg << 8 (source segment, enum x86_seg) | rep << 12 (0 none, 1 rep/repe, 2 repne). */
 enum { X86_STR_MOVS, X86_STR_STOS, X86_STR_LODS, X86_STR_CMPS, X86_STR_SCAS, X86_STR_INS, X86_STR_OUTS };
 bool x86_h_string(struct jit_vcpu *v, uint64_t op, uint64_t desc);
+bool x86_h_string_io(struct jit_vcpu *v, uint64_t op, uint64_t desc);	/* INS, OUTS */
 
 /* FPU/SSE/AVX state */
 bool x86_h_vec_enter(struct jit_vcpu *v, uint64_t avx);	/* checks CR0/CR4/XCR0; #NM #UD; then the back end loads */
@@ -127,5 +129,20 @@ enum { X86_VMASK_MMX, X86_VMASK_SSE, X86_VMASK_LOAD, X86_VMASK_STORE, X86_VMASK_
 #define X86_VMASK_INDEX64(d) ((unsigned)(d) >> 19 & 1)
 #define X86_VMASK_SCALE(d)   ((unsigned)(d) >> 20 & 3)
 #define X86_VMASK_A32(d)     ((unsigned)(d) >> 22 & 1)	/* addresses wrap at 4 GiB */
+
+/*
+ * Helpers that touch general registers only (IRO_LIGHT), they and all they call: live vector registers need
+ * not be spilled around them. Their files are built with -mgeneral-regs-only.
+ */
+#define X86_LIGHT_HELPERS(X)                                                                       \
+	X(x86_h_raise) X(x86_h_raise_error) X(x86_h_int) X(x86_h_int3) X(x86_h_int1) X(x86_h_iret)        \
+	X(x86_h_syscall) X(x86_h_sysret) X(x86_h_sysenter) X(x86_h_sysexit) X(x86_h_hlt)                  \
+	X(x86_h_far_jmp) X(x86_h_far_call) X(x86_h_far_ret) X(x86_h_load_seg) X(x86_h_load_ss)            \
+	X(x86_h_lldt) X(x86_h_ltr) X(x86_h_sldt_str) X(x86_h_lar) X(x86_h_lsl) X(x86_h_verr)              \
+	X(x86_h_arpl) X(x86_h_sgdt_sidt) X(x86_h_lgdt_lidt) X(x86_h_seg_check) X(x86_h_canonical)         \
+	X(x86_h_read_cr) X(x86_h_smsw) X(x86_h_read_dr) X(x86_h_rdtsc) X(x86_h_pushf) X(x86_h_popf)       \
+	X(x86_h_cli) X(x86_h_sti) X(x86_h_cld_std) X(x86_h_stac_clac) X(x86_h_swapgs) X(x86_h_rdfsgs)     \
+	X(x86_h_wrfsgs) X(x86_h_rdpid) X(x86_h_string) X(x86_h_enter) X(x86_h_bound) X(x86_h_daa_group)   \
+	X(x86_h_cmpxchg_16b) X(x86_h_wbinvd)
 
 #endif

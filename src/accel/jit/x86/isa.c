@@ -34,7 +34,7 @@ static const char *const own[] = { "fpu", "vme", "de", "pse", "tsc", "msr", "pae
 	"mtrr", "pge", "mca", "pat", "pse36", "clflush", "pcid", "x2apic", "tsc_deadline_timer", "xsave",
 	"rdrand", "hypervisor", "fsgsbase", "tsc_adjust", "smep", "erms", "invpcid", "rdseed", "smap", "umip",
 	"rdpid", "fsrm", "spec_ctrl", "arch_capabilities", "syscall", "nx", "pdpe1gb", "rdtscp", "lm",
-	"cmp_legacy", "topoext", "nonstop_tsc", "ibpb", "ibrs", "btc_no", "xsaveopt", "xsavec", "xgetbv1",
+	"cmp_legacy", "cr8_legacy", "clzero", "topoext", "nonstop_tsc", "ibpb", "ibrs", "btc_no", "xsaveopt", "xsavec", "xgetbv1",
 	"xsaves", "arat", "kvmclock", "kvm_nopiodelay", "kvmclock2", "kvm_pv_unhalt", "kvm_poll_control",
 	"kvm_pv_sched_yield", "kvmclock_stable", "lfence_rdtsc", "null_sel_clr_base", "autoibrs", "srso_no",
 	"tsa_sq_no", "tsa_l1_no" };

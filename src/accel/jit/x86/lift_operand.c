@@ -187,6 +187,18 @@ void x86_set_rm(struct x86_lift *l, unsigned size, uint16_t v)
 		x86_set_reg(l, l->in.rm, size, v);
 }
 
+static bool is_light(int64_t fn)
+{
+#define ADDRESS(name) (int64_t)(uintptr_t)(name),
+	const int64_t light[] = { X86_LIGHT_HELPERS(ADDRESS) };
+#undef ADDRESS
+
+	for (size_t i = 0; i < sizeof(light) / sizeof(light[0]); i++)
+		if (light[i] == fn)
+			return true;
+	return false;
+}
+
 uint16_t x86_call(struct x86_lift *l, int64_t fn, bool ret, uint16_t a, uint16_t b, uint16_t c)
 {
 	uint16_t d = ret ? ir_temp(l->b) : IR_NONE;
@@ -194,5 +206,7 @@ uint16_t x86_call(struct x86_lift *l, int64_t fn, bool ret, uint16_t a, uint16_t
 
 	o->c = c;
 	o->imm = fn;
+	if (is_light(fn))
+		o->flags |= IRO_LIGHT;
 	return d;
 }

@@ -14,7 +14,9 @@ static unsigned source_seg(const struct x86_lift *l)
 static void call_string(struct x86_lift *l, unsigned op, unsigned size)
 {
 	uint64_t desc = size | l->in.asize << 4 | source_seg(l) << 8 | l->in.rep << 12;
-	uint16_t ret = X86_CALL_RET(l, x86_h_string, x86_const(l, op), x86_const(l, (int64_t)desc), IR_NONE);
+	const bool io = op == X86_STR_INS || op == X86_STR_OUTS;
+	uint16_t ret = X86_CALL_RET(l, io ? x86_h_string_io : x86_h_string, x86_const(l, op),
+		x86_const(l, (int64_t)desc), IR_NONE);
 	struct ir_op *o;
 
 	if (!l->in.rep)

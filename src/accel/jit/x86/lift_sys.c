@@ -270,8 +270,8 @@ bool x86_lift_mov_cr(struct x86_lift *l)
 	if (n > 8 || !(1u << n & (1 << 0 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 8)))
 		return false;
 	if (l->in.opcode == 0x20) {
-		x86_set_reg(l, l->in.rm, size, X86_CALL_RET(l, x86_h_read_cr, x86_const(l, n), IR_NONE,
-			IR_NONE));
+		x86_set_reg(l, l->in.rm, size, n == 8 ? X86_CALL_RET(l, x86_h_read_cr8, IR_NONE, IR_NONE, IR_NONE) :
+			X86_CALL_RET(l, x86_h_read_cr, x86_const(l, n), IR_NONE, IR_NONE));
 		return true;
 	}
 	X86_CALL(l, x86_h_write_cr, x86_const(l, n), l->in.rm, IR_NONE);

@@ -178,11 +178,14 @@ bool x86_debug_io_hit(struct jit_vcpu *v, unsigned port, unsigned size);
 /* ---- mmu.c */
 bool x86_walk(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_priv priv, struct jit_walk *out);
 
-/* ---- sys_fpu.c */
+/* ---- sys_fpu_live.c */
+bool x86_fpu_pending(struct jit_vcpu *v);	/* an x87 exception waits for the next instruction */
+uint16_t x86_fpu_full_tags(const struct x86_fpu *f);
+uint8_t x86_fpu_abridged_tags(uint16_t full);
 void x86_fpu_get(const struct jit_vcpu *v, uint8_t image[108]);
 void x86_fpu_put(struct jit_vcpu *v, const uint8_t image[108]);
 
-/* ---- sys_cr.c, sys_msr.c, sys_kvm.c */
+/* ---- sys_cr_write.c, sys_msr.c, sys_kvm.c */
 bool x86_load_pdptes(struct jit_vcpu *v, uint64_t cr3);
 void x86_fp_changed(struct jit_vcpu *v); /* CR0, CR4 or XCR0: registers must be checked for again */
 uint64_t x86_tsc(const struct jit_vcpu *v);

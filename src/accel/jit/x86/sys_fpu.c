@@ -14,76 +14,6 @@ enum { XF_X87 = 1 << 0, XF_SSE = 1 << 1, XF_AVX = 1 << 2 };
 enum { FXSAVE_SIZE = 512, XHEADER = 512, XAVX = 576, XSAVE_END = 832, MXCSR_OFF = 24, ST_OFF = 32, XMM_OFF = 160 };
 enum { MXCSR_INIT = 0x1f80, MXCSR_VALID = 0xffff, FCW_INIT = 0x37f };
 
-/* ---- may the registers be used? (SDM vol. 3, table 13-1 and 2.5) */
-
-bool x86_h_vec_enter(struct jit_vcpu *v, uint64_t avx)
-{
-	const struct x86_cpu *c = v->arch;
-
-	if (avx) {
-		if (!(c->cr4 & X86_CR4_OSXSAVE) || (c->xcr0 & (XF_SSE | XF_AVX)) != (XF_SSE | XF_AVX))
-			return x86_raise(v, X86_UD);
-	} else if (c->cr0 & X86_CR0_EM || !(c->cr4 & X86_CR4_OSFXSR)) {
-		return x86_raise(v, X86_UD);
-	}
-	return !(c->cr0 & X86_CR0_TS) || x86_raise(v, X86_NM);
-}
-
-static bool x87_pending(struct jit_vcpu *v)
-{
-	const struct x86_cpu *c = v->arch;
-
-	return c->fpu.fsw & 0x80 && c->cr0 & X86_CR0_NE;
-}
-
-bool x86_h_fpu_enter(struct jit_vcpu *v, uint64_t mmx)
-{
-	const struct x86_cpu *c = v->arch;
-
-	if (mmx && c->cr0 & X86_CR0_EM)
-		return x86_raise(v, X86_UD);
-	if (c->cr0 & (X86_CR0_EM | X86_CR0_TS))
-		return x86_raise(v, X86_NM);
-	return !x87_pending(v) || x86_raise(v, X86_MF);
-}
-
-/* ---- tag words: FXSAVE has a bit "not empty", FNSAVE two bits of class */
-
-static unsigned full_tag(const struct x86_fpu *f, unsigned phys)
-{
-	const uint8_t *r = f->st[(phys - (f->fsw >> 11 & 7)) & 7];
-	uint64_t mantissa;
-	uint16_t exp;
-
-	if (!(f->ftw >> phys & 1))
-		return 3;
-	memcpy(&mantissa, r, 8);
-	memcpy(&exp, r + 8, 2);
-	exp &= 0x7fff;
-	if (!exp && !mantissa)
-		return 1;
-	return exp && exp != 0x7fff && mantissa >> 63 ? 0 : 2;
-}
-
-static uint16_t full_tags(const struct x86_fpu *f)
-{
-	unsigned tags = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		tags |= full_tag(f, i) << 2 * i;
-	return (uint16_t)tags;
-}
-
-static uint8_t abridged_tags(uint16_t full)
-{
-	unsigned tags = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		if ((full >> 2 * i & 3) != 3)
-			tags |= 1u << i;
-	return (uint8_t)tags;
-}
-
 static void put16(uint8_t *p, uint64_t val) { memcpy(p, &val, 2); }
 static void put32(uint8_t *p, uint64_t val) { memcpy(p, &val, 4); }
 static void put64(uint8_t *p, uint64_t val) { memcpy(p, &val, 8); }
@@ -93,37 +23,6 @@ static uint64_t get(const uint8_t *p, unsigned n)
 
 	memcpy(&val, p, n);
 	return val;
-}
-
-/* ---- the host's FNSAVE image, for loading and spilling the live registers */
-
-void x86_fpu_get(const struct jit_vcpu *v, uint8_t image[108])
-{
-	const struct x86_fpu *f = &((const struct x86_cpu *)v->arch)->fpu;
-
-	memset(image, 0, 108);
-	put16(image, f->fcw);
-	put16(image + 4, f->fsw);
-	put16(image + 8, full_tags(f));
-	for (unsigned i = 0; i < 8; i++)
-		memcpy(image + 28 + 10 * i, f->st[i], 10);
-}
-
-/* Instruction and data pointers in it are the host's: the guest sees zeros, as after an instruction that
- * raised nothing on AMD CPUs. */
-void x86_fpu_put(struct jit_vcpu *v, const uint8_t image[108])
-{
-	struct x86_fpu *f = &x86_cpu_of(v)->fpu;
-
-	f->fcw = (uint16_t)get(image, 2);
-	f->fsw = (uint16_t)get(image + 4, 2);
-	f->ftw = abridged_tags((uint16_t)get(image + 8, 2));
-	f->fop = f->fcs = f->fds = 0;
-	f->fip = f->fdp = 0;
-	for (unsigned i = 0; i < 8; i++) {
-		memset(f->st[i] + 10, 0, 6);
-		memcpy(f->st[i], image + 28 + 10 * i, 10);
-	}
 }
 
 static void fpu_init(struct x86_fpu *f)
@@ -146,7 +45,7 @@ static unsigned env_put(const struct x86_cpu *c, uint8_t *p, unsigned size)
 	if (size == 2) {
 		put16(p, f->fcw);
 		put16(p + 2, f->fsw);
-		put16(p + 4, full_tags(f));
+		put16(p + 4, x86_fpu_full_tags(f));
 		put16(p + 6, ip);
 		put16(p + 8, real ? (ip >> 4 & 0xf000) | (f->fop & 0x7ff) : f->fcs);
 		put16(p + 10, dp);
@@ -155,7 +54,7 @@ static unsigned env_put(const struct x86_cpu *c, uint8_t *p, unsigned size)
 	}
 	put16(p, f->fcw);
 	put16(p + 4, f->fsw);
-	put16(p + 8, full_tags(f));
+	put16(p + 8, x86_fpu_full_tags(f));
 	put32(p + 12, real ? ip & 0xffff : ip);
 	put32(p + 16, real ? (ip & 0xffff0000) >> 4 | (f->fop & 0x7ff) : f->fcs | (uint32_t)(f->fop & 0x7ff) << 16);
 	put32(p + 20, real ? 0xffff0000 | (dp & 0xffff) : dp);
@@ -177,7 +76,7 @@ static unsigned env_get(struct x86_cpu *c, const uint8_t *p, unsigned size)
 
 	f->fcw = (uint16_t)((get(p, 2) & 0x1f3f) | 0x40);
 	set_status(f, (uint16_t)get(p + w, 2));
-	f->ftw = abridged_tags((uint16_t)get(p + 2 * w, 2));
+	f->ftw = x86_fpu_abridged_tags((uint16_t)get(p + 2 * w, 2));
 	f->fip = get(p + 3 * w, w);
 	f->fcs = (uint16_t)get(p + 4 * w, 2);
 	f->fop = size == 2 ? 0 : (uint16_t)(get(p + 18, 2) & 0x7ff);
@@ -212,7 +111,7 @@ bool x86_h_x87_env(struct jit_vcpu *v, uint64_t ea, uint64_t what, uint64_t opsi
 			set_status(&c->fpu, c->fpu.fsw);
 		return true;
 	}
-	if (x87_pending(v))
+	if (x86_fpu_pending(v))
 		return x86_raise(v, X86_MF);
 	if (!jit_load_bytes(v, ea, image, total, JIT_MEM_CPL))
 		return false;
@@ -236,7 +135,7 @@ bool x86_h_x87_ctl(struct jit_vcpu *v, uint64_t what, uint64_t val)
 	if (what == CTL_WAIT ? (c->cr0 & need_nm) == need_nm : c->cr0 & need_nm)
 		return x86_raise(v, X86_NM);
 	jit_fpu_spill(v);
-	if ((what == CTL_LDCW || what == CTL_EMMS || what == CTL_WAIT) && x87_pending(v))
+	if ((what == CTL_LDCW || what == CTL_EMMS || what == CTL_WAIT) && x86_fpu_pending(v))
 		return x86_raise(v, X86_MF);
 	switch (what) {
 	case CTL_NINIT:

@@ -6,6 +6,11 @@
 #include "accel/jit/x86/sys.h"
 #include "core/vcpu.h"
 
+bool x86_has(const struct jit_vcpu *v, enum x86_feature_word w, uint32_t bit_mask)
+{
+	return x86_private(v)->features.word[w] & bit_mask;
+}
+
 unsigned x86_cpl(const struct x86_cpu *c)
 {
 	return seg_dpl(&c->seg[SEG_SS]);

@@ -3,8 +3,6 @@
  * sys_msr.c: model-specific registers and the time-stamp counter. Spec: SDM vol. 4; AMD PPR family 19h
  * (registers in the C001_xxxx range); SDM vol. 3, 11.11 (MTRRs), 17.17 (TSC).
  */
-#include <x86intrin.h>
-
 #include "accel/jit/x86/sys.h"
 #include "core/vcpu.h"
 
@@ -44,11 +42,6 @@ enum {
 #define MSR_BU_CFG2 0xc001102au
 
 enum { MTRR_CAP = 8 | 1 << 8 | 1 << 10 };	/* 8 variable ranges, fixed ranges, WC */
-
-uint64_t x86_tsc(const struct jit_vcpu *v)
-{
-	return __rdtsc() + v->hot->tsc_offset;
-}
 
 static void set_tsc_offset(struct jit_vcpu *v, uint64_t offset)
 {
@@ -354,25 +347,4 @@ bool x86_h_wrmsr(struct jit_vcpu *v)
 bool x86_h_rdpmc(struct jit_vcpu *v)
 {
 	return x86_raise_error(v, X86_GP, 0); /* there are no counters */
-}
-
-bool x86_h_rdtsc(struct jit_vcpu *v, uint64_t aux)
-{
-	struct x86_cpu *c = v->arch;
-	uint64_t tsc;
-
-	if (c->cr4 & X86_CR4_TSD && x86_cpl(c) != 0)
-		return x86_raise_error(v, X86_GP, 0);
-	tsc = x86_tsc(v);
-	c->gpr[RAX] = (uint32_t)tsc;
-	c->gpr[RDX] = tsc >> 32;
-	if (aux)
-		c->gpr[RCX] = c->tsc_aux;
-	return true;
-}
-
-bool x86_h_rdpid(struct jit_vcpu *v)
-{
-	v->hot->ret = x86_cpu_of(v)->tsc_aux;
-	return true;
 }

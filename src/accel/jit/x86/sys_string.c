@@ -347,9 +347,6 @@ bool x86_h_string(struct jit_vcpu *v, uint64_t op, uint64_t desc)
 	bool end = false;
 
 	s.count = s.rep ? c->gpr[RCX] & address_mask(s.asize) : 1;
-	if ((op == X86_STR_INS || op == X86_STR_OUTS) && s.count &&
-		!x86_port_check(v, c->gpr[RDX] & 0xffff, s.size))
-		return false;
 	while (s.count && !end) {
 		if (!step(&s, &end))
 			return false;
@@ -358,4 +355,15 @@ bool x86_h_string(struct jit_vcpu *v, uint64_t op, uint64_t desc)
 	}
 	v->hot->ret = !s.count || end;
 	return true;
+}
+
+bool x86_h_string_io(struct jit_vcpu *v, uint64_t op, uint64_t desc)
+{
+	const struct x86_cpu *c = v->arch;
+	const unsigned size = desc & 0xf, asize = desc >> 4 & 0xf;
+
+	if ((!(desc >> 12 & 3) || c->gpr[RCX] & address_mask(asize)) &&
+		!x86_port_check(v, c->gpr[RDX] & 0xffff, size))
+		return false;
+	return x86_h_string(v, op, desc);
 }

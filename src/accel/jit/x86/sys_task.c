@@ -238,7 +238,6 @@ static bool commit_task(struct jit_vcpu *v, const struct task *t, bool wide, boo
 		x86_segment_null(&c->seg[i], t->seg[i], i == SEG_SS ? t->seg[SEG_CS] & 3 : 0);
 	c->cr0 |= X86_CR0_TS;
 	c->dr[7] &= ~(uint64_t)0x155; /* local breakpoints */
-	x86_fp_changed(v);
 	return true;
 }
 
@@ -287,6 +286,7 @@ bool x86_task_switch(struct jit_vcpu *v, uint16_t sel, uint64_t desc, enum x86_t
 	struct task t = { 0 };
 	bool wide;
 
+	x86_fp_changed(v); /* TS will be set; and the flush below is not light */
 	x86_segment_from_desc(&tr, sel, desc);
 	tr.attr |= 2; /* busy from here on */
 	wide = tr.attr & 8;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sys_cr.c: control registers and XCR0. Spec: SDM vol. 3, 2.5, 2.6, 4.10.4 (what a write flushes); vol. 2,
+ * sys_cr_write.c: control registers and XCR0. Spec: SDM vol. 3, 2.5, 2.6, 4.10.4 (what a write flushes); vol. 2,
  * MOV CR.
  */
 #include "accel/jit/x86/sys.h"
@@ -167,31 +167,14 @@ bool x86_h_write_cr(struct jit_vcpu *v, uint64_t n, uint64_t val)
 	}
 }
 
-bool x86_h_read_cr(struct jit_vcpu *v, uint64_t n)
+bool x86_h_read_cr8(struct jit_vcpu *v)
 {
 	const struct x86_cpu *c = v->arch;
 
 	if (x86_cpl(c) != 0)
 		return gp0(v);
-	switch (n) {
-	case 0:
-		v->hot->ret = c->cr0;
-		return true;
-	case 2:
-		v->hot->ret = c->cr2;
-		return true;
-	case 3:
-		v->hot->ret = c->cr3;
-		return true;
-	case 4:
-		v->hot->ret = c->cr4;
-		return true;
-	case 8:
-		v->hot->ret = v->vcpu->intc.tpr_get ? v->vcpu->intc.tpr_get(v->vcpu->intc.opaque) : c->cr8;
-		return true;
-	default:
-		return x86_raise(v, X86_UD);
-	}
+	v->hot->ret = v->vcpu->intc.tpr_get ? v->vcpu->intc.tpr_get(v->vcpu->intc.opaque) : c->cr8;
+	return true;
 }
 
 bool x86_h_clts(struct jit_vcpu *v)
@@ -204,16 +187,6 @@ bool x86_h_clts(struct jit_vcpu *v)
 		c->cr0 &= ~(uint64_t)X86_CR0_TS;
 		x86_fp_changed(v);
 	}
-	return true;
-}
-
-bool x86_h_smsw(struct jit_vcpu *v)
-{
-	const struct x86_cpu *c = v->arch;
-
-	if (c->cr4 & X86_CR4_UMIP && x86_cpl(c) != 0)
-		return gp0(v);
-	v->hot->ret = c->cr0;
 	return true;
 }
 
@@ -285,9 +258,4 @@ bool x86_h_invpcid(struct jit_vcpu *v, uint64_t ea, uint64_t type)
 		jit_tlb_flush_all(v);
 		return true;
 	}
-}
-
-bool x86_h_wbinvd(struct jit_vcpu *v)
-{
-	return x86_cpl(v->arch) == 0 || gp0(v);
 }
