@@ -58,6 +58,8 @@ struct isa {
 	 */
 	void (*lift)(struct ir *b, const uint8_t *code, size_t n, size_t left);
 
+	/* Is the guest pc (rip) the linear address in this mode? Else only jumps within a page are linked. */
+	bool (*pc_is_linear)(uint32_t mode);
 	/*
 	 * One walk for `va` (linear), as `priv`; sets accessed (and, storing, dirty) bits. On a fault
 	 * records it (exception fields of the architectural state) and returns false. General registers
@@ -71,8 +73,10 @@ struct isa {
 	 * double, triple fault). false: shutdown. */
 	bool (*deliver)(struct jit_vcpu *v);
 	/* Between instructions, on its own thread, when vCPU events or single-step state ask for it:
-	 * takes INIT, SIPI, NMI, interrupts. Returns false when the vCPU now waits (halted). */
+	 * takes INIT, SIPI, NMI, interrupts. Returns false when the vCPU now waits (halted), or is dead. */
 	bool (*events)(struct jit_vcpu *v);
+	/* Has it shut down (x86: triple fault)? */
+	bool (*dead)(const struct jit_vcpu *v);
 	/* Must exactly one instruction be run before events are looked at (interrupt shadow), or traps
 	 * be raised after each (TF)? Then the loop lifts one-instruction blocks and calls after_step. */
 	bool (*single)(const struct jit_vcpu *v);
@@ -91,6 +95,11 @@ struct isa {
 	void (*fpu_put)(struct jit_vcpu *v, const uint8_t image[108]);
 	/* Guest TSC now, from any thread. */
 	uint64_t (*tsc)(struct jit_vcpu *v);
+	uint64_t (*tsc_khz)(const struct jit_vcpu *v);
+	/* Makes the architectural state canonical for somebody else to read; takes over what somebody else
+	 * has written to it. The vCPU does not run. */
+	void (*state_get)(struct jit_vcpu *v);
+	void (*state_put)(struct jit_vcpu *v);
 };
 
 extern const struct isa isa_x86;

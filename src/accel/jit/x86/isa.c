@@ -202,6 +202,56 @@ static uint64_t guest_tsc(struct jit_vcpu *v)
 	return x86_tsc(v);
 }
 
+static uint64_t tsc_khz(const struct jit_vcpu *v)
+{
+	return x86_private(v)->tsc_khz;
+}
+
+static bool pc_is_linear(uint32_t mode)
+{
+	return (mode & X86_MODE_BITS) == X86_MODE_64 || mode & X86_MODE_FLAT_CODE;
+}
+
+static void state_get(struct jit_vcpu *v)
+{
+	struct x86_cpu *c = v->arch;
+	const struct vcpu_intc *i = &v->vcpu->intc;
+
+	c->rflags = x86_rflags(v);
+	c->tsc = x86_tsc(v);
+	if (i->base_get)
+		c->apic_base = i->base_get(i->opaque);
+	if (i->tpr_get)
+		c->cr8 = i->tpr_get(i->opaque);
+}
+
+/* The vCPUs' TSCs were read one after the other: those that were one stay one. */
+static void same_tsc(struct jit_vcpu *first, void *opaque)
+{
+	struct jit_vcpu *v = opaque;
+	const uint64_t ahead = x86_cpu_of(v)->tsc - x86_cpu_of(first)->tsc;
+	const uint64_t second = x86_private(v)->tsc_khz * 1000;
+
+	if (first->vcpu->index == 0 && first != v && (ahead < second || -ahead < second))
+		x86_cpu_of(v)->tsc_offset = x86_cpu_of(first)->tsc_offset;
+}
+
+static void state_put(struct jit_vcpu *v)
+{
+	struct x86_cpu *c = v->arch;
+
+	c->tsc_offset = c->tsc - __rdtsc();
+	if (v->vcpu->index)
+		jit_for_each_vcpu(v->vm, same_tsc, v);
+	state_changed(v);
+	x86_kvmclock_write(v);
+}
+
+static bool dead(const struct jit_vcpu *v)
+{
+	return ((const struct x86_cpu *)v->arch)->activity == X86_SHUTDOWN;
+}
+
 /* ---- events between instructions (6.9) */
 
 static void take_init(struct jit_vcpu *v)
@@ -306,6 +356,8 @@ static bool x86_events(struct jit_vcpu *v)
 		return false;
 	if (!take_interrupts(v))
 		return false;
+	if (vcpu_events(n) & VCPU_EV_WORK)
+		vcpu_events_clear(n, VCPU_EV_WORK); /* posted with a kick */
 	if (c->activity == X86_HALTED && kicked(v))
 		c->activity = X86_RUNNING;
 	if (c->activity != X86_RUNNING)
@@ -397,8 +449,10 @@ const struct isa isa_x86 = {
 	.lift = x86_lift_block,
 	.walk = x86_walk,
 	.pc = linear_pc,
+	.pc_is_linear = pc_is_linear,
 	.deliver = x86_deliver,
 	.events = x86_events,
+	.dead = dead,
 	.single = single,
 	.after_step = after_step,
 	.arith_fault = arith_fault,
@@ -408,4 +462,7 @@ const struct isa isa_x86 = {
 	.fpu_get = x86_fpu_get,
 	.fpu_put = x86_fpu_put,
 	.tsc = guest_tsc,
+	.tsc_khz = tsc_khz,
+	.state_get = state_get,
+	.state_put = state_put,
 };
