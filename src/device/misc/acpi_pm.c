@@ -18,8 +18,10 @@
 
 /* 4.8.3.1, 4.8.3.2 */
 enum {
-	TMR_STS = 1 << 0, GBL_STS = 1 << 5, PWRBTN_STS = 1 << 8, WAK_STS = 1 << 15,
-	EVENTS = TMR_STS | GBL_STS | PWRBTN_STS,
+	TMR_STS = 1 << 0, GBL_STS = 1 << 5, PWRBTN_STS = 1 << 8, RTC_STS = 1 << 10,
+	WAK_STS = 1 << 15, EVENTS = TMR_STS | GBL_STS | PWRBTN_STS,
+	/* RTC_EN only has to stick: it is about waking from sleep, and there is no sleep but S5. */
+	ENABLES = EVENTS | RTC_STS,
 	SCI_EN = 1 << 0, BM_RLD = 1 << 1, SLP_TYP_SHIFT = 10, SLP_EN = 1 << 13,
 	PM_TIMER_HZ = 3579545,
 };
@@ -136,7 +138,7 @@ static void write16(struct acpi_pm *s, unsigned off, uint16_t val, uint16_t mask
 {
 	switch (off) {
 	case ACPI_PM_EVENT: s->sts &= ~(val & mask); break;
-	case ACPI_PM_EVENT + 2: s->en = (s->en & ~mask) | (val & mask & EVENTS); break;
+	case ACPI_PM_EVENT + 2: s->en = (s->en & ~mask) | (val & mask & ENABLES); break;
 	case ACPI_PM_CONTROL: write_control(s, (s->cnt & ~mask) | (val & mask)); break;
 	case ACPI_PM_GPE0: s->gpe_sts &= ~(val & mask); break;
 	case ACPI_PM_GPE0 + 2: s->gpe_en = (s->gpe_en & ~mask) | (val & mask); break;
@@ -202,7 +204,7 @@ static int acpi_pm_loaded(struct device *d, GError **error)
 	struct acpi_pm *s = self(d);
 
 	s->sts &= EVENTS | WAK_STS;
-	s->en &= EVENTS;
+	s->en &= ENABLES;
 	s->cnt = (s->cnt & (BM_RLD | 7 << SLP_TYP_SHIFT)) | SCI_EN;
 	update(s);
 	return 0;
