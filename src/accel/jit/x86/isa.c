@@ -376,7 +376,8 @@ static bool single(const struct jit_vcpu *v)
 {
 	const struct x86_cpu *c = v->arch;
 	struct x86_private *p = x86_private(v);
-	const bool want = c->rflags & X86_FL_TF || c->interrupt_shadow || x86_debug_armed(c) || p->data_breakpoints;
+	const bool want = c->rflags & X86_FL_TF || c->interrupt_shadow || x86_debug_armed(c) ||
+		p->data_breakpoints || p->near_limit;
 
 	if (want != !!(v->hot->mode & X86_MODE_STEP))
 		x86_mode_update((struct jit_vcpu *)v);
@@ -392,6 +393,7 @@ static void after_step(struct jit_vcpu *v)
 	uint64_t dr6 = p->dr6_step;
 
 	p->dr6_step = 0;
+	p->near_limit = false;
 	if (!p->shadow_new)
 		c->interrupt_shadow = 0;
 	if (p->start_flags & X86_FL_RF)

@@ -68,12 +68,26 @@ static bool dispatch(struct x86_lift *l)
 	}
 }
 
+/* CS with a limit: the block as a whole is checked at its entry; how long it is, is filled in at its end. */
+static void check_code_limit(struct x86_lift *l)
+{
+	uint16_t ret;
+	struct ir_op *o;
+
+	l->code_check = l->b->n;
+	ret = X86_CALL_RET(l, x86_h_code_check, x86_const(l, 0), IR_NONE, IR_NONE);
+	o = x86_op(l, IR_EXIT_Z, IR_64, IR_NONE, ret, IR_NONE);
+	o->imm = l->off;
+}
+
 static void lift_insn(struct x86_lift *l, enum x86_decoded status)
 {
 	struct x86_lift before;
 	unsigned ops;
 
 	x86_op_imm(l, IR_INSN, IR_64, IR_NONE, IR_NONE, l->off)->b = IR_NONE;
+	if (!l->b->insns && !(l->mode & X86_MODE_FLAT_CODE))
+		check_code_limit(l);
 	ops = l->b->n;
 	before = *l;
 	if (status == X86_TOO_LONG) {
@@ -154,4 +168,6 @@ void x86_lift_block(struct ir *b, const uint8_t *code, size_t n, size_t left)
 			x86_exit_next(&l);
 		b->bytes = (unsigned)(l.next - (int32_t)b->page_offset);
 	}
+	if (l.code_check)
+		b->op[l.code_check].imm = b->bytes;
 }

@@ -36,6 +36,7 @@ struct x86_lift {
 	bool x64;		/* mode is 64-bit */
 	int32_t off, next;	/* of this and the next instruction, from the page start */
 	bool done;		/* an exit was emitted: the block ends here */
+	unsigned code_check;	/* op that holds the bytes of code to be checked against CS's limit, or 0 */
 	bool end_after;		/* end the block after the next instruction (STI) */
 	unsigned side_exits;	/* conditional jumps this block went past */
 	bool vec_entered[2], fpu_entered[2]; /* VEC_ENTER / FPU_ENTER sub 0, 1 was emitted and still holds */

@@ -63,7 +63,8 @@ void x86_mode_update(struct jit_vcpu *v)
 		m = mode_legacy(c);
 	if (c->rflags & X86_FL_AC && c->cr0 & X86_CR0_AM && x86_cpl(c) == 3)
 		m |= X86_MODE_AC | X86_MODE_USER;
-	if (c->rflags & X86_FL_TF || c->interrupt_shadow || x86_debug_armed(c) || p->data_breakpoints)
+	if (c->rflags & X86_FL_TF || c->interrupt_shadow || x86_debug_armed(c) || p->data_breakpoints ||
+		p->near_limit)
 		m |= X86_MODE_STEP;
 	v->hot->df_step = c->rflags & X86_FL_DF ? -1 : 1;
 	if (m != v->hot->mode) {

@@ -282,6 +282,21 @@ bool x86_h_seg_check(struct jit_vcpu *v, uint64_t offset, uint64_t desc)
 	return true;
 }
 
+bool x86_h_code_check(struct jit_vcpu *v, uint64_t bytes)
+{
+	const struct x86_cpu *c = v->arch;
+
+	v->hot->ret = 1;
+	if (c->rip + bytes - 1 <= c->seg[SEG_CS].limit)
+		return true;
+	if (v->hot->mode & X86_MODE_STEP)
+		return x86_raise_error(v, X86_GP, 0);
+	x86_private(v)->near_limit = true;
+	x86_mode_update(v);
+	v->hot->ret = 0;
+	return true;
+}
+
 bool x86_h_canonical(struct jit_vcpu *v, uint64_t va, uint64_t stack)
 {
 	return x86_is_canonical(va) || x86_raise_error(v, stack ? X86_SS : X86_GP, 0);
