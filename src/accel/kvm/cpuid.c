@@ -13,26 +13,6 @@
 
 enum { CPUID_MAX = 256 };
 
-/* Which register of which leaf a feature word is: same order as enum x86_feature_word. */
-static const struct {
-	uint32_t leaf, sub;
-	unsigned reg; /* 0 eax … 3 edx */
-} words[FEAT_WORDS] = {
-	[FEAT_1_EDX] = { 1, 0, 3 },
-	[FEAT_1_ECX] = { 1, 0, 2 },
-	[FEAT_7_0_EBX] = { 7, 0, 1 },
-	[FEAT_7_0_ECX] = { 7, 0, 2 },
-	[FEAT_7_0_EDX] = { 7, 0, 3 },
-	[FEAT_7_1_EAX] = { 7, 1, 0 },
-	[FEAT_8000_0001_EDX] = { 0x80000001, 0, 3 },
-	[FEAT_8000_0001_ECX] = { 0x80000001, 0, 2 },
-	[FEAT_8000_0007_EDX] = { 0x80000007, 0, 3 },
-	[FEAT_8000_0008_EBX] = { 0x80000008, 0, 1 },
-	[FEAT_D_1_EAX] = { 0xd, 1, 0 },
-	[FEAT_6_EAX] = { 6, 0, 0 },
-	[FEAT_KVM_EAX] = { 0x40000001, 0, 0 },
-};
-
 static const struct kvm_cpuid_entry2 *entry(const struct kvm_cpuid2 *c, uint32_t leaf, uint32_t sub)
 {
 	for (unsigned i = 0; i < c->nent; i++) {
@@ -42,6 +22,15 @@ static const struct kvm_cpuid_entry2 *entry(const struct kvm_cpuid2 *c, uint32_t
 			return &c->entries[i];
 	}
 	return NULL;
+}
+
+static void query_kvm(void *opaque, uint32_t leaf, uint32_t sub, uint32_t regs[4])
+{
+	const struct kvm_cpuid_entry2 *e = entry(opaque, leaf, sub);
+
+	memset(regs, 0, 4 * sizeof(regs[0]));
+	if (e)
+		memcpy(regs, &e->eax, 4 * sizeof(regs[0]));
 }
 
 static void list_msrs(struct kvm_vm *vm)
@@ -70,11 +59,7 @@ int kvm_features_init(struct kvm_vm *vm, GError **error)
 	rc = kvm_ioctl(vm->kvm, KVM_GET_SUPPORTED_CPUID, c);
 	if (rc < 0)
 		return fail_errno(error, LODGE_ERROR_HOST, -rc, "KVM: cannot read the supported CPUID");
-	for (unsigned w = 0; w < FEAT_WORDS; w++) {
-		e = entry(c, words[w].leaf, words[w].sub);
-		if (e)
-			vm->can.word[w] = (&e->eax)[words[w].reg];
-	}
+	x86_features_read(&vm->can, query_kvm, c);
 	/* With in-kernel APICs KVM does TSC-deadline, but lists it elsewhere (api.rst 4.46). */
 	if (kvm_ioctl(vm->kvm, KVM_CHECK_EXTENSION, (void *)KVM_CAP_TSC_DEADLINE_TIMER) > 0)
 		vm->can.word[FEAT_1_ECX] |= 1u << 24;

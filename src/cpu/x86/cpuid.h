@@ -54,6 +54,9 @@ void x86_cpuid_get(const struct x86_cpuid_leaf *l, unsigned n, uint32_t leaf, ui
 
 /* Frequency of the host's time-stamp counter. Takes up to 5 ms where the kernel does not tell. */
 uint64_t x86_host_tsc_khz(void);
+/* Reads all feature words through `query` (CPUID of whatever it asks). */
+void x86_features_read(struct x86_features *out,
+	void (*query)(void *opaque, uint32_t leaf, uint32_t sub, uint32_t regs[4]), void *opaque);
 /* Raw features of the host this process runs on (CPUID executed here, OS XCR0 considered). */
 void x86_features_host(struct x86_features *out);
 /* "sse4_2" ↔ (word, bit); names as Linux' /proc/cpuinfo. false: no such name. */

@@ -139,37 +139,68 @@ static void drop_unsaved_vectors(struct x86_features *f)
 	}
 }
 
-void x86_features_host(struct x86_features *out)
+/* Where each feature word stands; in the order of enum x86_feature_word. */
+static const struct {
+	uint32_t leaf, sub;
+	unsigned reg; /* 0 eax … 3 edx */
+} words[] = {
+	[FEAT_1_EDX] = { 1, 0, 3 },
+	[FEAT_1_ECX] = { 1, 0, 2 },
+	[FEAT_7_0_EBX] = { 7, 0, 1 },
+	[FEAT_7_0_ECX] = { 7, 0, 2 },
+	[FEAT_7_0_EDX] = { 7, 0, 3 },
+	[FEAT_7_1_EAX] = { 7, 1, 0 },
+	[FEAT_8000_0001_EDX] = { 0x80000001, 0, 3 },
+	[FEAT_8000_0001_ECX] = { 0x80000001, 0, 2 },
+	[FEAT_8000_0007_EDX] = { 0x80000007, 0, 3 },
+	[FEAT_8000_0008_EBX] = { 0x80000008, 0, 1 },
+	[FEAT_D_1_EAX] = { 0xd, 1, 0 },
+	[FEAT_6_EAX] = { 6, 0, 0 },
+	[FEAT_KVM_EAX] = { 0x40000001, 0, 0 },
+	[FEAT_8000_0021_EAX] = { 0x80000021, 0, 0 },
+	[FEAT_8000_0021_ECX] = { 0x80000021, 0, 2 },
+	[FEAT_7_1_EDX] = { 7, 1, 3 },
+};
+_Static_assert(sizeof(words) / sizeof(words[0]) == FEAT_WORDS, "each word has its place");
+
+void x86_features_read(struct x86_features *out,
+	void (*query)(void *opaque, uint32_t leaf, uint32_t sub, uint32_t regs[4]), void *opaque)
 {
-	uint32_t *w = out->word, a, b, c, d, max;
-	char vendor[12];
+	uint32_t regs[4], max[2];
 
 	memset(out, 0, sizeof(*out));
-	__cpuid(0, max, b, c, d);
-	memcpy(vendor, &b, 4);
-	memcpy(vendor + 4, &d, 4);
-	memcpy(vendor + 8, &c, 4);
-	out->intel = memcmp(vendor, "GenuineIntel", 12) == 0;
-	__cpuid(1, a, b, w[FEAT_1_ECX], w[FEAT_1_EDX]);
-	if (max >= 6)
-		__cpuid(6, w[FEAT_6_EAX], b, c, d);
-	if (max >= 7) {
-		__cpuid_count(7, 0, a, w[FEAT_7_0_EBX], w[FEAT_7_0_ECX], w[FEAT_7_0_EDX]);
-		if (a >= 1)
-			__cpuid_count(7, 1, w[FEAT_7_1_EAX], b, c, w[FEAT_7_1_EDX]);
+	query(opaque, 0, 0, regs);
+	max[0] = regs[0];
+	out->intel = regs[1] == 0x756e6547; /* "Genu" */
+	query(opaque, 0x80000000, 0, regs);
+	max[1] = regs[0];
+	for (unsigned i = 0; i < FEAT_WORDS; i++) {
+		const uint32_t leaf = words[i].leaf;
+
+		if (leaf < 0x40000000 ? leaf > max[0] : leaf >= 0x80000000 && leaf > max[1])
+			continue;
+		if (leaf == 7 && words[i].sub) { /* subleaves of 7 are counted in its EAX */
+			query(opaque, 7, 0, regs);
+			if (words[i].sub > regs[0])
+				continue;
+		}
+		query(opaque, leaf, words[i].sub, regs);
+		out->word[i] = regs[words[i].reg];
 	}
-	if (max >= 0xd)
-		__cpuid_count(0xd, 1, w[FEAT_D_1_EAX], b, c, d);
-	w[FEAT_D_1_EAX] &= 0xf;
-	__cpuid(0x80000000, max, b, c, d);
-	if (max >= 0x80000001)
-		__cpuid(0x80000001, a, b, w[FEAT_8000_0001_ECX], w[FEAT_8000_0001_EDX]);
-	if (max >= 0x80000007)
-		__cpuid(0x80000007, a, b, c, w[FEAT_8000_0007_EDX]);
-	if (max >= 0x80000008)
-		__cpuid(0x80000008, a, w[FEAT_8000_0008_EBX], c, d);
-	if (max >= 0x80000021)
-		__cpuid(0x80000021, w[FEAT_8000_0021_EAX], b, w[FEAT_8000_0021_ECX], d);
+	out->word[FEAT_D_1_EAX] &= 0xf;
+}
+
+static void query_host(void *opaque, uint32_t leaf, uint32_t sub, uint32_t r[4])
+{
+	__cpuid_count(leaf, sub, r[0], r[1], r[2], r[3]);
+}
+
+void x86_features_host(struct x86_features *out)
+{
+	uint32_t *w = out->word;
+
+	x86_features_read(out, query_host, NULL);
+	w[FEAT_KVM_EAX] = 0; /* what a hypervisor below offers this host is not ours to pass on */
 	drop_unsaved_vectors(out);
 	w[FEAT_1_ECX] &= ~(uint32_t)bit_OSXSAVE; /* these two mirror CR4, not the CPU */
 	w[FEAT_7_0_ECX] &= ~(uint32_t)bit_OSPKE;
