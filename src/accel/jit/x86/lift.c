@@ -110,9 +110,14 @@ static bool block_full(const struct x86_lift *l, size_t at, size_t left)
 		b->n > IR_MAX_OPS - RESERVED_OPS || b->temps > IR_MAX_TEMPS - RESERVED_TEMPS;
 }
 
-/* Ends the block before the instruction at l->next. */
+/* Ends the block before the instruction at l->next; a block without any stays empty (isa.h). */
 static void cut(struct x86_lift *l)
 {
+	if (!l->b->insns) {
+		l->b->n = 0;
+		l->done = true;
+		return;
+	}
 	if (l->end_after) {
 		/* the instruction in the shadow of STI runs alone, by the loop */
 		x86_store_state(l, X86_HOT(exit_request), 4, x86_const(l, 1));
