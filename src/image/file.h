@@ -20,7 +20,7 @@ struct file {
 	bool readonly, block;
 	uint32_t discard_granularity; /* 0: no discard */
 	/* Learned from the first refusal, so that each is tried once. */
-	_Atomic bool no_punch, no_zero_range;
+	_Atomic bool no_punch, no_zero_range, no_nowait_read, no_nowait_write;
 };
 
 struct file_options {

@@ -28,7 +28,8 @@ enum image_op { IMAGE_READ, IMAGE_WRITE, IMAGE_FLUSH, IMAGE_DISCARD, IMAGE_ZERO 
 
 /*
  * One request. The caller fills it, keeps it and its buffers alive until done() was called. done
- * runs on the queue's loop thread; it may submit again and may free the request.
+ * runs on the queue's loop thread or inside image_submit; it may submit again and may free the
+ * request.
  */
 struct image_request {
 	enum image_op op;
@@ -63,7 +64,8 @@ uint32_t image_discard_granularity(const struct image *im);
 /* Each queue completes on the GMainContext it is attached to (NULL: the default one). Before the
  * first submit to that queue. */
 int image_queue_attach(struct image *im, unsigned queue, GMainContext *ctx, GError **error);
-/* Thread of that queue's context only. done() may be called before this returns. */
+/* Any thread. done() may be called before this or image_kick() returns; else the context's thread
+ * calls it. */
 void image_submit(struct image *im, unsigned queue, struct image_request *r);
 /* Pushes out what image_submit batched; call once after a burst. */
 void image_kick(struct image *im, unsigned queue);

@@ -3,6 +3,10 @@
  * queue.c: the I/O engine: one submission context of an image. A request is walked extent by extent
  * as its format maps it; each step is one host operation, done by io_uring or, where the kernel
  * refuses that, by a thread pool. Spec: io_uring(7).
+ *
+ * Any thread may submit. What the kernel can do without waiting (a read of cached pages) is done where
+ * it is submitted, without ring and loop: that is a guest's most frequent request, and the wake-ups
+ * would cost many times its work.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -58,10 +62,12 @@ struct image_queue {
 	GSource *source;	/* owned: eventfd */
 	int eventfd;
 	bool uring;
-	struct io_uring ring;
 	GThreadPool *pool;	/* owned; without io_uring */
-	struct io *slots, *free; /* loop thread */
+	GMutex ring_lock;	/* ring, slots, free, wait_*, finished_*; never held around done() */
+	struct io_uring ring;
+	struct io *slots, *free;
 	struct image_request *wait_head, *wait_tail; /* linked through priv[0] */
+	struct image_request *finished_head, *finished_tail; /* same; priv[1]: result */
 	_Atomic unsigned pending; /* requests accepted and not done */
 	_Atomic unsigned drainers;
 	GMutex lock;		/* completed, idle */
@@ -70,6 +76,7 @@ struct image_queue {
 };
 
 static void io_step(struct io *io);
+static void io_complete(struct io *io, ssize_t res);
 
 /* ---- host operations ---- */
 
@@ -159,13 +166,36 @@ static void io_push(struct io *io)
 
 /* ---- one request ---- */
 
+/* Its done() is called by settle(), without the lock. */
 static void request_finish(struct image_queue *q, struct image_request *r, int err)
 {
-	r->done(r, err);
-	if (atomic_fetch_sub(&q->pending, 1) == 1 && atomic_load(&q->drainers)) {
-		g_mutex_lock(&q->lock);
-		g_cond_broadcast(&q->idle);
-		g_mutex_unlock(&q->lock);
+	r->priv[0] = NULL;
+	r->priv[1] = GINT_TO_POINTER(err);
+	if (q->finished_head)
+		q->finished_tail->priv[0] = r;
+	else
+		q->finished_head = r;
+	q->finished_tail = r;
+}
+
+/* Gives up the ring's lock and calls done() for all that is finished. */
+static void unlock_and_settle(struct image_queue *q)
+{
+	for (;;) {
+		struct image_request *r = q->finished_head;
+
+		if (r)
+			q->finished_head = r->priv[0];
+		g_mutex_unlock(&q->ring_lock);
+		if (!r)
+			return;
+		r->done(r, GPOINTER_TO_INT(r->priv[1]));
+		if (atomic_fetch_sub(&q->pending, 1) == 1 && atomic_load(&q->drainers)) {
+			g_mutex_lock(&q->lock);
+			g_cond_broadcast(&q->idle);
+			g_mutex_unlock(&q->lock);
+		}
+		g_mutex_lock(&q->ring_lock);
 	}
 }
 
@@ -231,13 +261,38 @@ static void io_choose_fd(struct io *io)
 		io->fd = io->file->direct_fd;
 }
 
+/* Does it here if that takes no waiting; false: not, or not known. Direct I/O always waits. */
+static bool io_try_now(struct io *io)
+{
+	struct file *f = io->file;
+	bool write = io->op == HOST_WRITE;
+	ssize_t r;
+
+	if (io->fd != f->fd || io->flags || (write ? f->no_nowait_write : f->no_nowait_read))
+		return false;
+	r = write ? pwritev2(io->fd, io->iov, io->iovcnt, io->at, RWF_NOWAIT)
+		: preadv2(io->fd, io->iov, io->iovcnt, io->at, RWF_NOWAIT);
+	if (r > 0) {
+		io_complete(io, r);
+		return true;
+	}
+	if (r < 0 && errno == EOPNOTSUPP) {
+		if (write)
+			f->no_nowait_write = true;
+		else
+			f->no_nowait_read = true;
+	}
+	return false;
+}
+
 static void io_transfer(struct io *io)
 {
 	io->op = io->r->op == IMAGE_READ ? HOST_READ : HOST_WRITE;
 	io->flags = io->op == HOST_WRITE && io->r->fua ? RWF_DSYNC : 0;
 	io_slice(io);
 	io_choose_fd(io);
-	io_push(io);
+	if (!io_try_now(io))
+		io_push(io);
 }
 
 static void io_write_zeroes(struct io *io)
@@ -416,7 +471,6 @@ static void start_waiting(struct image_queue *q)
 	}
 }
 
-/* One at a time, because done() may come back here through queue_drain(). */
 static struct io *next_completed(struct image_queue *q)
 {
 	struct io_uring_cqe *cqe;
@@ -438,6 +492,12 @@ static struct io *next_completed(struct image_queue *q)
 	return io;
 }
 
+static void flush_locked(struct image_queue *q)
+{
+	if (q->uring && io_uring_sq_ready(&q->ring))
+		uring_flush(q);
+}
+
 static void queue_reap(struct image_queue *q)
 {
 	uint64_t count;
@@ -445,11 +505,13 @@ static void queue_reap(struct image_queue *q)
 
 	if (read(q->eventfd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		log_warn("image: eventfd: %s", g_strerror(errno));
+	g_mutex_lock(&q->ring_lock);
 	while ((io = next_completed(q))) {
 		io_complete(io, io->result);
 		start_waiting(q);
 	}
-	queue_kick(q);
+	flush_locked(q);
+	unlock_and_settle(q);
 }
 
 static gboolean queue_ready(int fd, GIOCondition cond, gpointer opaque)
@@ -475,6 +537,7 @@ struct image_queue *queue_new(struct image *im, GMainContext *ctx, GError **erro
 
 	q->im = im;
 	g_mutex_init(&q->lock);
+	g_mutex_init(&q->ring_lock);
 	g_cond_init(&q->idle);
 	q->ctx = g_main_context_ref(ctx ? ctx : g_main_context_default());
 	q->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -513,6 +576,7 @@ void queue_free(struct image_queue *q)
 		close(q->eventfd);
 	g_main_context_unref(q->ctx);
 	g_mutex_clear(&q->lock);
+	g_mutex_clear(&q->ring_lock);
 	g_cond_clear(&q->idle);
 	g_free(q->slots);
 	g_free(q);
@@ -521,22 +585,25 @@ void queue_free(struct image_queue *q)
 void queue_submit(struct image_queue *q, struct image_request *r)
 {
 	atomic_fetch_add(&q->pending, 1);
+	g_mutex_lock(&q->ring_lock);
 	if (q->free && !q->wait_head) {
 		request_start(q, r);
-		return;
+	} else {
+		r->priv[0] = NULL;
+		if (q->wait_head)
+			q->wait_tail->priv[0] = r;
+		else
+			q->wait_head = r;
+		q->wait_tail = r;
 	}
-	r->priv[0] = NULL;
-	if (q->wait_head)
-		q->wait_tail->priv[0] = r;
-	else
-		q->wait_head = r;
-	q->wait_tail = r;
+	unlock_and_settle(q);
 }
 
 void queue_kick(struct image_queue *q)
 {
-	if (q->uring && io_uring_sq_ready(&q->ring))
-		uring_flush(q);
+	g_mutex_lock(&q->ring_lock);
+	flush_locked(q);
+	unlock_and_settle(q);
 }
 
 void queue_drain(struct image_queue *q)
