@@ -2,9 +2,9 @@
 /*
  * virtio.c: a virtio device's life whatever it is and sits on: negotiation, queues, kicks, reset.
  *
- * Queues that end in asynchronous I/O are served on the loop's thread, woken by an eventfd (which an
- * accelerator may signal without us); the others where the driver's kick arrives, which saves the
- * hop. Spec: VIRTIO 1.2, chapters 2 and 3.
+ * Most queues are served where the driver's kick arrives, on the vCPU's thread, which saves a hop and
+ * two wake-ups; with an accelerator that turns a kick into an eventfd, on the loop's thread. Those
+ * whose work batches well always are. Spec: VIRTIO 1.2, chapters 2 and 3.
  */
 #include "device/virtio/virtio.h"
 
@@ -104,7 +104,7 @@ static gboolean kick_dispatch(GSource *source, GSourceFunc cb, gpointer data)
 	return G_SOURCE_CONTINUE;
 }
 
-static void queue_wake(struct virtq *q)
+void virtio_wake(struct virtq *q)
 {
 	if (!atomic_exchange(&q->kicked, true))
 		eventfd_write(q->fd, 1);
@@ -112,12 +112,13 @@ static void queue_wake(struct virtq *q)
 
 void virtio_kick(struct virtio *v, unsigned queue)
 {
-	struct virtq *q = &v->queue[queue];
+	struct virtq *q;
 
 	if (queue >= v->queue_count)
 		return;
-	if (q->on_loop) {
-		queue_wake(q);
+	q = &v->queue[queue];
+	if (q->place == VIRTQ_LOOP) {
+		virtio_wake(q);
 		return;
 	}
 	device_lock(&v->dev);
@@ -125,7 +126,7 @@ void virtio_kick(struct virtio *v, unsigned queue)
 	device_unlock(&v->dev);
 }
 
-struct virtq *virtio_queue_add(struct virtio *v, uint16_t size, bool on_loop,
+struct virtq *virtio_queue_add(struct virtio *v, uint16_t size, enum virtq_place place,
 	void (*handler)(struct virtio *, struct virtq *))
 {
 	static GSourceFuncs funcs = { .dispatch = kick_dispatch };
@@ -133,9 +134,9 @@ struct virtq *virtio_queue_add(struct virtio *v, uint16_t size, bool on_loop,
 
 	g_assert(v->queue_count < VIRTIO_QUEUES_MAX && size <= VIRTQ_SIZE_MAX);
 	*q = (struct virtq){ .v = v, .index = v->queue_count++, .handler = handler,
-		.on_loop = on_loop, .max_size = size, .size = size, .vector = VIRTIO_NO_VECTOR,
+		.place = place, .max_size = size, .size = size, .vector = VIRTIO_NO_VECTOR,
 		.fd = -1 };
-	if (on_loop) {
+	if (place != VIRTQ_INLINE) {
 		q->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		q->source = g_source_new(&funcs, sizeof(struct kick_source));
 		((struct kick_source *)q->source)->q = q;

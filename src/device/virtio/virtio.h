@@ -47,6 +47,13 @@ struct virtio_type {
 	void (*reset)(struct virtio *v);       /* the device's own state; nothing is in flight; NULL */
 };
 
+/* Where a queue's handler runs. */
+enum virtq_place {
+	VIRTQ_INLINE, /* where the driver's kick arrives, a vCPU's thread: no hop, no wake-up */
+	VIRTQ_LOOP,   /* on the loop's thread */
+	VIRTQ_EITHER, /* inline, or on the loop where an accelerator hears the kick without us */
+};
+
 /* One ring area in host memory. */
 struct virtq_area {
 	uint8_t *host;
@@ -59,7 +66,7 @@ struct virtq {
 	unsigned index;
 	/* The driver has made buffers available. */
 	void (*handler)(struct virtio *v, struct virtq *q);
-	bool on_loop; /* handler runs on the loop's thread; else where the driver's kick arrives */
+	enum virtq_place place;
 	uint16_t max_size;
 
 	/* Saved. */
@@ -142,13 +149,15 @@ int virtio_loaded(struct device *d, GError **error);
 void virtio_fini(struct device *d);
 
 /* In init. size: a power of two. */
-struct virtq *virtio_queue_add(struct virtio *v, uint16_t size, bool on_loop,
+struct virtq *virtio_queue_add(struct virtio *v, uint16_t size, enum virtq_place place,
 	void (*handler)(struct virtio *, struct virtq *));
 /* virtio.c, used by transports. */
 int virtio_init(struct virtio *v, const struct virtio_type *t, GError **error);
 void virtio_set_status(struct virtio *v, uint8_t status);
 void virtio_set_features(struct virtio *v, unsigned word, uint32_t val);
-void virtio_kick(struct virtio *v, unsigned queue); /* lock not held */
+void virtio_kick(struct virtio *v, unsigned queue); /* lock held or not */
+/* Runs the handler on the loop soon. Not for inline queues. Any thread. */
+void virtio_wake(struct virtq *q);
 
 /* May queues be served now? */
 bool virtio_live(const struct virtio *v);

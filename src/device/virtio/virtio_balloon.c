@@ -250,13 +250,13 @@ static int balloon_init(struct device *d, GError **error)
 	timer_init(&s->poll, d->machine->clock, d, stats_poll, s);
 	memset(s->stats, 0xff, sizeof(s->stats));
 	virtq_chain_init(&s->chain, CHAIN_MAX);
-	virtio_queue_add(&s->v, QUEUE_SIZE, false, balloon_handle);
-	virtio_queue_add(&s->v, QUEUE_SIZE, false, balloon_handle);
-	virtio_queue_add(&s->v, QUEUE_SIZE, false, stats_handle);
+	virtio_queue_add(&s->v, QUEUE_SIZE, VIRTQ_INLINE, balloon_handle);
+	virtio_queue_add(&s->v, QUEUE_SIZE, VIRTQ_INLINE, balloon_handle);
+	virtio_queue_add(&s->v, QUEUE_SIZE, VIRTQ_INLINE, stats_handle);
 	/* The specification puts reporting at 4; Linux numbers only the queues that exist. Without
 	 * free page hints (3) both are ours. */
-	virtio_queue_add(&s->v, QUEUE_SIZE, false, report_handle);
-	virtio_queue_add(&s->v, QUEUE_SIZE, false, report_handle);
+	virtio_queue_add(&s->v, QUEUE_SIZE, VIRTQ_INLINE, report_handle);
+	virtio_queue_add(&s->v, QUEUE_SIZE, VIRTQ_INLINE, report_handle);
 	return virtio_pci_init(&s->v, &balloon_type, error);
 }
 

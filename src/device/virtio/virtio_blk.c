@@ -143,7 +143,7 @@ static void finish(struct blk_request *r, uint8_t status)
 	bq->free = r;
 }
 
-/* Back end callback on the queue's loop thread. */
+/* Back end callback, inside submit() or on the loop's thread. */
 static void io_done(struct image_request *io, int err)
 {
 	struct blk_request *r = container_of(io, struct blk_request, io);
@@ -159,7 +159,7 @@ static void io_done(struct image_request *io, int err)
 	virtq_signal(q);
 	virtio_end(v);
 	if (dry)
-		virtio_kick(v, q->index);
+		virtio_wake(q);
 	device_unlock(&v->dev);
 }
 
@@ -341,7 +341,7 @@ static int blk_init(struct device *d, GError **error)
 	for (unsigned i = 0; i < s->queues; i++) {
 		struct blk_queue *bq = &s->queue[i];
 
-		virtio_queue_add(&s->v, QUEUE_SIZE, true, blk_handle);
+		virtio_queue_add(&s->v, QUEUE_SIZE, VIRTQ_EITHER, blk_handle);
 		if (image_queue_attach(s->image, i, NULL, error) < 0)
 			return -1;
 		bq->requests = g_new0(struct blk_request, QUEUE_SIZE);

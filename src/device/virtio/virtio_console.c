@@ -361,13 +361,13 @@ static int console_init(struct device *d, GError **error)
 	s->pending = g_byte_array_new();
 	virtq_chain_init(&s->rx_chain, CHAIN_MAX);
 	virtq_chain_init(&s->tx_chain, CHAIN_MAX);
-	virtio_queue_add(&s->v, QUEUE_SIZE, false, data_rx);
-	virtio_queue_add(&s->v, QUEUE_SIZE, false, data_tx);
-	virtio_queue_add(&s->v, QUEUE_SIZE, false, control_rx);
-	virtio_queue_add(&s->v, QUEUE_SIZE, false, control_tx);
+	virtio_queue_add(&s->v, QUEUE_SIZE, VIRTQ_INLINE, data_rx);
+	virtio_queue_add(&s->v, QUEUE_SIZE, VIRTQ_INLINE, data_tx);
+	virtio_queue_add(&s->v, QUEUE_SIZE, VIRTQ_INLINE, control_rx);
+	virtio_queue_add(&s->v, QUEUE_SIZE, VIRTQ_INLINE, control_tx);
 	for (unsigned i = 1; i < s->port_count; i++) {
-		virtio_queue_add(&s->v, QUEUE_SIZE, false, data_rx);
-		virtio_queue_add(&s->v, QUEUE_SIZE, false, data_tx);
+		virtio_queue_add(&s->v, QUEUE_SIZE, VIRTQ_INLINE, data_rx);
+		virtio_queue_add(&s->v, QUEUE_SIZE, VIRTQ_INLINE, data_tx);
 	}
 	if (virtio_pci_init(&s->v, &console_type, error) < 0)
 		return -1;

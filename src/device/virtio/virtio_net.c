@@ -139,7 +139,7 @@ static void net_tx(struct virtio *v, struct virtq *q)
 	} while (n < TX_BURST && virtio_live(v) && virtq_kicks(q, true));
 	virtq_signal(q);
 	if (n >= TX_BURST)
-		virtio_kick(v, q->index);
+		virtio_wake(q);
 }
 
 /* Receive. 5.1.6.3, 5.1.6.4. */
@@ -380,9 +380,9 @@ static int net_init(struct device *d, GError **error)
 			.gpa = s->rx_gpas + i * NET_CHAIN_MAX };
 	s->scratch = g_malloc(FRAME_MAX);
 	for (unsigned i = 0; i < 2u * s->queue_pairs; i++)
-		virtio_queue_add(&s->v, NET_QUEUE_SIZE, true, net_handle);
+		virtio_queue_add(&s->v, NET_QUEUE_SIZE, VIRTQ_LOOP, net_handle);
 	/* The driver spins for the answer: no hop to the loop. */
-	virtio_queue_add(&s->v, 64, false, net_handle);
+	virtio_queue_add(&s->v, 64, VIRTQ_INLINE, net_handle);
 	if (virtio_pci_init(&s->v, &net_type, error) < 0)
 		return -1;
 	net_reset(&s->v);

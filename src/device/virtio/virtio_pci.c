@@ -225,7 +225,7 @@ void virtio_pci_doorbells(struct virtio *v, bool on)
 			space_ioevent_del(s, q->ioevent, 2, q->fd);
 			q->ioevent = 0;
 		}
-		if (on && !q->ioevent && q->enabled && q->on_loop &&
+		if (on && !q->ioevent && q->enabled && q->place != VIRTQ_INLINE &&
 		    space_ioevent_add(s, addr, 2, q->fd) == 0)
 			q->ioevent = addr;
 	}

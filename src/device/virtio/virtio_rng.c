@@ -110,7 +110,7 @@ static int rng_init(struct device *d, GError **error)
 	s->left = s->max_bytes;
 	timer_init(&s->refill, d->machine->clock, d, rng_refill, s);
 	virtq_chain_init(&s->chain, CHAIN_MAX);
-	virtio_queue_add(&s->v, QUEUE_SIZE, false, rng_handle);
+	virtio_queue_add(&s->v, QUEUE_SIZE, VIRTQ_INLINE, rng_handle);
 	return virtio_pci_init(&s->v, &rng_type, error);
 }
 
