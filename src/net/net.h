@@ -27,12 +27,13 @@ struct net_user {
 };
 
 /*
- * spec: "user[,forward=tcp:[HOSTADDR:]HPORT:GPORT]...[,forward=udp:…][,restrict=on]",
- * "tap[,name=IFNAME][,fd=N]", "none". Errors name the port in use, the missing permission, ….
+ * spec: "user" with ",forward=tcp:[HOSTADDR:]HPORT:GPORT" and ",forward=udp:…" as often as wanted,
+ * ",restrict=on", ",dns=off", ",host-loopback=off" (10.0.2.2 is not the host's 127.0.0.1); "tap"
+ * with ",name=IFNAME" or ",fd=N"; "none". Errors name the port in use, the missing permission, ….
  */
 struct netdev *net_open(const char *spec, GError **error);
 void net_close(struct netdev *n);	/* NULL allowed */
-/* Frames are delivered on ctx's thread (NULL: default context). */
+/* Frames are delivered on the main loop. */
 void net_attach(struct netdev *n, const struct net_user *u, void *opaque);
 /* One frame to the host, thread of the main loop or the device's queue thread; copies. With vnet_hdr
  * the iov starts with the 12-byte header. */

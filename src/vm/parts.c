@@ -274,6 +274,8 @@ static const struct part_prop net_props[] = {
 	{ "to", "user|tap|none", "user-mode NAT, a tap interface of the host, or no cable" },
 	{ "forward", "tcp|udp:[ADDR:]PORT:GUESTPORT", "user: host port that reaches the guest; repeatable" },
 	{ "restrict", "on|off", "user: the guest reaches nothing but forwarded connections" },
+	{ "dns", "on|off", "user: off: no name server at 10.0.2.3" },
+	{ "host-loopback", "on|off", "user: off: 10.0.2.2 does not reach the host's own 127.0.0.1" },
 	{ "name", "IFNAME", "tap: the interface; made if absent" },
 	{ "fd", "N", "tap: an open descriptor" },
 	SLOT_PROP,

@@ -424,6 +424,70 @@ static void test_locks(void **s)
 	image_close(second);
 }
 
+static GPid hold_with_qemu(const char *path, const char *readonly, bool *ret_ended)
+{
+	g_autofree char *cmd = g_strdup_printf("exec qemu-system-x86_64 -S -display none -nodefaults "
+					       "-drive file=%s,format=raw,if=virtio,readonly=%s 2>/dev/null",
+					       path, readonly);
+	const char *argv[] = { "sh", "-c", cmd, NULL };
+	GPid pid;
+
+	assert_true(g_spawn_async(NULL, (char **)argv, NULL,
+				  G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid,
+				  NULL));
+	*ret_ended = false;
+	for (int i = 0; i < 500 && !*ret_ended; i++) {
+		/* The last lock it takes: nobody else may write. */
+		if (sh("grep -q 'READ.* 201 201' /proc/%d/fdinfo/*", pid) == 0)
+			break;
+		*ret_ended = waitpid(pid, NULL, WNOHANG) == pid;
+		g_usleep(10000);
+	}
+	return pid;
+}
+
+/* The same against a whole virtual machine. */
+static void test_locks_qemu_system(void **s)
+{
+	g_autofree char *path = make_file("lock2.img", 1 << 20);
+	g_autofree char *qemu = g_find_program_in_path("qemu-system-x86_64");
+	struct image_options rw = { .path = path, .format = "raw" };
+	struct image_options ro = { .path = path, .format = "raw", .readonly = true };
+	struct image *im;
+	bool ended;
+	GPid pid;
+
+	if (!qemu) {
+		print_message("needs qemu-system-x86_64\n");
+		skip();
+	}
+	pid = hold_with_qemu(path, "off", &ended);
+	assert_false(ended);
+	refused(&rw, "qemu-system");
+	refused(&ro, "qemu-system");
+	let_go(pid);
+	pid = hold_with_qemu(path, "on", &ended);
+	assert_false(ended);
+	refused(&rw, "qemu-system");
+	im = open_ok(&ro);
+	image_close(im);
+	let_go(pid);
+
+	im = open_ok(&rw);
+	hold_with_qemu(path, "off", &ended);
+	assert_true(ended);
+	hold_with_qemu(path, "on", &ended);
+	assert_true(ended);
+	image_close(im);
+	im = open_ok(&ro);
+	hold_with_qemu(path, "off", &ended);
+	assert_true(ended);
+	pid = hold_with_qemu(path, "on", &ended);
+	assert_false(ended);
+	let_go(pid);
+	image_close(im);
+}
+
 /* A full file system: the guest gets ENOSPC, nothing else happens; punching is all tmpfs has. */
 static void test_full_disk(void **s)
 {
@@ -518,6 +582,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_disguise),
 		cmocka_unit_test(test_locks),
+		cmocka_unit_test(test_locks_qemu_system),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_block_device),
 		cmocka_unit_test(test_sync_access),

@@ -119,7 +119,10 @@ static json_t *reply(struct peer *p)
 
 		if (!v || !json_object_get(v, "event"))
 			return v;
-		json_array_append_new(p->events, v);
+		if (json_array_size(p->events) < 100)
+			json_array_append_new(p->events, v);
+		else
+			json_decref(v);
 	}
 }
 
@@ -418,8 +421,18 @@ static void test_broken_json(void **s)
 	vm_free(vm);
 }
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+
+/* Bytes; 0 under AddressSanitizer, which holds on to freed memory. */
 static size_t resident(void)
 {
+#ifdef __SANITIZE_ADDRESS__
+	return 0;
+#endif
 	g_autofree char *text = NULL;
 
 	assert_true(g_file_get_contents("/proc/self/statm", &text, NULL, NULL));
@@ -506,8 +519,8 @@ static void test_slow_client(void **s)
 	}
 	assert_true(saw_event(&quick, "STOP") && saw_event(&quick, "RESUME"));
 	assert_true(resident() < before + (64 << 20));
-	while (next(&slow))
-		; /* cut off: its end comes */
+	for (json_t *v; (v = next(&slow));) /* cut off: its end comes */
+		json_decref(v);
 	assert_int_equal(recv(slow.fd, &(char){ 0 }, 1, MSG_DONTWAIT), 0);
 	peer_close(&slow);
 	/* Too many clients: refused, not queued for ever. */
