@@ -134,6 +134,9 @@ flat:
 	push dword user
 	iretd
 user:
+	mov ax, UDATA			; iret made DS and ES null: ring 3 may not keep ring 0's
+	mov ds, ax
+	mov es, ax
 	mov ax, cs
 	and ax, 3
 	cmp ax, 3
