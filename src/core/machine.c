@@ -24,11 +24,15 @@ struct requests {
 	const char *reason[MACHINE_REQ_PAUSE + 1]; /* NULL: not asked for */
 };
 
+static void halt_all(struct machine *m);
+
 static void machine_end(struct machine *m, enum machine_state s, const char *reason)
 {
 	if (m->state == MACHINE_SHUTDOWN || m->state == MACHINE_CRASHED)
 		return;
-	machine_pause(m);
+	/* No STOP event: to a QMP client that is a pause somebody asked for. */
+	if (m->state == MACHINE_RUNNING)
+		halt_all(m);
 	m->state = s;
 	machine_event(m, "SHUTDOWN", reason);
 	if (m->ended)

@@ -67,7 +67,7 @@ static void test_states(void **state)
 	assert_int_equal(m->state, MACHINE_RUNNING);
 	machine_request(m, MACHINE_REQ_POWEROFF, "guest-shutdown");
 	iterate_ms(5);
-	assert_true(g_str_has_suffix(events->str, "STOP() SHUTDOWN(guest-shutdown) "));
+	assert_true(g_str_has_suffix(events->str, "RESET(guest-reset) SHUTDOWN(guest-shutdown) "));
 	assert_int_equal(m->state, MACHINE_SHUTDOWN);
 	machine_free(m);
 	g_string_free(events, TRUE);
