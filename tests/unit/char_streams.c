@@ -215,6 +215,26 @@ static void test_socket_server(void **s)
 	g_string_free(d.got, TRUE);
 }
 
+/* A socket file whose program was killed is replaced; any other file is left alone. */
+static void test_stale_socket(void **s)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	g_autofree char *spec = NULL;
+	struct chardev *c;
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	g_snprintf(a.sun_path, sizeof(a.sun_path), "/tmp/lodge-stale-%d", getpid());
+	spec = g_strdup_printf("unix:%s,server", a.sun_path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	close(fd);
+	c = open_ok(spec);
+	char_close(c);
+	assert_true(g_file_set_contents(a.sun_path, "precious", -1, NULL));
+	refused(spec, "in use");
+	assert_int_equal(access(a.sun_path, F_OK), 0);
+	unlink(a.sun_path);
+}
+
 /* A client that reads nothing stops the flow, never the writer; going away lets it flow again. */
 static void test_slow_client(void **s)
 {
@@ -535,6 +555,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_socket_server),
+		cmocka_unit_test(test_stale_socket),
 		cmocka_unit_test(test_slow_client),
 		cmocka_unit_test(test_client_reconnects),
 		cmocka_unit_test(test_pty),

@@ -258,6 +258,7 @@ static const char *const conversation[] = {
 	"{\"execute\":\"query-status\"}",
 	"{\"execute\":\"system_powerdown\"}",
 	"{\"execute\":\"query-status\",\"id\":\"last\"}",
+	"{\"execute\":\"cont\"}", /* so that it is a running machine that ends */
 	"{\"execute\":\"quit\",\"id\":\"bye\"}",
 };
 
@@ -316,9 +317,26 @@ static void compare(const json_t *theirs, const json_t *ours)
 	}
 }
 
+static const char *const events[] = { "RESUME", "STOP", "RESET", "POWERDOWN", "SHUTDOWN" };
+
+/* Of those we know, in the order they came. */
+static char *event_names(const json_t *list)
+{
+	GString *names = g_string_new(NULL);
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const char *name = json_string_value(json_object_get(json_array_get(list, i), "event"));
+
+		for (unsigned k = 0; k < G_N_ELEMENTS(events); k++) {
+			if (!strcmp(name, events[k]))
+				g_string_append_printf(names, " %s", name);
+		}
+	}
+	return g_string_free(names, FALSE);
+}
+
 static void test_like_qemu(void **s)
 {
-	static const char *const events[] = { "RESUME", "STOP", "RESET", "POWERDOWN", "SHUTDOWN" };
 	g_autofree char *theirs_at = g_build_filename(dir, "qemu", NULL);
 	g_autofree char *ours_at = g_build_filename(dir, "lodge", NULL);
 	g_autofree char *disk = g_build_filename(dir, "d.img", NULL);
@@ -373,6 +391,10 @@ static void test_like_qemu(void **s)
 		assert_true(json_equal(json_object_get(t, "data"), json_object_get(o, "data")) ||
 			    !json_object_get(t, "data"));
 	}
+	/* The same ones in the same order. */
+	g_autofree char *tn = event_names(te), *on = event_names(oe);
+
+	assert_string_equal(tn, on);
 	json_decref(theirs);
 	json_decref(ours);
 	json_decref(te);
