@@ -3,6 +3,7 @@
 #include "virtio_driver.h"
 
 #include <linux/virtio_ids.h>
+#include <unistd.h>
 
 #include "core/stream.h"
 #include "device/bus/pcie_root_port.h"
@@ -223,6 +224,69 @@ static void test_msix(void **state)
 	t_machine_free(t);
 }
 
+struct bound {
+	int fd;
+	uint64_t addr;
+	uint32_t data;
+	unsigned binds, unbinds;
+};
+static struct bound bound; /* what the controller below listens to */
+
+static int fake_bind(void *opaque, int fd, uint64_t addr, uint32_t data)
+{
+	bound = (struct bound){ fd, addr, data, bound.binds + 1, bound.unbinds };
+	return 0;
+}
+
+static void fake_unbind(void *opaque, int fd)
+{
+	assert_int_equal(fd, bound.fd);
+	bound.unbinds++;
+}
+
+/* An eventfd follows what the guest programs, and is silent while the vector is masked. */
+static void test_msix_eventfd(void **state)
+{
+	static const struct intc_ops ops = { .name = "irqfd", .gsi = t_gsi, .msi = t_msi,
+		.msi_bind = fake_bind, .msi_unbind = fake_unbind };
+	struct t_machine *t = t_machine_new();
+	struct device *d = add(t, &virtio_rng_class, "rng", NULL, -1);
+	struct pci_device *p = pci_device_of(d);
+	struct t_driver v;
+	uint64_t table, count = 0;
+	int fd;
+
+	assert_int_equal(msix_vector_fd(p, 0), -1); /* no such way */
+	t->m->intc.ops = &ops;
+	up(t);
+	t_attach(&v, t, d);
+	assert_int_equal(msix_vector_fd(p, 2), -1);
+	fd = msix_vector_fd(p, 1);
+	assert_true(fd >= 0);
+	assert_int_equal(fd, msix_vector_fd(p, 1));
+	assert_int_equal(bound.binds, 0);
+	t_msix_on(&v);
+	assert_int_equal(bound.binds - bound.unbinds, 1);
+	assert_int_equal(bound.addr, T_MSI);
+	assert_int_equal(bound.data, 1);
+	msix_notify(p, 1);
+	assert_int_equal(read(fd, &count, 8), 8);
+	assert_int_equal(count, 1);
+	assert_int_equal(t->msi[1], 0);
+	table = pci_bar_address(p, 0) +
+		(t_cfg_read(t, v.bdf, t_find_cap(t, v.bdf, PCI_CAP_ID_MSIX, 0) + 4, 4) & ~7u);
+	t_mmio_w(&v, table + 24, 0x55, 4);
+	assert_int_equal(bound.data, 0x55);
+	t_mmio_w(&v, table + 28, 1, 4);
+	assert_int_equal(bound.binds, bound.unbinds);
+	msix_notify(p, 1);
+	assert_int_equal(read(fd, &count, 8), -1);
+	t_mmio_w(&v, table + 28, 0, 4);
+	assert_int_equal(read(fd, &count, 8), 8);
+	t_machine_free(t);
+	assert_int_equal(bound.binds, bound.unbinds);
+}
+
 static void test_intx(void **state)
 {
 	struct t_machine *t = t_machine_new();
@@ -420,6 +484,7 @@ int main(void)
 		cmocka_unit_test(test_bars),
 		cmocka_unit_test(test_assign),
 		cmocka_unit_test(test_msix),
+		cmocka_unit_test(test_msix_eventfd),
 		cmocka_unit_test(test_intx),
 		cmocka_unit_test(test_bridge),
 		cmocka_unit_test(test_hotplug),
