@@ -22,7 +22,7 @@ def second_disk(env, size="1G"):
 
 def disk_option(env, path):
     if env.backend.name == "lodge-vm":
-        return ["--disk", f"path={path}"]
+        return ["--disk", f"path={path},format=raw"]
     return ["-drive", f"file={path},format=raw,if=none,id=d1",
             "-device", "virtio-blk-pci,drive=d1,disable-legacy=on"]
 
@@ -103,7 +103,7 @@ def properties(env):
     data.write_bytes(os.urandom(1 << 20) * 64)
     before = hashlib.sha256(data.read_bytes()).hexdigest()
     m = env.machine(cpus=2, extra=["--disk",
-                                   f"path={data},readonly=on,serial=lodge-42,queues=2"])
+                                   f"path={data},format=raw,readonly=on,serial=lodge-42,queues=2"])
     m.boot()
     m.login()
     assert m.run("cat /sys/block/vdb/serial").strip() == "lodge-42"
@@ -125,7 +125,7 @@ def many(env):
         subprocess.run(["truncate", "-s", f"{16 + i}M", str(p)], check=True)
         paths.append(p)
         if env.backend.name == "lodge-vm":
-            extra += ["--disk", f"path={p}"]
+            extra += ["--disk", f"path={p},format=raw"]
         else:
             extra += ["-drive", f"file={p},format=raw,if=none,id=e{i}",
                       "-device", f"virtio-blk-pci,drive=e{i},disable-legacy=on"]

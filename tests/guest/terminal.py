@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The terminal lodge-vm runs in: its keys, and its state afterwards."""
+import fcntl
+import os
 import signal
 import termios
 
@@ -24,6 +26,7 @@ def keys(env):
     assert status == 0, f"exit status {status}"
     after = settings(m)
     assert after[3] & termios.ECHO and after[3] & termios.ICANON, "left the terminal raw"
+    assert not fcntl.fcntl(m.console.slave, fcntl.F_GETFL) & os.O_NONBLOCK, "left it non-blocking"
     assert after[0] & termios.ICRNL and after[1] & termios.OPOST, "left the terminal raw"
 
 

@@ -130,7 +130,7 @@ class LodgeVM(Machine):
         if self.initrd:
             out += ["--initrd", self.initrd]
         if self.disk:
-            out += ["--disk", f"path={self.disk}"]
+            out += ["--disk", f"path={self.disk},format=raw"]
         if self.ssh_port:
             out += ["--net", f"user,forward=tcp:{self.ssh_port}:22"]
         else:

@@ -144,8 +144,10 @@ long_mode:
 .after_absent:
 	cmp qword [seen], 0x0e
 	check e
+%ifndef NESTED				; QEMU's nested paging says 7
 	cmp qword [code], 2		; write, not present
 	check e
+%endif
 	mov rax, cr2
 	cmp rax, rbx
 	check e
