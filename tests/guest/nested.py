@@ -42,7 +42,7 @@ def luggage(env):
     for f in ("vmlinuz", "initrd.img", "cmdline"):
         shutil.copy(CACHE / f, root)
     for mode in MODES:
-        assemble(env, mode, root / f"{mode}.bin", "-DNESTED")
+        assemble(env, mode, root / f"{mode}.bin")
     for name, text in (("run", RUN), ("tiny", TINY)):
         (root / name).write_text(text)
         (root / name).chmod(0o755)

@@ -120,6 +120,7 @@ long_mode:
 	movd eax, xmm1
 	cmp eax, 0x40800000		; 4.0
 	check e
+	fninit				; RESET leaves single precision
 	fldpi
 	fldpi
 	fmulp
@@ -144,10 +145,8 @@ long_mode:
 .after_absent:
 	cmp qword [seen], 0x0e
 	check e
-%ifndef NESTED				; QEMU's nested paging says 7
 	cmp qword [code], 2		; write, not present
 	check e
-%endif
 	mov rax, cr2
 	cmp rax, rbx
 	check e
