@@ -14,7 +14,7 @@
 #include "core/region.h"
 #include "core/vcpu.h"
 
-enum { MEMORY_BITS = 52, PORT_BITS = 16, PHYS_BITS = 40 };
+enum { MEMORY_BITS = 52, PORT_BITS = 16, PHYS_BITS = 46 };
 
 /* Requests of other threads, handed over to the main loop. */
 struct requests {

@@ -50,7 +50,7 @@ struct machine {
 	struct vcpu **vcpus;	/* owned */
 	unsigned vcpu_count;
 	const char *cpu_model;	/* "host", "max", "x86-64-v2", "x86-64-v3" */
-	unsigned phys_bits;	/* width of guest-physical addresses; 40 unless the engine's open() said
+	unsigned phys_bits;	/* width of guest-physical addresses; 46 unless the engine's open() said
 				   otherwise */
 	enum machine_state state;
 	int exit_status;	/* of the process, set by debug-exit or an error; 0 else */

@@ -48,7 +48,7 @@ static void load_patched(struct device *d, const uint8_t **data, size_t *size, u
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	/* Where registers are: 32-bit PCI window, 64-bit PCI window, ECAM, I/O APIC, local APICs. */
-	static const uint64_t base[] = { 0xc0000000, 0x8000000000, 0xe0000000, 0xfec00000, 0xfee00000 };
+	static const uint64_t base[] = { 0xc0000000, 0x200000000000, 0xe0000000, 0xfec00000, 0xfee00000 };
 	static struct vm *vm; /* building one for each input would be most of the work */
 	struct machine *m;
 
