@@ -3,12 +3,13 @@
 #include <string.h>
 
 #include "accel/accel.h"
+#include "accel/jit/cpu_loop.h"
 #include "accel/kvm/kvm.h"
 #include "accel/null/null.h"
 #include "base/error.h"
 #include "base/nearest.h"
 
-const struct accel *const accels[] = { &accel_kvm, &accel_null, NULL };
+const struct accel *const accels[] = { &accel_kvm, &accel_jit, &accel_null, NULL };
 
 static const struct accel *accel_auto(char **ret_why, GError **error)
 {

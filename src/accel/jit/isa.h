@@ -60,6 +60,10 @@ struct isa {
 
 	/* Is the guest pc (rip) the linear address in this mode? Else only jumps within a page are linked. */
 	bool (*pc_is_linear)(uint32_t mode);
+	/* Where it is not: bytes from the pc to the end of the code segment; and: record the fault of an
+	 * instruction that goes beyond. */
+	uint64_t (*code_room)(const struct jit_vcpu *v);
+	void (*code_fault)(struct jit_vcpu *v);
 	/*
 	 * One walk for `va` (linear), as `priv`; sets accessed (and, storing, dirty) bits. On a fault
 	 * records it (exception fields of the architectural state) and returns false. General registers

@@ -412,6 +412,18 @@ static void after_step(struct jit_vcpu *v)
 	x86_mode_update(v);
 }
 
+static uint64_t code_room(const struct jit_vcpu *v)
+{
+	const struct x86_cpu *c = v->arch;
+
+	return c->rip > c->seg[SEG_CS].limit ? 0 : c->seg[SEG_CS].limit - c->rip + 1;
+}
+
+static void code_fault(struct jit_vcpu *v)
+{
+	x86_raise_error(v, X86_GP, 0);
+}
+
 /* ---- faults found by the host */
 
 static void arith_fault(struct jit_vcpu *v, bool integer, bool simd)
@@ -449,6 +461,8 @@ const struct isa isa_x86 = {
 	.vcpu_fini = vcpu_fini,
 	.reset = reset,
 	.lift = x86_lift_block,
+	.code_room = code_room,
+	.code_fault = code_fault,
 	.walk = x86_walk,
 	.pc = linear_pc,
 	.pc_is_linear = pc_is_linear,

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* blocks.c: the table of translated blocks. */
+#include "accel/jit/blocks.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "accel/jit/host/asm.h"
+#include "accel/jit/vm.h"
+#include "base/error.h"
+#include "core/ram.h"
+
+enum { PAGE = 4096, POOL_CHUNK = 1 << 20, LINE_SHIFT = 6 };
+
+/* Memory that is given back all at once. */
+struct pool {
+	struct pool_chunk {
+		struct pool_chunk *next;
+		size_t used;
+		uint8_t bytes[] __attribute__((aligned(16)));
+	} *chunk;
+};
+
+/* A physical page with translations. */
+struct code_page {
+	struct block *blocks;	/* through page_next[k], k = (page is its second) */
+	uint64_t lines;		/* 64-byte lines that some block covers; never shrinks */
+	uint8_t *flag;		/* its byte in ram.page_flags */
+};
+
+static uint64_t no_page(void)
+{
+	return (uint64_t)BLOCK_NO_PAGE;
+}
+
+int blocks_init(struct blocks *b, GError **error)
+{
+	size_t n = sizeof(*b->exit) * EXITS_MAX;
+
+	b->hash = g_new0(struct block *_Atomic, 1 << BLOCK_HASH_BITS);
+	b->pages = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+	b->by_code = g_ptr_array_new();
+	b->pool = g_new0(struct pool, 1);
+	b->exit = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (b->exit == MAP_FAILED) {
+		b->exit = NULL;
+		return fail_errno(error, LODGE_ERROR_HOST, errno, "translator: memory for block exits");
+	}
+	return 0;
+}
+
+static void pool_clear(struct pool *p)
+{
+	while (p->chunk) {
+		struct pool_chunk *next = p->chunk->next;
+
+		g_free(p->chunk);
+		p->chunk = next;
+	}
+}
+
+void blocks_fini(struct blocks *b)
+{
+	if (b->exit)
+		munmap(b->exit, sizeof(*b->exit) * EXITS_MAX);
+	if (b->pool)
+		pool_clear(b->pool);
+	g_free(b->pool);
+	if (b->by_code)
+		g_ptr_array_free(b->by_code, TRUE);
+	if (b->pages)
+		g_hash_table_destroy(b->pages);
+	g_free((void *)b->hash);
+}
+
+void *blocks_alloc(struct blocks *b, size_t n)
+{
+	struct pool_chunk *c = b->pool->chunk;
+
+	n = (n + 15) & ~(size_t)15;
+	if (!c || c->used + n > POOL_CHUNK) {
+		c = g_malloc(sizeof(*c) + MAX(n, POOL_CHUNK));
+		c->used = 0;
+		c->next = b->pool->chunk;
+		b->pool->chunk = c;
+	}
+	c->used += n;
+	return c->bytes + c->used - n;
+}
+
+struct block_exit *blocks_new_exits(struct blocks *b, unsigned n)
+{
+	struct block_exit *e = &b->exit[b->exits];
+
+	if (b->exits + n > EXITS_MAX)
+		return NULL;
+	b->exits += n;
+	memset(e, 0, n * sizeof(*e));
+	return e;
+}
+
+/* ---- look-up */
+static unsigned hash_of(uint64_t pa, uint32_t mode)
+{
+	uint64_t h = (pa ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ull;
+
+	return (unsigned)(h >> (64 - BLOCK_HASH_BITS));
+}
+
+struct block *blocks_find(struct blocks *b, uint64_t pa, uint32_t mode, uint64_t pa2)
+{
+	struct block *k = atomic_load_explicit(&b->hash[hash_of(pa, mode)], memory_order_acquire);
+
+	for (; k; k = atomic_load_explicit(&k->hash_next, memory_order_acquire))
+		if (k->pa == pa && k->mode == mode && !k->dead && k->pa2 == pa2)
+			return k;
+	return NULL;
+}
+
+/* ---- pages */
+static struct code_page *page_get(struct jit_vm *vm, uint64_t pa, bool make)
+{
+	struct blocks *b = &vm->blocks;
+	uint64_t pfn = pa / PAGE;
+	struct code_page *p = g_hash_table_lookup(b->pages, &pfn);
+	const struct phys_ram *r;
+
+	if (p || !make)
+		return p;
+	p = g_new0(struct code_page, 1);
+	r = phys_find(vm, pa);
+	p->flag = r ? &r->page_flags[(pa - r->start) / PAGE] : NULL;
+	g_hash_table_insert(b->pages, g_memdup2(&pfn, sizeof(pfn)), p);
+	return p;
+}
+
+static uint64_t lines_of(unsigned first, unsigned n)
+{
+	unsigned lo = first >> LINE_SHIFT, hi = (first + n - 1) >> LINE_SHIFT;
+
+	return (~0ull >> (63 - (hi - lo))) << lo;
+}
+
+/* Bytes of k in its first (second) page. */
+static void span(const struct block *k, bool second, unsigned *first, unsigned *n)
+{
+	unsigned off = k->pa & (PAGE - 1), in_first = MIN(PAGE - off, k->bytes);
+
+	*first = second ? 0 : off;
+	*n = second ? k->bytes - in_first : in_first;
+}
+
+static void page_add(struct jit_vm *vm, struct block *k, bool second)
+{
+	uint64_t pa = second ? k->pa2 : k->pa & ~(uint64_t)(PAGE - 1);
+	struct code_page *p = page_get(vm, pa, true);
+	unsigned first, n;
+
+	span(k, second, &first, &n);
+	if (n)
+		p->lines |= lines_of(first, n);
+	k->page_next[second] = p->blocks;
+	p->blocks = k;
+}
+
+/* The list of a page threads through page_next[0] or [1] of each block. */
+static struct block **page_link(struct block *k, uint64_t page)
+{
+	return &k->page_next[(k->pa & ~(uint64_t)(PAGE - 1)) != page];
+}
+
+void blocks_add(struct jit_vm *vm, struct block *k, bool temporary)
+{
+	struct blocks *b = &vm->blocks;
+	struct block *_Atomic *head = &b->hash[hash_of(k->pa, k->mode)];
+
+	g_ptr_array_add(b->by_code, k);
+	k->temporary = temporary;
+	if (temporary)
+		return;
+	page_add(vm, k, false);
+	if (k->pa2 != no_page())
+		page_add(vm, k, true);
+	atomic_store_explicit(&k->hash_next, atomic_load_explicit(head, memory_order_relaxed),
+		memory_order_relaxed);
+	atomic_store_explicit(head, k, memory_order_release);
+}
+
+/* ---- links */
+static void patch(struct jit_vm *vm, uint32_t at, uint32_t target)
+{
+	int32_t d = (int32_t)(target - (at + 4));
+
+	__atomic_store_n((int32_t *)(void *)(vm->arena.rw + at), d, __ATOMIC_RELEASE);
+}
+
+void blocks_link(struct jit_vm *vm, struct block_exit *e, struct block *to)
+{
+	bool bare = !(e->saves & to->flags_in);
+
+	if (e->to || to->dead || e->from->dead)
+		return;
+	e->to = to;
+	e->next_in = to->in;
+	to->in = e;
+	vm->blocks.count.linked++;
+	patch(vm, e->final_at, to->off);
+	if (e->pfn_at) {
+		__atomic_store_n((uint32_t *)(void *)(vm->arena.rw + e->pfn_at), (uint32_t)(to->pa / PAGE),
+			__ATOMIC_RELEASE);
+		patch(vm, e->gate_at, e->gate_at + 4);
+	}
+	if (e->first_at && bare)
+		patch(vm, e->first_at, e->through_bare ? e->bare : to->off);
+}
+
+static void unlink_exit(struct jit_vm *vm, struct block_exit *e)
+{
+	if (e->pfn_at)
+		patch(vm, e->gate_at, e->stub);
+	if (e->first_at)
+		patch(vm, e->first_at, e->save);
+	patch(vm, e->final_at, e->stub);
+	e->to = NULL;
+	e->next_in = NULL;
+}
+
+/* ---- dropping */
+static void remove_from(struct block **list, struct block *k, uint64_t page)
+{
+	for (; *list; list = page_link(*list, page)) {
+		if (*list == k) {
+			*list = *page_link(k, page);
+			return;
+		}
+	}
+}
+
+static void forget_page(struct jit_vm *vm, struct block *k, bool second)
+{
+	uint64_t page = second ? k->pa2 : k->pa & ~(uint64_t)(PAGE - 1), pfn = page / PAGE;
+	struct code_page *p = page_get(vm, page, false);
+
+	if (!p)
+		return;
+	remove_from(&p->blocks, k, page);
+	if (!p->blocks) {
+		if (p->flag)
+			__atomic_fetch_and(p->flag, (uint8_t)~RAM_CODE, __ATOMIC_SEQ_CST);
+		g_hash_table_remove(vm->blocks.pages, &pfn);
+	}
+}
+
+static void drop(struct jit_vm *vm, struct block *k)
+{
+	struct blocks *b = &vm->blocks;
+	struct block *_Atomic *at = &b->hash[hash_of(k->pa, k->mode)];
+	struct as_buf a = { .p = vm->arena.rw + k->off, .end = vm->arena.rw + k->off + k->size };
+
+	k->dead = true;
+	b->count.dropped++;
+	while (*at && *at != k)
+		at = (struct block *_Atomic *)&(*at)->hash_next;
+	if (*at)
+		*at = k->hash_next;
+	while (k->in) {
+		struct block_exit *e = k->in;
+
+		k->in = e->next_in;
+		unlink_exit(vm, e);
+	}
+	for (unsigned i = 0; i < k->exits; i++) {
+		struct block_exit *e = &k->exit[i];
+
+		if (e->to) {
+			struct block_exit **in = &e->to->in;
+
+			while (*in && *in != e)
+				in = &(*in)->next_in;
+			if (*in)
+				*in = e->next_in;
+			e->to = NULL;
+		}
+	}
+	/* who still comes through a jump cache finds the way back to the loop */
+	as_call(&a, arena_rw(&vm->arena, vm->thunks.leave[LEAVE_ENTRY]));
+	forget_page(vm, k, false);
+	if (k->pa2 != no_page())
+		forget_page(vm, k, true);
+}
+
+static bool covers(const struct block *k, uint64_t pa, uint64_t n)
+{
+	unsigned first, len;
+
+	for (unsigned second = 0; second < 2; second++) {
+		uint64_t start;
+
+		span(k, second, &first, &len);
+		if (!len || (second && k->pa2 == no_page()))
+			break;
+		start = (second ? k->pa2 : k->pa & ~(uint64_t)(PAGE - 1)) + first;
+		if (pa < start + len && start < pa + n)
+			return true;
+	}
+	return false;
+}
+
+void blocks_drop_range(struct jit_vm *vm, uint64_t pa, uint64_t n)
+{
+	while (n) {
+		uint64_t page = pa & ~(uint64_t)(PAGE - 1), part = MIN(n, page + PAGE - pa);
+		struct code_page *p = page_get(vm, pa, false);
+		struct block *k, *next;
+
+		for (k = p ? p->blocks : NULL; k; k = next) {
+			next = *page_link(k, page);
+			if (covers(k, pa, part))
+				drop(vm, k); /* may free p: not used again */
+		}
+		pa += part;
+		n -= part;
+	}
+}
+
+bool blocks_range_hit(struct blocks *b, uint64_t pa, uint64_t n)
+{
+	uint64_t pfn = pa / PAGE;
+	struct code_page *p = g_hash_table_lookup(b->pages, &pfn);
+
+	return p && p->lines & lines_of(pa & (PAGE - 1), (unsigned)n);
+}
+
+static void empty_vcpu(struct jit_vcpu *v, void *opaque)
+{
+	softmmu_flush_jump_caches(v);
+}
+
+void blocks_empty(struct jit_vm *vm)
+{
+	struct blocks *b = &vm->blocks;
+	GHashTableIter it;
+	gpointer page;
+
+	g_hash_table_iter_init(&it, b->pages);
+	while (g_hash_table_iter_next(&it, NULL, &page)) {
+		struct code_page *p = page;
+
+		if (p->flag)
+			__atomic_fetch_and(p->flag, (uint8_t)~RAM_CODE, __ATOMIC_SEQ_CST);
+	}
+	g_hash_table_remove_all(b->pages);
+	memset((void *)b->hash, 0, sizeof(*b->hash) << BLOCK_HASH_BITS);
+	g_ptr_array_set_size(b->by_code, 0);
+	b->exits = 0;
+	pool_clear(b->pool);
+	arena_clear(&vm->arena);
+	vm->thunks.calls = 0; /* those made on demand lie behind arena.fixed */
+	b->count.flushes++;
+	jit_for_each_vcpu(vm, empty_vcpu, NULL);
+}
+
+/* ---- from code to block */
+struct block *blocks_of_code(struct blocks *b, uint32_t off)
+{
+	unsigned lo = 0, hi = b->by_code->len;
+
+	while (lo < hi) {
+		unsigned mid = (lo + hi) / 2;
+		struct block *k = g_ptr_array_index(b->by_code, mid);
+
+		if (off < k->off)
+			hi = mid;
+		else if (off >= k->off + k->size)
+			lo = mid + 1;
+		else
+			return k;
+	}
+	return NULL;
+}
+
+const struct block_site *blocks_site(const struct block *k, uint32_t off)
+{
+	unsigned lo = 0, hi = k->sites;
+
+	while (lo + 1 < hi) {
+		unsigned mid = (lo + hi) / 2;
+
+		if (k->site[mid].off <= off - k->off)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return &k->site[lo];
+}
+
+bool blocks_site_covers(struct jit_vm *vm, uint32_t off, uint64_t pa, uint64_t n)
+{
+	struct block *k;
+	bool hit;
+
+	g_mutex_lock(&vm->lock);
+	k = blocks_of_code(&vm->blocks, off - 1);
+	hit = k && k->insns > 1 && covers(k, pa, n);
+	g_mutex_unlock(&vm->lock);
+	return hit;
+}

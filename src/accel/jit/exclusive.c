@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * exclusive.c: running something while no other vCPU is in translated code or in the loop's C code.
+ *
+ * A vCPU's state says where its thread is (vm.h). Whoever wants to be exclusive raises stop_wanted,
+ * asks all others to leave and waits until each is out, or itself waits to be exclusive. Emptying the
+ * code cache needs more: nobody may even wait inside a helper, as it would return into code that is gone.
+ */
+#include "accel/jit/vm.h"
+#include "core/vcpu.h"
+
+void exclusive_init(struct jit_vm *vm)
+{
+	g_mutex_init(&vm->stop_lock);
+	g_cond_init(&vm->stop_cond);
+}
+
+void exclusive_fini(struct jit_vm *vm)
+{
+	g_mutex_clear(&vm->stop_lock);
+	g_cond_clear(&vm->stop_cond);
+}
+
+static void set_state(struct jit_vcpu *v, int state)
+{
+	atomic_store(&v->loop->state, state);
+}
+
+static bool others_quiet(struct jit_vm *vm, struct jit_vcpu *self, bool no_code)
+{
+	for (unsigned i = 0; i < vm->vcpus; i++) {
+		struct jit_vcpu *o = vm->vcpu[i];
+		int s = o == self ? VCPU_OUT : atomic_load(&o->loop->state);
+
+		if (s == VCPU_LOOP || s == VCPU_CODE || (no_code && s == VCPU_CODE_STOPPED))
+			return false;
+	}
+	return true;
+}
+
+static void ask_out(struct jit_vm *vm, struct jit_vcpu *self)
+{
+	for (unsigned i = 0; i < vm->vcpus; i++)
+		if (vm->vcpu[i] != self)
+			jit_request_exit(vm->vcpu[i]->hot);
+}
+
+void exclusive_begin(struct jit_vcpu *v, bool no_code)
+{
+	struct jit_vm *vm = v->vm;
+	int before = atomic_load(&v->loop->state);
+
+	g_mutex_lock(&vm->stop_lock);
+	if (vm->owner == v) {
+		vm->depth++;
+		g_mutex_unlock(&vm->stop_lock);
+		return;
+	}
+	atomic_fetch_add(&vm->stop_wanted, 1);
+	vm->flush_wanted += no_code;
+	set_state(v, before == VCPU_CODE ? VCPU_CODE_STOPPED : VCPU_OUT);
+	g_cond_broadcast(&vm->stop_cond);
+	while (vm->owner || !others_quiet(vm, v, no_code)) {
+		ask_out(vm, v);
+		g_cond_wait(&vm->stop_cond, &vm->stop_lock);
+	}
+	vm->flush_wanted -= no_code;
+	vm->owner = v;
+	vm->depth = 1;
+	set_state(v, before);
+	g_mutex_unlock(&vm->stop_lock);
+}
+
+void exclusive_end(struct jit_vcpu *v)
+{
+	struct jit_vm *vm = v->vm;
+
+	g_mutex_lock(&vm->stop_lock);
+	if (!--vm->depth) {
+		vm->owner = NULL;
+		atomic_fetch_sub(&vm->stop_wanted, 1);
+		g_cond_broadcast(&vm->stop_cond);
+	}
+	g_mutex_unlock(&vm->stop_lock);
+}
+
+void exclusive_leave(struct jit_vcpu *v)
+{
+	set_state(v, VCPU_OUT);
+	if (atomic_load(&v->vm->stop_wanted)) {
+		g_mutex_lock(&v->vm->stop_lock);
+		g_cond_broadcast(&v->vm->stop_cond);
+		g_mutex_unlock(&v->vm->stop_lock);
+	}
+}
+
+void exclusive_join(struct jit_vcpu *v)
+{
+	struct jit_vm *vm = v->vm;
+
+	set_state(v, VCPU_LOOP);
+	if (!atomic_load(&vm->stop_wanted))
+		return;
+	g_mutex_lock(&vm->stop_lock);
+	set_state(v, VCPU_OUT);
+	g_cond_broadcast(&vm->stop_cond);
+	while (atomic_load(&vm->stop_wanted))
+		g_cond_wait(&vm->stop_cond, &vm->stop_lock);
+	set_state(v, VCPU_LOOP);
+	g_mutex_unlock(&vm->stop_lock);
+}
+
+void jit_exclusive(struct jit_vcpu *v, void (*fn)(struct jit_vcpu *v, void *opaque), void *opaque)
+{
+	exclusive_begin(v, false);
+	fn(v, opaque);
+	exclusive_end(v);
+}
+
+void jit_for_each_vcpu(struct jit_vm *vm, void (*fn)(struct jit_vcpu *v, void *opaque), void *opaque)
+{
+	for (unsigned i = 0; i < vm->vcpus; i++)
+		fn(vm->vcpu[i], opaque);
+}

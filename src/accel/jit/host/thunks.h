@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* thunks.h: emitted code that is not of any block: the way in and out, and the way to C functions. */
+#ifndef ACCEL_JIT_HOST_THUNKS_H
+#define ACCEL_JIT_HOST_THUNKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct jit_as;
+struct jit_hot;
+struct jit_vcpu;
+struct jit_vm;
+
+/* Why thunks.enter came back. */
+enum leave_reason {
+	LEAVE_LOOP,	/* the guest pc in the state is right: look it up */
+	LEAVE_LINK,	/* through exit number hot.link, which may be linked */
+	LEAVE_POLL,	/* through exit number hot.link, as exit_request was set */
+	LEAVE_INDIRECT,	/* to guest pc hot.link, not in the jump cache */
+	LEAVE_INDIRECT_POLL,
+	LEAVE_FAULT,	/* at hot.fault_site */
+	LEAVE_ENTRY,	/* into the dead block, or one whose second page moved, at hot.fault_site */
+	LEAVE_SIGNAL,	/* SIGFPE at hot.fault_site */
+	LEAVE_COUNT
+};
+
+enum {
+	FRAME_SLOTS = 64,	/* 8-byte spill slots at RSP in translated code */
+	THUNKS_MAX = 512,
+};
+
+struct host_features {
+	bool bmi2, avx, fsgsbase;
+};
+
+struct thunks {
+	struct host_features host;
+	uint64_t (*enter)(struct jit_hot *hot, const void *code);
+	/* Vector registers to the state, MXCSR to the C default, hot.vec_live = 0; and back. */
+	void (*vec_spill)(struct jit_hot *hot);
+	void (*vec_fill)(struct jit_hot *hot, uint64_t level);
+	void (*set_gs)(struct jit_as *as);
+	const void *slow, *commit, *align, *vec_enter, *fpu_enter;
+	const void *leave[LEAVE_COUNT];
+	const void *indirect;	/* jump to guest pc r13 through the jump cache; flags are saved */
+	struct { uint64_t fn; unsigned flags; const void *code; } call[THUNKS_MAX];
+	unsigned calls;
+};
+
+/* Emits all but the call thunks. Sets arena.fixed. */
+int thunks_init(struct jit_vm *vm);
+/* The thunk for C function fn (IRO_LIGHT, IRO_NOFAULT matter); emitted on first use, so needs the lock.
+ * It takes its arguments in r13, r14, r15 and leaves a result in r13. NULL: table or arena is full. */
+const void *thunks_call(struct jit_vm *vm, uint64_t fn, unsigned flags);
+/* Host code bytes written at rw (arena offset off) shall be fetched anew: nothing to do on x86. */
+
+/* C ends of thunks, in softmmu_slow.c's manner (general registers only): thunks_slow.c */
+bool thunks_vec_enter(struct jit_vcpu *v, uint64_t level);
+bool thunks_fpu_enter(struct jit_vcpu *v, uint64_t level);
+bool thunks_align(struct jit_vcpu *v);
+
+#endif

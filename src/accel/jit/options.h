@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* options.h: what the environment variable LODGE_JIT switches. */
+#ifndef ACCEL_JIT_OPTIONS_H
+#define ACCEL_JIT_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct jit_options {
+	bool fold, liveness;	/* IR passes */
+	bool chain;		/* blocks are linked */
+	bool indirect;		/* jump cache */
+	bool recover;		/* flags are recomputed rather than saved before ops that can fault */
+	bool stats, perf, trace, exec, verify;
+	size_t cache_size;	/* bytes of host code */
+};
+
+/* A comma list; unknown words are told on stderr. text may be NULL. */
+void jit_options_parse(struct jit_options *o, const char *text);
+
+#endif

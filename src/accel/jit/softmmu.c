@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* softmmu.c: the soft MMU's slow business: making contexts, flushing, MMIO, stores to code. */
+#include "accel/jit/softmmu.h"
+
+#include <string.h>
+
+#include "accel/jit/blocks.h"
+#include "accel/jit/vm.h"
+#include "core/machine.h"
+#include "core/ram.h"
+#include "core/region.h"
+
+enum { PAGE = 4096 };
+
+int softmmu_vcpu_init(struct jit_vcpu *v)
+{
+	struct jit_mmu *m = g_new0(struct jit_mmu, 1);
+
+	v->mmu = m;
+	m->l2 = g_malloc0(sizeof(*m->l2) * L2_SIZE);
+	m->next_gen = 1;
+	for (unsigned p = 0; p < JIT_PRIV_COUNT; p++)
+		m->global_gen[p] = m->next_gen++;
+	for (unsigned i = 1; i < AS_SPACES; i++)
+		m->space[i] = ~0ull; /* nobody's */
+	m->as[0][JIT_PRIV_SUPER] = softmmu_as_new(v, 0, JIT_PRIV_SUPER);
+	v->as = m->as[0][JIT_PRIV_SUPER];
+	v->hot->priv = JIT_PRIV_SUPER;
+	return 0;
+}
+
+void softmmu_vcpu_fini(struct jit_vcpu *v)
+{
+	if (!v->mmu)
+		return;
+	for (unsigned i = 0; i < AS_SPACES; i++)
+		for (unsigned p = 0; p < JIT_PRIV_COUNT; p++)
+			g_free(v->mmu->as[i][p]);
+	g_free(v->mmu->l2);
+	g_free(v->mmu);
+	v->mmu = NULL;
+}
+
+static void tlb_empty(struct jit_as *as, unsigned table, unsigned slot)
+{
+	as->tlb[table][slot].tag = ~(uint64_t)slot << 12; /* a page that belongs elsewhere */
+}
+
+void softmmu_jc_clear(struct jit_as *as)
+{
+	if (as->jc_log_count > AS_LOG) {
+		for (unsigned i = 0; i < JC_SIZE; i++)
+			as->jc[i].pc = ~(uint64_t)i;
+	} else {
+		for (unsigned k = 0; k < as->jc_log_count; k++)
+			as->jc[as->jc_log[k]].pc = ~(uint64_t)as->jc_log[k];
+	}
+	as->jc_log_count = 0;
+	memset(as->jc_pages, 0, sizeof(as->jc_pages));
+}
+
+void softmmu_as_clear(struct jit_as *as)
+{
+	if (as->log_count > AS_LOG) {
+		for (unsigned t = 0; t < 3; t++)
+			for (unsigned i = 0; i < TLB_SIZE; i++)
+				tlb_empty(as, t, i);
+	} else {
+		for (unsigned k = 0; k < as->log_count; k++)
+			tlb_empty(as, as->log[k] >> TLB_BITS, as->log[k] & (TLB_SIZE - 1));
+	}
+	as->log_count = 0;
+	softmmu_jc_clear(as);
+}
+
+struct jit_as *softmmu_as_new(struct jit_vcpu *v, uint64_t space, enum jit_priv priv)
+{
+	struct jit_as *as = g_malloc0(sizeof(*as));
+
+	as->space = space;
+	as->priv = priv;
+	as->gen = v->mmu->next_gen++;
+	as->log_count = as->jc_log_count = AS_LOG + 1;
+	softmmu_as_clear(as);
+	return as;
+}
+
+static void each_as(struct jit_vcpu *v, void (*fn)(struct jit_vcpu *, struct jit_as *, uint64_t), uint64_t arg)
+{
+	for (unsigned i = 0; i < AS_SPACES; i++)
+		for (unsigned p = 0; p < JIT_PRIV_COUNT; p++)
+			if (v->mmu->as[i][p])
+				fn(v, v->mmu->as[i][p], arg);
+}
+
+/* ---- jump cache */
+static uint64_t *jc_page_word(struct jit_as *as, uint64_t va, uint64_t *ret_bit)
+{
+	uint64_t n = (va >> 12 ^ va >> 24) % JC_PAGES;
+
+	*ret_bit = 1ull << n % 64;
+	return &as->jc_pages[n / 64];
+}
+
+void softmmu_jc_put(struct jit_vcpu *v, uint64_t pc, uint64_t va, const void *code, uint64_t pc_base)
+{
+	struct jit_as *as = v->as;
+	unsigned slot = pc & (JC_SIZE - 1);
+	uint64_t bit, *word = jc_page_word(as, va, &bit);
+
+	*word |= bit;
+	if (as->jc_log_count < AS_LOG)
+		as->jc_log[as->jc_log_count] = (uint16_t)slot;
+	if (as->jc_log_count <= AS_LOG)
+		as->jc_log_count++;
+	as->jc[slot] = (struct jc_entry){ .pc = pc, .code = code, .pc_base = pc_base };
+}
+
+static void clear_jc(struct jit_vcpu *v, struct jit_as *as, uint64_t arg)
+{
+	softmmu_jc_clear(as);
+}
+
+void softmmu_flush_jump_caches(struct jit_vcpu *v)
+{
+	each_as(v, clear_jc, 0);
+}
+
+/* ---- flushes */
+static void flush_page_as(struct jit_vcpu *v, struct jit_as *as, uint64_t page)
+{
+	unsigned slot = page >> 12 & (TLB_SIZE - 1);
+	uint64_t bit, *word = jc_page_word(as, page, &bit);
+
+	for (unsigned t = 0; t < 3; t++)
+		if (as->tlb[t][slot].tag == page)
+			tlb_empty(as, t, slot);
+	if (*word & bit)
+		softmmu_jc_clear(as);
+}
+
+void jit_tlb_flush_page(struct jit_vcpu *v, uint64_t va)
+{
+	struct jit_mmu *m = v->mmu;
+	uint64_t page = va & ~(uint64_t)(PAGE - 1);
+	struct l2_entry *set = m->l2[(page >> 12 ^ page >> (12 + L2_BITS)) & (L2_SIZE - 1)];
+
+	if (m->large[page >> 27 & 63] & 1ull << (page >> 21 & 63)) {
+		jit_tlb_flush_all(v);
+		return;
+	}
+	m->count.flush_page++;
+	for (unsigned i = 0; i < 2; i++)
+		if ((set[i].tag & ~7ull) == page)
+			set[i].gen = 0;
+	each_as(v, flush_page_as, page);
+}
+
+static void flush_as(struct jit_vcpu *v, struct jit_as *as, uint64_t arg)
+{
+	softmmu_as_clear(as);
+	as->gen = v->mmu->next_gen++;
+}
+
+static void flush_as_of(struct jit_vcpu *v, struct jit_as *as, uint64_t space)
+{
+	if (as->space == space)
+		flush_as(v, as, 0);
+}
+
+/* Generations are 32 bits; long before they wrap, all of the second level is emptied. */
+static void renew_generations(struct jit_mmu *m)
+{
+	if (m->next_gen < 0xf0000000u)
+		return;
+	memset(m->l2, 0, sizeof(*m->l2) * L2_SIZE);
+	m->next_gen = 1;
+}
+
+void jit_tlb_flush_space(struct jit_vcpu *v, uint64_t space_id, bool globals)
+{
+	if (globals) {
+		jit_tlb_flush_all(v);
+		return;
+	}
+	each_as(v, flush_as_of, space_id);
+	if (v->mmu->next_gen >= 0xf0000000u)
+		jit_tlb_flush_all(v);
+}
+
+void jit_tlb_flush_all(struct jit_vcpu *v)
+{
+	struct jit_mmu *m = v->mmu;
+
+	m->count.flush_all++;
+	renew_generations(m);
+	for (unsigned p = 0; p < JIT_PRIV_COUNT; p++)
+		m->global_gen[p] = m->next_gen++;
+	memset(m->large, 0, sizeof(m->large));
+	each_as(v, flush_as, 0);
+}
+
+/* ---- store entries of one physical page */
+static void drop_writes_as(struct jit_vcpu *v, struct jit_as *as, uint64_t host)
+{
+	for (unsigned i = 0; i < TLB_SIZE; i++) {
+		struct tlb_entry *e = &as->tlb[ACCESS_STORE][i];
+
+		if (((e->tag >> 12) & (TLB_SIZE - 1)) == i && e->tag + e->add == host)
+			tlb_empty(as, ACCESS_STORE, i);
+	}
+}
+
+void softmmu_drop_writes(struct jit_vcpu *v, uint64_t pa)
+{
+	const struct phys_ram *r = phys_find(v->vm, pa);
+
+	if (r)
+		each_as(v, drop_writes_as, (uint64_t)(uintptr_t)(r->host + ((pa & ~4095ull) - r->start)));
+}
+
+/* ---- the rest of the machine */
+uint64_t softmmu_mmio_read(struct jit_vcpu *v, uint64_t pa, unsigned size)
+{
+	v->mmu->count.mmio++;
+	return space_read(v->vm->machine->memory, pa, size);
+}
+
+void softmmu_mmio_write(struct jit_vcpu *v, uint64_t pa, uint64_t val, unsigned size)
+{
+	v->mmu->count.mmio++;
+	space_write(v->vm->machine->memory, pa, val, size);
+}
+
+struct code_store {
+	uint8_t *to;
+	uint64_t pa;
+	const void *buf;
+	size_t n;
+};
+
+static void code_store(struct jit_vcpu *v, void *opaque)
+{
+	struct code_store *s = opaque;
+
+	g_mutex_lock(&v->vm->lock);
+	blocks_drop_range(v->vm, s->pa, s->n);
+	memcpy(s->to, s->buf, s->n);
+	g_mutex_unlock(&v->vm->lock);
+}
+
+void softmmu_code_write(struct jit_vcpu *v, const struct phys_ram *r, uint64_t pa, const void *buf, size_t n)
+{
+	struct code_store s = { r->host + (pa - r->start), pa, buf, n };
+
+	g_mutex_lock(&v->vm->lock);
+	if (!blocks_range_hit(&v->vm->blocks, pa, n)) {
+		memcpy(s.to, buf, n);
+		g_mutex_unlock(&v->vm->lock);
+		return;
+	}
+	g_mutex_unlock(&v->vm->lock);
+	jit_exclusive(v, code_store, &s);
+}

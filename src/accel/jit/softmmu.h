@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * softmmu.h: guest virtual memory in software.
+ *
+ * struct jit_as is what translated code sees through GS: three direct-mapped TLBs and the jump cache of
+ * one (address space, privilege). A vCPU has several, so that switching between known ones flushes
+ * nothing. Below stands one larger, tagged second-level TLB per vCPU; below that the ISA's page walk.
+ *
+ * Everything here is touched by its vCPU's thread only, or by another inside jit_exclusive.
+ */
+#ifndef ACCEL_JIT_SOFTMMU_H
+#define ACCEL_JIT_SOFTMMU_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "accel/jit/isa.h"
+
+struct jit_vcpu;
+struct jit_vm;
+struct ram;
+
+enum {
+	TLB_BITS = 10, TLB_SIZE = 1 << TLB_BITS,
+	JC_BITS = 11, JC_SIZE = 1 << JC_BITS,
+	L2_BITS = 12, L2_SIZE = 1 << L2_BITS,	/* sets of two */
+	AS_SPACES = 8,		/* address spaces a vCPU keeps */
+	AS_LOG = 256,		/* filled slots remembered one by one; more: the table is cleared whole */
+	JC_PAGES = 4096,	/* bits of the filter "the jump cache may know this page" */
+};
+
+/* tag: page of the guest linear address, or a page that cannot stand in this slot. add: host address
+ * minus guest address; in the fetch table: physical page number. */
+struct tlb_entry {
+	uint64_t tag, add;
+};
+
+struct jc_entry {
+	uint64_t pc;		/* guest pc (x86: rip); ~0 & odd pattern when empty: see as_clear */
+	const void *code;	/* host code of the block */
+	uint64_t pc_base;	/* what hot.pc_base must be in it */
+	uint64_t spare;
+};
+
+struct jit_as {
+	struct tlb_entry tlb[3][TLB_SIZE];	/* by enum jit_access */
+	struct jc_entry jc[JC_SIZE];
+
+	/* not seen by translated code */
+	uint64_t space;
+	enum jit_priv priv;
+	uint32_t gen;		/* tags second-level entries; renewed by a flush */
+	uint32_t mode;		/* block mode the jump cache is for */
+	uint64_t used;		/* stamp for replacement */
+	unsigned log_count, jc_log_count;
+	uint16_t log[AS_LOG];	/* table << TLB_BITS | slot */
+	uint16_t jc_log[AS_LOG];
+	uint64_t jc_pages[JC_PAGES / 64];
+};
+
+struct l2_entry {
+	uint64_t tag;		/* page address | rights (1 << enum jit_access) */
+	uint64_t pa;		/* physical page | valid bit 0 */
+	uint32_t gen;
+};
+
+struct phys_ram {		/* one piece of RAM in the physical map */
+	uint64_t start, size;
+	uint8_t *host;
+	uint8_t *page_flags;	/* of `start` */
+	struct ram *ram;
+	uint64_t ram_offset;
+	bool readonly;
+};
+
+struct phys_view {		/* sorted, replaced whole */
+	unsigned count;
+	struct phys_ram ram[];
+};
+
+struct jit_mmu {
+	struct jit_as *as[AS_SPACES][JIT_PRIV_COUNT]; /* owned; allocated on first use */
+	uint64_t space[AS_SPACES];
+	uint64_t used[AS_SPACES];
+	uint64_t stamp;
+	unsigned current;	/* slot of the present space */
+	uint32_t next_gen, global_gen[JIT_PRIV_COUNT];
+	struct l2_entry (*l2)[2]; /* L2_SIZE sets */
+	/* A slow store in flight: data in bounce, to be written by softmmu_commit. */
+	uint64_t bounce_va, bounce_pa[2]; /* pa[1]: of the second page's first byte when it crosses */
+	unsigned bounce_size;
+	unsigned bounce_split;	/* bytes of it in the first page */
+	bool bounce_exclusive;	/* the other vCPUs are stopped until the commit */
+	bool code_hit;		/* the last fault is no fault: a store wants its own block gone first */
+	uint8_t bounce[128] __attribute__((aligned(64)));
+	uint64_t large[64];	/* filter: 2 MiB regions that hold pieces of larger pages */
+	struct { uint64_t l1_miss, l2_hit, walks, mmio, flush_page, flush_all, switches; } count;
+};
+
+int softmmu_vcpu_init(struct jit_vcpu *v);
+void softmmu_vcpu_fini(struct jit_vcpu *v);
+/* Physical address of the instruction byte at va. false: fault recorded. */
+bool softmmu_fetch(struct jit_vcpu *v, uint64_t va, uint64_t *ret_pa);
+/* Same for what is known without a walk; false: nothing recorded. */
+bool softmmu_peek(struct jit_vcpu *v, uint64_t va, uint64_t *ret_pa);
+/* Remembers that pc (at linear address va) starts `code` in the present context. */
+void softmmu_jc_put(struct jit_vcpu *v, uint64_t pc, uint64_t va, const void *code, uint64_t pc_base);
+/* Makes GS base point at the present context; on entry of the vCPU's thread. */
+void softmmu_activate(struct jit_vcpu *v);
+void softmmu_jc_clear(struct jit_as *as);
+/* Exclusive or own thread: no store may go to this physical page without the slow path. */
+void softmmu_drop_writes(struct jit_vcpu *v, uint64_t pa);
+void softmmu_flush_jump_caches(struct jit_vcpu *v);
+
+/* --- softmmu_slow.c: what runs under translated code, in general registers only --- */
+enum { SLOW_COMMIT = 1 }; /* in softmmu_slow's second result */
+/* Of `desc`: bytes, access, whose rights (0: as the context's; 1 + enum jit_priv), whether a store also
+ * reads (RMW), whether it must be atomic. */
+#define SLOW_DESC(size, access, priv, rmw, lock)                                                   \
+	((unsigned)(size) | (unsigned)(access) << 8 | (unsigned)(priv) << 12 | (unsigned)(rmw) << 16 |     \
+		(unsigned)(lock) << 17)
+struct slow_result {
+	void *host;	/* where the access shall be done; NULL: a fault was recorded */
+	uint64_t commit; /* call softmmu_commit after it */
+};
+/* A miss or anything else out of the ordinary. site: return address in the block (0: from a helper). */
+struct slow_result softmmu_slow(struct jit_vcpu *v, uint64_t va, uint64_t desc, uint64_t site);
+/* After the store to the bounce buffer; may do MMIO and drop blocks. */
+void softmmu_commit(struct jit_vcpu *v);
+/* Around C code that may use vector registers: spills the guest's if live, loads them again. */
+unsigned softmmu_guard(struct jit_vcpu *v);
+void softmmu_unguard(struct jit_vcpu *v, unsigned level);
+
+/* --- softmmu.c, under a guard --- */
+uint64_t softmmu_mmio_read(struct jit_vcpu *v, uint64_t pa, unsigned size);
+void softmmu_mmio_write(struct jit_vcpu *v, uint64_t pa, uint64_t val, unsigned size);
+struct jit_as *softmmu_as_new(struct jit_vcpu *v, uint64_t space, enum jit_priv priv);
+void softmmu_as_clear(struct jit_as *as);
+/* Writes n bytes (in one page) to a page that carries translations. */
+void softmmu_code_write(struct jit_vcpu *v, const struct phys_ram *r, uint64_t pa, const void *buf, size_t n);
+
+/* --- physical map (phys.c) --- */
+struct phys_map {
+	struct phys_view *_Atomic view;
+	struct phys_view *old;	/* the one before, kept for readers that are still in it */
+};
+const struct phys_ram *phys_find(const struct jit_vm *vm, uint64_t pa);
+
+#endif
