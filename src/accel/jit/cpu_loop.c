@@ -474,6 +474,10 @@ enum vcpu_exit cpu_loop_run(struct jit_vcpu *v)
 
 			if (!v->isa->events(v)) {
 				l->next = NULL;
+				if (v->isa->dead(v)) {
+					ret = VCPU_SHUTDOWN;
+					break;
+				}
 				exclusive_leave(v);
 				vcpu_wait(c);
 				exclusive_join(v);
