@@ -29,6 +29,9 @@ struct diff_case {
 	uint8_t len[MAX_INSNS];
 	unsigned offset;		/* of code in its page */
 	struct x86_cpu start;
+	uint8_t open;			/* IRFL_*: flags that are undefined in the end, whatever the counts were */
+	uint8_t open_ever;		/* … after some instruction */
+	bool branches, gs;		/* has branches, GS overrides */
 	bool vec, fpu;			/* looks at or changes vector, x87 registers */
 };
 
@@ -65,8 +68,11 @@ enum model_class {
 	MODEL_SKIP,	/* calls a helper: needs a whole machine */
 };
 /* What would become of the single instruction at p. */
-enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, bool *ret_vec,
-	bool *ret_fpu);
+struct model_uses {
+	bool vec, fpu;
+	uint8_t reads, kills; /* flags: IRFL_* */
+};
+enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, struct model_uses *ret);
 bool model_run(struct model *md, const struct diff_case *c, bool optimize, struct diff_result *out);
 /* IR of the case's first block; g_free it. */
 char *model_ir(struct model *md, const struct diff_case *c, bool optimize);
@@ -80,11 +86,15 @@ uint64_t rng_below(struct rng *r, uint64_t n);
 /* A new case of `insns` instructions; what to make is in `kinds`. */
 enum { GEN_INT = 1, GEN_VEC = 2, GEN_FPU = 4 };
 void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned insns, unsigned kinds);
+/* Fills c->open and c->open_ever. False: an instruction depends on what an earlier one left undefined. */
+bool gen_flags(struct model *md, struct diff_case *c);
 void gen_memory(struct rng *r, uint8_t *p, size_t n);
 
 /* --- undefined.c: RFLAGS bits the manuals leave open after this instruction (given the state before it)
  * and whether its destination register is undefined altogether. --- */
 uint64_t undefined_flags(const struct x86_insn *in, const struct x86_cpu *before);
 bool undefined_result(const struct x86_insn *in, const struct x86_cpu *before);
+/* Both for any shift count: IRFL_*. */
+uint8_t undefined_static(const struct x86_insn *in, bool *ret_result);
 
 #endif

@@ -199,13 +199,15 @@ static void gen_bytes(struct rng *r, struct pieces *p, unsigned kind)
 		opcode = map == 2 && chance(r, 70) ? bmi_38[rng_below(r, COUNT(bmi_38))] :
 			map >= 2 ? 0xf0 | (unsigned)rng_below(r, 8) : (unsigned)rng_below(r, 256);
 		vex = map >= 2 && chance(r, 60);
-		while (!map && is_prefix(opcode))
+		while ((!map && is_prefix(opcode)) || (map == 1 && (opcode == 0x38 || opcode == 0x3a)))
 			opcode = (unsigned)rng_below(r, 256);
 		break;
 	case GEN_VEC:
 		map = chance(r, 60) ? 1 : chance(r, 60) ? 2 : 3;
 		opcode = (unsigned)rng_below(r, 256);
 		vex = chance(r, 55);
+		if (map == 1 && (opcode == 0x38 || opcode == 0x3a))
+			opcode = 0x28;
 		break;
 	default:
 		map = 0;
@@ -322,25 +324,48 @@ static void gen_state(struct rng *r, struct diff_case *c)
 	s->fpu.fcw = 0x37f;
 }
 
+bool gen_flags(struct model *md, struct diff_case *c)
+{
+	unsigned at = 0;
+
+	c->open = c->open_ever = 0;
+	for (unsigned i = 0; i < c->insns; at += c->len[i++]) {
+		struct model_uses uses;
+		struct x86_insn in;
+		bool result;
+		uint8_t open;
+
+		if (decode(c->code + at, c->len[i], &in) != X86_DECODED)
+			continue;
+		model_classify(md, c->code + at, c->len[i], &uses);
+		open = undefined_static(&in, &result);
+		if (result || uses.reads & c->open)
+			return false;
+		c->open = (c->open & ~uses.kills) | open;
+		c->open_ever |= c->open;
+	}
+	return true;
+}
+
 void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned insns, unsigned kinds)
 {
 	uint32_t claimed = 0;
-	unsigned branches = 0, at;
+	unsigned at;
 	struct x86_insn in;
 
 	c->n = c->insns = 0;
 	c->offset = 256 + (unsigned)rng_below(r, CODE_SIZE - 256 - MAX_BYTES - 64);
-	c->vec = c->fpu = false;
+	c->vec = c->fpu = c->branches = c->gs = false;
 	gen_state(r, c);
 	while (c->insns < insns) {
 		struct pieces p;
-		bool vec, fpu;
+		struct model_uses uses;
 		enum model_class cls;
 
 		gen_bytes(r, &p, pick_kind(r, kinds));
 		if (decode(p.b, p.n, &in) != X86_DECODED)
 			continue;
-		cls = model_classify(md, p.b, in.len, &vec, &fpu);
+		cls = model_classify(md, p.b, in.len, &uses);
 		if (cls == MODEL_SKIP || (cls == MODEL_UD && !chance(r, 3)))
 			continue;
 		if (in.is_mem)
@@ -348,11 +373,17 @@ void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned ins
 		memcpy(c->code + c->n, p.b, in.len);
 		c->len[c->insns++] = in.len;
 		c->n += in.len;
-		c->vec |= vec;
-		c->fpu |= fpu;
-		branches += is_branch(&in);
+		if (insns > 1 && !gen_flags(md, c)) {
+			c->n -= in.len;
+			c->insns--;
+			continue;
+		}
+		c->vec |= uses.vec;
+		c->fpu |= uses.fpu;
+		c->branches |= is_branch(&in);
+		c->gs |= in.seg == SEG_GS;
 	}
-	for (unsigned i = at = 0; branches && i < c->insns; at += c->len[i++])
+	for (unsigned i = at = 0; c->branches && i < c->insns; at += c->len[i++])
 		if (decode(c->code + at, c->len[i], &in) == X86_DECODED && is_branch(&in))
 			aim_branch(r, c, at, &in);
 	if (c->vec)

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "accel/jit/ir/interp.h"
+#include "accel/jit/x86/sys.h"
 #include "diff.h"
+#include "model_mem.h"
 
 enum { MAX_BLOCKS = 64 };
 
@@ -16,13 +18,13 @@ struct model {
 	struct ir_env env;
 	struct { _Alignas(128) uint8_t hot[128]; struct x86_cpu cpu; } *state;
 	struct jit_vcpu vcpu;
+	struct x86_private private;
 	struct diff_result *out;
-	bool read_only_hit;
 };
 
 static struct model *model_of(struct jit_vcpu *v)
 {
-	return v->isa_private;
+	return (struct model *)((char *)v - offsetof(struct model, vcpu));
 }
 
 static bool canonical(uint64_t va)
@@ -30,7 +32,7 @@ static bool canonical(uint64_t va)
 	return (int64_t)(va << 16) >> 16 == (int64_t)va;
 }
 
-static bool fault(struct model *md, uint64_t va, unsigned n)
+static bool fault(struct model *md, uint64_t va, size_t n)
 {
 	md->out->vector = canonical(va) && canonical(va + n - 1) ? X86_PF : X86_GP;
 	md->out->fault_address = va;
@@ -49,40 +51,65 @@ static uint8_t *byte_at(struct model *md, uint64_t va, bool write)
 	return va - CODE_BASE < CODE_SIZE ? md->mem->code + (va - CODE_BASE) : NULL;
 }
 
-static bool check(struct model *md, uint64_t va, unsigned n, bool write)
+static bool check(struct model *md, uint64_t va, size_t n, bool write)
 {
-	for (unsigned i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		if (!byte_at(md, va + i, write))
 			return canonical(va) ? fault(md, va + i, 1) : fault(md, va, n);
 	return true;
 }
 
-static bool env_load(struct jit_vcpu *v, uint64_t va, void *buf, unsigned n, unsigned mode)
+bool model_load(struct jit_vcpu *v, uint64_t va, void *buf, size_t n)
 {
 	struct model *md = model_of(v);
 
 	if (!check(md, va, n, false))
 		return false;
-	for (unsigned i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		((uint8_t *)buf)[i] = *byte_at(md, va + i, false);
 	return true;
 }
 
-static bool env_probe(struct jit_vcpu *v, uint64_t va, unsigned n, unsigned mode)
+bool model_probe(struct jit_vcpu *v, uint64_t va, size_t n, bool write)
 {
-	return check(model_of(v), va, n, true);
+	return check(model_of(v), va, n, write);
 }
 
-static bool env_store(struct jit_vcpu *v, uint64_t va, const void *buf, unsigned n, unsigned mode)
+bool model_store(struct jit_vcpu *v, uint64_t va, const void *buf, size_t n)
 {
 	struct model *md = model_of(v);
 
 	if (!check(md, va, n, true))
 		return false;
-	for (unsigned i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		*byte_at(md, va + i, true) = ((const uint8_t *)buf)[i];
 	md->out->memory_changed = true;
 	return true;
+}
+
+void *model_direct(struct jit_vcpu *v, uint64_t va, bool write, size_t *ret_len)
+{
+	struct model *md = model_of(v);
+	uint8_t *p = byte_at(md, va, write);
+
+	*ret_len = 4096 - (va & 4095);
+	md->out->memory_changed |= write && p;
+	return p;
+}
+
+static bool env_load(struct jit_vcpu *v, uint64_t va, void *buf, unsigned n, unsigned mode)
+{
+	return model_load(v, va, buf, n);
+}
+
+static bool env_probe(struct jit_vcpu *v, uint64_t va, unsigned n, unsigned mode)
+{
+	return model_probe(v, va, n, true);
+}
+
+static bool env_store(struct jit_vcpu *v, uint64_t va, const void *buf, unsigned n, unsigned mode)
+{
+	return model_store(v, va, buf, n);
 }
 
 static bool env_cas(struct jit_vcpu *v, uint64_t va, void *old, const void *val, unsigned n, unsigned mode,
@@ -120,7 +147,9 @@ struct model *model_new(struct diff_memory *m, const struct x86_lift_config *cfg
 	md->cfg = cfg;
 	md->state = aligned_alloc(128, (sizeof(*md->state) + 127) & ~(size_t)127);
 	memset(md->state, 0, sizeof(*md->state));
-	md->vcpu.isa_private = md;
+	md->private.features = cfg->features;
+	md->private.xcr0_mask = 7;
+	md->vcpu.isa_private = &md->private;
 	md->vcpu.arch = &md->state->cpu;
 	md->vcpu.hot = (struct jit_hot *)md->state->hot;
 	md->env = (struct ir_env){
@@ -140,6 +169,18 @@ void model_free(struct model *md)
 
 enum { MODE = X86_MODE_64 | X86_MODE_PE | X86_MODE_LMA | X86_MODE_FLAT_DATA | X86_MODE_FLAT_CODE };
 
+/* Helpers that work here as they are; the others need a whole machine, or what they show differs between
+ * host and guest. */
+static bool helper_works(int64_t fn, const struct x86_insn *in)
+{
+	if (fn == (int64_t)(uintptr_t)x86_h_string)
+		return in->opcode >= 0xa4;
+	return fn == (int64_t)(uintptr_t)x86_h_pushf || fn == (int64_t)(uintptr_t)x86_h_maskmov ||
+		fn == (int64_t)(uintptr_t)x86_h_ldmxcsr || fn == (int64_t)(uintptr_t)x86_h_stmxcsr ||
+		fn == (int64_t)(uintptr_t)x86_h_x87_ctl ||
+		fn == (int64_t)(uintptr_t)x86_h_enter;
+}
+
 static void lift(struct model *md, const uint8_t *code, unsigned n, unsigned page_offset, unsigned mode)
 {
 	struct ir *b = &md->ir;
@@ -152,25 +193,45 @@ static void lift(struct model *md, const uint8_t *code, unsigned n, unsigned pag
 	x86_lift_block(b, code, n, n);
 }
 
-enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, bool *ret_vec, bool *ret_fpu)
+enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, struct model_uses *ret)
 {
 	bool call = false;
+	struct x86_insn in;
 
+	x86_decode(&in, p, n, X86_MODE_64 | X86_DECODE_AMD);
 	lift(md, p, n, 0, MODE | X86_MODE_STEP);
-	*ret_vec = *ret_fpu = false;
+	*ret = (struct model_uses){ 0 };
 	for (unsigned i = 0; i < md->ir.n; i++) {
 		const struct ir_op *o = &md->ir.op[i];
 
 		if (o->code == IR_CALL && (o->imm == (int64_t)(uintptr_t)x86_h_raise ||
 				o->imm == (int64_t)(uintptr_t)x86_h_raise_error))
 			return MODEL_UD;
-		call |= o->code == IR_CALL || (o->code == IR_STS);
+		call |= (o->code == IR_CALL && !helper_works(o->imm, &in)) || o->code == IR_STS;
 		if ((o->mem & IRM_SEG) >> IRM_SEG_SHIFT == SEG_FS + 1)
 			call = true; /* the tester's own thread-local storage */
-		*ret_vec |= o->code == IR_VEC_ENTER;
-		*ret_fpu |= o->code == IR_FPU_ENTER;
+		ret->vec |= o->code == IR_VEC_ENTER;
+		ret->fpu |= o->code == IR_FPU_ENTER;
+		if ((o->code == IR_EXIT_CC || !(ir_info[o->code].props & IRP_EXIT)) && (o->code != IR_CALL ||
+				o->imm == (int64_t)(uintptr_t)x86_h_pushf))
+			ret->reads |= (o->code == IR_EXIT_CC ? o->fin : ir_flags_read(o)) & ~ret->kills;
+		ret->kills |= ir_flags_killed(o);
 	}
 	return call || !md->ir.insns ? MODEL_SKIP : MODEL_RUNS;
+}
+
+/* As a 64-bit user program sees it. */
+static void set_system_state(struct x86_cpu *cpu)
+{
+	enum { CODE64 = 0xb | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_L,
+	       DATA = 3 | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_DB | SEG_ATTR_G };
+
+	cpu->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_NE | X86_CR0_MP | X86_CR0_ET;
+	cpu->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE;
+	cpu->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE | X86_EFER_NXE;
+	cpu->xcr0 = 7;
+	for (unsigned i = 0; i < 6; i++)
+		cpu->seg[i] = (struct x86_segment){ .limit = UINT32_MAX, .attr = i == SEG_CS ? CODE64 : DATA };
 }
 
 static bool inside(const struct diff_case *c, uint64_t pc)
@@ -186,6 +247,7 @@ bool model_run(struct model *md, const struct diff_case *c, bool optimize, struc
 	const char *why = NULL;
 
 	*cpu = c->start;
+	set_system_state(cpu);
 	md->out = out;
 	out->vector = VECTOR_NONE;
 	out->memory_changed = false;
@@ -208,8 +270,8 @@ bool model_run(struct model *md, const struct diff_case *c, bool optimize, struc
 		if (why)
 			break;
 		ran = ir_interp(&md->env, &md->ir, &pc);
-		if (ran == IR_RAN_FAULT && out->vector == VECTOR_NONE) /* a helper raised it */
-			out->vector = cpu->exception_vector;
+		if (ran == IR_RAN_FAULT && out->vector == VECTOR_NONE)
+			out->vector = cpu->exception_vector; /* a helper raised it */
 		if (ran != IR_RAN_PC)
 			break;
 	}

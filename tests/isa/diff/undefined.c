@@ -110,3 +110,22 @@ bool undefined_result(const struct x86_insn *in, const struct x86_cpu *before)
 		return false;
 	}
 }
+
+static uint8_t squeeze(uint64_t f)
+{
+	return (f & CF ? IRFL_CF : 0) | (f & PF ? IRFL_PF : 0) | (f & AF ? IRFL_AF : 0) | (f & ZF ? IRFL_ZF : 0) |
+		(f & SF ? IRFL_SF : 0) | (f & OF ? IRFL_OF : 0);
+}
+
+uint8_t undefined_static(const struct x86_insn *in, bool *ret_result)
+{
+	struct x86_cpu any;
+	uint64_t flags = 0;
+
+	*ret_result = false;
+	for (any.gpr[RCX] = 0; any.gpr[RCX] < 64; any.gpr[RCX]++) {
+		flags |= undefined_flags(in, &any);
+		*ret_result |= undefined_result(in, &any);
+	}
+	return squeeze(flags);
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* info.c: the properties of every IR operation, made from ops.def, and what a single op reads and writes. */
 #include "accel/jit/ir/ir.h"
+#include "accel/jit/ir/native.h"
 
 /* The column alphabet of ops.def. */
 enum { D = 1, A = IRU_A, B = IRU_B, C = IRU_C, D_ = IRU_D };
@@ -24,7 +25,7 @@ uint8_t ir_cond_flags(unsigned cond)
 uint8_t ir_flags_read(const struct ir_op *o)
 {
 	switch (o->code) {
-	case IR_SETCC: case IR_CMOV: case IR_EXIT_CC:
+	case IR_SETCC: case IR_CMOV:
 		return o->fin | ir_cond_flags(o->cond);
 	case IR_ADC: case IR_SBB: case IR_CMC: case IR_RCL: case IR_RCR:
 		return o->fin | IRFL_CF;
@@ -62,12 +63,31 @@ uint8_t ir_flags_killed(const struct ir_op *o)
 	return o->fout;
 }
 
+/* Floating point, that is: where exceptions are unmasked, it raises #MF or #XM also without memory. */
+static bool computes_floats(struct native n)
+{
+	unsigned op = n.opcode;
+
+	switch (n.map) {
+	case 0:
+		return op >= 0xd8 && op <= 0xdf;
+	case 1: /* MMX: waiting x87 exceptions */
+		return op == 0x2a || (op >= 0x2c && op <= 0x2f) || op == 0x51 || (op >= 0x58 && op <= 0x5f) ||
+			op == 0x7c || op == 0x7d || op == 0xc2 || op == 0xd0 || op == 0xe6 ||
+			(n.pp == 0 && op >= 0x60);
+	case 2: /* MMX, F16C, FMA */
+		return (n.pp == 0 && op < 0x20) || op == 0x13 || (op >= 0x96 && op <= 0xbf);
+	default:
+		return (op >= 0x08 && op <= 0x0b) || op == 0x0f || op == 0x1d || op == 0x40 || op == 0x41;
+	}
+}
+
 bool ir_can_fault(const struct ir_op *o)
 {
 	unsigned props = ir_info[o->code].props;
 
 	if (o->code == IR_NATIVE)
-		return o->type != 0;
+		return o->type != 0 || computes_floats(native_unpack(o->imm));
 	if (o->code == IR_CALL)
 		return !(o->flags & IRO_NOFAULT);
 	return props & IRP_FAULT;

@@ -261,18 +261,22 @@ static bool run_native(struct run *r, const struct ir_op *o)
 	uint8_t mem[64] __attribute__((aligned(64))) = { 0 };
 	const struct ir_env *env = r->env;
 	uint64_t bits = ir_flag_bits(o->fout);
-	bool simd;
 
+	if (!ir_native_ready(env, o)) {
+		env->arith_fault(env->v, false, false);
+		return false;
+	}
 	if (o->flags & IRO_ALIGN && va & (o->type - 1u)) {
 		env->align_fault(env->v);
 		return false;
 	}
 	if (o->flags & IRO_STORE && !env->probe(env->v, va, o->type, access_mode(o)))
 		return false;
-	if (o->flags & IRO_LOAD && !env->load(env->v, va, mem, o->type, access_mode(o)))
+	/* also what is stored to: an x87 store with an unmasked exception leaves memory as it was */
+	if (o->type && !env->load(env->v, va, mem, o->type, access_mode(o)))
 		return false;
-	if (!ir_native_run(env, o, gpr, mem, &flags, &simd)) {
-		env->arith_fault(env->v, false, simd);
+	if (!ir_native_run(env, o, gpr, mem, &flags)) {
+		env->arith_fault(env->v, false, true);
 		return false;
 	}
 	if (o->flags & IRO_STORE && !env->store(env->v, va, mem, o->type, access_mode(o)))

@@ -57,8 +57,9 @@ void *ir_native_page_new(void);
 void ir_native_page_free(void *page);
 /* Executes IR_NATIVE on this host, vector and x87 registers taken from and put back to the state.
  * gpr: operands d, a, c in and out; mem: the memory operand's bytes in and out. false: it raised an
- * unmasked SIMD (*ret_simd) or x87 exception and changed nothing but the exception flags. */
-bool ir_native_run(const struct ir_env *env, const struct ir_op *o, uint64_t gpr[3], void *mem,
-	uint64_t *flags, bool *ret_simd);
+ * unmasked SIMD exception and changed nothing but the exception flags. */
+bool ir_native_run(const struct ir_env *env, const struct ir_op *o, uint64_t gpr[3], void *mem, uint64_t *flags);
+/* Before it: does no x87 exception wait that this instruction must report instead? */
+bool ir_native_ready(const struct ir_env *env, const struct ir_op *o);
 
 #endif

@@ -18,7 +18,8 @@ enum { OPERAND_D, OPERAND_A, OPERAND_C };
 /* Host registers the operands go to; RAX, RCX, RDX hold the guest's, for implicit operands. */
 enum { HOST_D = RBX, HOST_A = RSI, HOST_C = RDI, HOST_MEM = R8 };
 enum { SLOTS = 64, SLOT_SIZE = 64, PAGE = SLOTS * SLOT_SIZE, CODE_SIZE = 32 };
-enum { MX_FLAGS = 0x3f, MX_PRE = 0x07, MX_MASK_SHIFT = 7, MX_MASKS = 0x1f80, FSW_ES = 0x80, FSW_B = 0x8000 };
+enum { MX_FLAGS = 0x3f, MX_PRE = 0x07, MX_MASK_SHIFT = 7, MX_MASKS = 0x1f80, FSW_ES = 0x80,
+       FSW_PENDING = 0x80bf /* B, ES, exception flags */ };
 
 struct slot {
 	int64_t native;
@@ -254,12 +255,51 @@ static void take_implicit(const struct ir_op *o, struct x86_cpu *c, const struct
 		c->gpr[RCX] = f->rcx;
 }
 
-bool ir_native_run(const struct ir_env *env, const struct ir_op *o, uint64_t gpr[3], void *mem,
-	uint64_t *flags, bool *ret_simd)
+/* fnstcw, fnstsw, and what the 8087 and 80287 had at DB E0..E4 */
+static bool no_wait(struct native n)
+{
+	if (n.form & NATIVE_RAWRM)
+		return (n.opcode == 0xdf && n.reg_rm == 0xe0) || (n.opcode == 0xdb && (n.reg_rm & 0xf8) == 0xe0);
+	return (n.opcode == 0xd9 || n.opcode == 0xdd) && (n.reg_rm & 7) == 7;
+}
+
+/* Uses MMX registers: then a pending x87 exception is reported first. */
+static bool is_mmx(struct native n, bool mem)
+{
+	unsigned op = n.opcode;
+
+	if (n.form & NATIVE_VEX || !n.map || (mem && n.map == 1 && op == 0x2a))
+		return false;
+	if (n.map == 1 && n.pp == 1)
+		return op == 0x2a || op == 0x2c || op == 0x2d;
+	if (n.map == 1 && n.pp >= 2)
+		return op == 0xd6;
+	if (n.pp)
+		return false;
+	if (n.map > 1)
+		return n.map == 2 ? op <= 0x1e : op == 0x0f;
+	return op == 0x2a || op == 0x2c || op == 0x2d || (op >= 0x60 && op < 0x80) || op == 0xc4 ||
+		op == 0xc5 || op >= 0xd0;
+}
+
+static bool is_x87(struct native n)
+{
+	return !n.map && n.opcode >= 0xd8 && n.opcode <= 0xdf;
+}
+
+bool ir_native_ready(const struct ir_env *env, const struct ir_op *o)
+{
+	struct native n = native_unpack(o->imm);
+
+	return !(((const struct x86_cpu *)env->state)->fpu.fsw & FSW_ES) ||
+		!(is_mmx(n, o->type) || (is_x87(n) && !no_wait(n)));
+}
+
+bool ir_native_run(const struct ir_env *env, const struct ir_op *o, uint64_t gpr[3], void *mem, uint64_t *flags)
 {
 	struct x86_cpu *c = (struct x86_cpu *)env->state;
 	struct native n = native_unpack(o->imm);
-	bool x87 = !n.map && n.opcode >= 0xd8 && n.opcode <= 0xdf;
+	bool x87 = is_x87(n);
 	struct xsave_area area;
 	struct frame f = {
 		.rax = c->gpr[RAX], .rcx = c->gpr[RCX], .rdx = c->gpr[RDX], .rbx = gpr[OPERAND_D],
@@ -268,15 +308,12 @@ bool ir_native_run(const struct ir_env *env, const struct ir_op *o, uint64_t gpr
 		.mask = area_mask(),
 	};
 
-	*ret_simd = true;
-	if (c->fpu.fsw & FSW_ES && x87) {
-		*ret_simd = false;
-		return false;
-	}
 	area_fill(&area, c, f.mask);
-	/* a pending x87 exception is #MF to MMX as well, but nothing says here that n is MMX */
-	area.fsw &= (uint16_t)~(FSW_ES | FSW_B);
+	if (!x87) /* nobody's business now: XRSTOR would raise it again */
+		area.fsw &= (uint16_t)~FSW_PENDING;
 	ir_native_enter(&f);
+	if (!x87)
+		area.fsw |= c->fpu.fsw & FSW_PENDING;
 	if (area.xstate_bv & 6 && simd_fault(c, area.mxcsr & MX_FLAGS)) {
 		if (area.xstate_bv & 1)
 			enter_mmx(c, area.fsw, area.ftw);

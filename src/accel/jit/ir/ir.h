@@ -133,7 +133,7 @@ static inline uint16_t ir_temp(struct ir *b)
 }
 
 /* --- what one operation reads and writes (info.c) --- */
-/* Flags it reads when nothing goes wrong: conditions, carries. */
+/* Flags it reads when nothing goes wrong: conditions, carries; an exit, conditional or not, shows all. */
 uint8_t ir_flags_read(const struct ir_op *o);
 /* Flags it certainly overwrites, so that nobody after it can see older ones. */
 uint8_t ir_flags_killed(const struct ir_op *o);

@@ -61,7 +61,7 @@ static bool dispatch(struct x86_lift *l)
 		f = x86_lift_1byte[in->opcode];
 		return f && f(l);
 	case X86_MAP_0F:
-		f = in->vex ? x86_lift_vec : x86_lift_0f[in->opcode];
+		f = !in->vex ? x86_lift_0f[in->opcode] : in->opcode == 0xae ? x86_lift_vex_mxcsr : x86_lift_vec;
 		return f && f(l);
 	default:
 		return is_bmi(in) ? x86_lift_bmi(l) : x86_lift_vec(l);

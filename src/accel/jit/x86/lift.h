@@ -53,6 +53,8 @@ extern x86_lifter *const x86_lift_1byte[256], *const x86_lift_0f[256];
 bool x86_lift_bmi(struct x86_lift *l);
 /* MMX, SSE, AVX, AES, SHA, … of the maps 0F, 0F38, 0F3A, legacy and VEX. lift_vec.c */
 bool x86_lift_vec(struct x86_lift *l);
+/* VLDMXCSR, VSTMXCSR. lift_state.c */
+bool x86_lift_vex_mxcsr(struct x86_lift *l);
 /* D8..DF and FWAIT (9B). lift_x87.c */
 bool x86_lift_x87(struct x86_lift *l);
 

@@ -33,11 +33,40 @@ static void lift_line(struct x86_lift *l)
 	x86_load(l, 1, x86_mem(l, 1, false));
 }
 
+static void lift_ldmxcsr(struct x86_lift *l)
+{
+	X86_CALL(l, x86_h_ldmxcsr, x86_load(l, 4, x86_mem(l, 4, false)), IR_NONE, IR_NONE);
+}
+
+static void lift_stmxcsr(struct x86_lift *l)
+{
+	struct x86_mem m = x86_mem(l, 4, true);
+
+	x86_store(l, 4, m, X86_CALL_RET(l, x86_h_stmxcsr, IR_NONE, IR_NONE, IR_NONE));
+}
+
+bool x86_lift_vex_mxcsr(struct x86_lift *l)
+{
+	unsigned digit = l->in.reg & 7;
+
+	if (!l->in.is_mem || l->in.pp || l->in.vex_l || l->in.vvvv || (digit != 2 && digit != 3) ||
+			!x86_lift_has(l, FEAT_1_ECX, 28))
+		return false;
+	/* AVX must be switched on, not only SSE */
+	if (!l->vec_entered[1])
+		x86_op(l, IR_VEC_ENTER, IR_64, IR_NONE, IR_NONE, IR_NONE)->sub = 1;
+	l->b->uses_vec = l->vec_entered[1] = true;
+	if (digit == 2)
+		lift_ldmxcsr(l);
+	else
+		lift_stmxcsr(l);
+	return true;
+}
+
 static bool group15_mem(struct x86_lift *l)
 {
 	bool fxsr = x86_lift_has(l, FEAT_1_EDX, 24), sse = x86_lift_has(l, FEAT_1_EDX, 25);
 	bool xsave = x86_lift_has(l, FEAT_1_ECX, 26);
-	struct x86_mem m;
 
 	switch (l->in.reg & 7) {
 	case 0:
@@ -52,14 +81,12 @@ static bool group15_mem(struct x86_lift *l)
 		return fxsr;
 	case 2:
 		if (sse)
-			X86_CALL(l, x86_h_ldmxcsr, x86_load(l, 4, x86_mem(l, 4, false)), IR_NONE, IR_NONE);
+			lift_ldmxcsr(l);
 		return sse;
 	case 3:
-		if (!sse)
-			return false;
-		m = x86_mem(l, 4, true);
-		x86_store(l, 4, m, X86_CALL_RET(l, x86_h_stmxcsr, IR_NONE, IR_NONE, IR_NONE));
-		return true;
+		if (sse)
+			lift_stmxcsr(l);
+		return sse;
 	case 4:
 		if (xsave)
 			lift_xsave(l, XSAVE_PLAIN);

@@ -25,7 +25,7 @@ enum {	/* the spellings used in the table */
 enum { X = 64, H, Q, E, S, G, D };	/* sizes that depend on L or W; others are bytes */
 enum feature {
 	MMX, SSEX, SSE, SSE2X, SSE2, SSE3, SSSE3M, SSSE3, SSE41, SSE42, AES, PCLMUL, SHA,
-	AVX_W0, AVXB_W0, AVX2, AVX2_W0, AVX2_W1, FMA, F16C_W0,
+	GFNI_W0, GFNI_W1, AVX_W0, AVXB_W0, AVX2, AVX2_W0, AVX2_W1, FMA, F16C_W0,
 };
 enum { VEX_NONE = 0, VEX_N = 1, VEX_U = 2, VEX_M = 3, VEX_KIND = 3,
        VEX_0 = 0 << 2, VEX_1 = 1 << 2, VEX_2 = 2 << 2, VEX_I = 3 << 2, VEX_L = 4 << 2, VEX_LEN = 7 << 2 };
@@ -74,6 +74,8 @@ static const struct {
 	[AES] = { FEAT_1_ECX, 25, true, false, false, -1 },
 	[PCLMUL] = { FEAT_1_ECX, 1, true, false, false, -1 },
 	[SHA] = { FEAT_7_0_EBX, 29, true, false, false, -1 },
+	[GFNI_W0] = { FEAT_7_0_ECX, 8, true, false, false, 0 },
+	[GFNI_W1] = { FEAT_7_0_ECX, 8, true, false, false, 1 },
 	[AVX_W0] = { FEAT_1_ECX, 28, true, false, true, 0 },
 	[AVXB_W0] = { FEAT_1_ECX, 28, true, false, true, 0 },
 	[AVX2] = { FEAT_7_0_EBX, 5, true, false, true, -1 },
@@ -96,6 +98,15 @@ static bool has_avx(const struct x86_lift *l)
 static bool has_avx2(const struct x86_lift *l)
 {
 	return x86_lift_has(l, FEAT_7_0_EBX, 5);
+}
+
+/* VAES, VPCLMULQDQ: the 256-bit forms of instructions that AVX knows in 128 bits only */
+static bool has_wide_form(const struct x86_lift *l, const struct row *r)
+{
+	if ((r->vex & VEX_KIND) != VEX_N)
+		return false;
+	return (r->feature == AES && x86_lift_has(l, FEAT_7_0_ECX, 9)) ||
+		(r->feature == PCLMUL && x86_lift_has(l, FEAT_7_0_ECX, 10));
 }
 
 /* Makes the vector (and AVX upper halves) registers usable and live, once a block. */
@@ -152,7 +163,7 @@ static bool legal(const struct x86_lift *l, const struct row *r)
 		return false;
 	if (r->feature == AVXB_W0 && !in->is_mem && !has_avx2(l))
 		return false;
-	if ((len == VEX_0 && in->vex_l) || (len == VEX_L && !in->vex_l) ||
+	if ((len == VEX_0 && in->vex_l && !has_wide_form(l, r)) || (len == VEX_L && !in->vex_l) ||
 		(len == VEX_2 && in->vex_l && !has_avx2(l)))
 		return false;
 	if (kind == VEX_M)

@@ -26,7 +26,7 @@ static const uint8_t memory[8][8] = {
 
 /* Register forms that exist, a bit per ModRM row of eight (C0, C8, … F8), [opcode - D8]. The rows that are
  * only partly there are told apart in register_form(). */
-static const uint8_t rows_there[8] = { 0xff, 0xf7, 0x2f, 0x7f, 0xff, 0x3f, 0xff, 0x7f };
+static const uint8_t rows_there[8] = { 0xff, 0xff, 0x2f, 0x7f, 0xff, 0x3f, 0xff, 0x7f };
 
 static void enter(struct x86_lift *l)
 {

@@ -246,9 +246,10 @@ static uint64_t step_compare(struct string *s, struct place *src, struct place *
 			a = element(src->host + last * (int64_t)(n - 1), s->size);
 		b = element(dst->host + last * (int64_t)(n - 1), s->size);
 	} else {
-		if (s->op == X86_STR_CMPS && !jit_load(s->v, src->va, s->size, JIT_MEM_CPL, &a))
-			return 0;
+		/* the destination first: that is the fault processors report where both would */
 		if (!jit_load(s->v, dst->va, s->size, JIT_MEM_CPL, &b))
+			return 0;
+		if (s->op == X86_STR_CMPS && !jit_load(s->v, src->va, s->size, JIT_MEM_CPL, &a))
 			return 0;
 		n = 1;
 		*end = s->rep && (a == b) == (s->rep == 2);

@@ -67,16 +67,13 @@ static bool gather(struct jit_vcpu *v, uint64_t base, uint64_t desc)
 	unsigned count = bytes / wide, used = count * size;
 
 	for (unsigned i = 0; i < count; i++) {
-		uint64_t all = mask_bit(mask, i, size) ? ~0ull : 0;
-
-		memcpy((uint8_t *)mask + (size_t)i * size, &all, size);
-	}
-	for (unsigned i = 0; i < count; i++) {
 		uint64_t idx = element(index, i, isize), val = 0;
 		static const uint64_t zero;
 
-		if (!mask_bit(mask, i, size))
+		if (!mask_bit(mask, i, size)) {
+			memcpy((uint8_t *)mask + (size_t)i * size, &zero, size);
 			continue;
+		}
 		if (isize == 4)
 			idx = (uint64_t)(int64_t)(int32_t)idx;
 		idx = base + (idx << X86_VMASK_SCALE(desc));
@@ -100,11 +97,14 @@ bool x86_h_maskmov(struct jit_vcpu *v, uint64_t ea, uint64_t desc)
 
 	switch (X86_VMASK_KIND(desc)) {
 	case X86_VMASK_MMX: {
+		/* an MMX register is a physical x87 register, st[] is in stack order */
 		uint64_t data[4] = { 0 }, mask[4] = { 0 };
+		unsigned top;
 
 		jit_fpu_spill(v);
-		memcpy(data, c->fpu.st[reg & 7], 8);
-		memcpy(mask, c->fpu.st[X86_VMASK_MASK(desc) & 7], 8);
+		top = c->fpu.fsw >> 11 & 7;
+		memcpy(data, c->fpu.st[(reg - top) & 7], 8);
+		memcpy(mask, c->fpu.st[(X86_VMASK_MASK(desc) - top) & 7], 8);
 		return store_masked(v, ea, data, mask, 1, 8);
 	}
 	case X86_VMASK_SSE:
