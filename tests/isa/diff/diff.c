@@ -10,10 +10,13 @@
 #include <string.h>
 
 #include "accel/jit/ir/interp.h"
+#include "cpu/x86/cpuid.h"
 #include "diff.h"
 #include "disasm.h"
 
 enum { MEMORY_LIFE = 256, MAX_REPORTS = 25 };
+
+unsigned diff_decode_mode = X86_MODE_64;
 
 struct tester {
 	struct diff_memory mem;
@@ -73,7 +76,7 @@ static uint64_t undefined(const struct diff_case *c, const struct diff_result *n
 	*ret_result = false;
 	if (c->insns > 1) /* the whole sequence, or did it leave early? */
 		return ir_flag_bits(n->vector == VECTOR_NONE && !c->branches ? c->open : c->open_ever);
-	if (x86_decode(&in, c->code, c->n, X86_MODE_64 | X86_DECODE_AMD) != X86_DECODED)
+	if (x86_decode(&in, c->code, c->n, diff_decode_mode) != X86_DECODED)
 		return 0;
 	*ret_result = undefined_result(&in, &c->start);
 	return undefined_flags(&in, &c->start);
@@ -87,7 +90,7 @@ static bool open_address(const struct diff_case *c)
 	for (unsigned i = 0; i < c->insns; at += c->len[i++]) {
 		struct x86_insn in;
 
-		if (x86_decode(&in, c->code + at, c->len[i], X86_MODE_64 | X86_DECODE_AMD) == X86_DECODED &&
+		if (x86_decode(&in, c->code + at, c->len[i], diff_decode_mode) == X86_DECODED &&
 				in.map == X86_MAP_1BYTE && (in.opcode & 0xfe) == 0xa6)
 			return true;
 	}
@@ -241,7 +244,7 @@ static void report(struct tester *t, struct diff_case *c)
 	drop_instructions(t, c);
 	simplify_registers(t, c);
 	what = run_case(t, c);
-	x86_decode(&in, c->code, c->len[0], X86_MODE_64 | X86_DECODE_AMD);
+	x86_decode(&in, c->code, c->len[0], diff_decode_mode);
 	key = g_strdup_printf("%u.%u.%x.%x.%s", in.map, in.vex, in.opcode, in.has_modrm ? in.reg & 7 : 0,
 		what ? what : "?");
 	if (!g_hash_table_add(t->reported, g_steal_pointer(&key)) ||
@@ -263,7 +266,7 @@ static bool skip_natively(struct tester *t, const struct diff_case *c)
 	for (unsigned i = 0; i < c->insns; at += c->len[i++]) {
 		struct x86_insn in;
 		struct model_uses uses;
-		enum x86_decoded status = x86_decode(&in, c->code + at, c->len[i], X86_MODE_64 | X86_DECODE_AMD);
+		enum x86_decoded status = x86_decode(&in, c->code + at, c->len[i], diff_decode_mode);
 
 		if (reserved(&in) || (host_only(&in, status) &&
 				model_classify(t->model, c->code + at, c->len[i], &uses) == MODEL_UD))
@@ -325,8 +328,9 @@ int main(int argc, char **argv)
 	t->kinds = kinds ? parse_kinds(kinds) : GEN_INT;
 	t->rng.s = (uint64_t)seed;
 	t->reported = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-	memset(&t->cfg.features, 0xff, sizeof(t->cfg.features));
-	t->cfg.amd = true;
+	x86_features_host(&t->cfg.features);
+	t->cfg.amd = !t->cfg.features.intel;
+	diff_decode_mode |= t->cfg.amd ? X86_DECODE_AMD : 0;
 	if (!t->kinds || !native_init(&t->mem))
 		return 2;
 	t->model = model_new(&t->mem, &t->cfg);

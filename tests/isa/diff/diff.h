@@ -21,6 +21,9 @@ enum {
 	VECTOR_NONE = -1,
 };
 
+/* How this host decodes 64-bit code (X86_DECODE_*). Set once at start. */
+extern unsigned diff_decode_mode;
+
 /* One test: code and the state it starts from. */
 struct diff_case {
 	uint8_t code[MAX_BYTES];

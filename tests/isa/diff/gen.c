@@ -283,7 +283,7 @@ static void aim(struct rng *r, struct diff_case *c, const struct x86_insn *in, s
 
 static enum x86_decoded decode(const uint8_t *p, unsigned n, struct x86_insn *in)
 {
-	return x86_decode(in, p, n, X86_MODE_64 | X86_DECODE_AMD);
+	return x86_decode(in, p, n, diff_decode_mode);
 }
 
 /* Bytes at a branch's end are its offset: send it behind all code, or well before it. */

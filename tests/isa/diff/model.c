@@ -198,7 +198,7 @@ enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, 
 	bool call = false;
 	struct x86_insn in;
 
-	x86_decode(&in, p, n, X86_MODE_64 | X86_DECODE_AMD);
+	x86_decode(&in, p, n, diff_decode_mode);
 	lift(md, p, n, 0, MODE | X86_MODE_STEP);
 	*ret = (struct model_uses){ 0 };
 	for (unsigned i = 0; i < md->ir.n; i++) {
