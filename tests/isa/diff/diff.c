@@ -62,6 +62,9 @@ static bool reserved(const struct x86_insn *in)
 	/* VPERMQ, VPERMPD with W0: undefined by the manual, AMD's processors do not look at W */
 	if (in->map == X86_MAP_0F3A && in->vex && in->opcode < 2 && !(in->rex & X86_REX_W))
 		return true;
+	/* AMD: VERR and VERW touch their operand before they object to LOCK */
+	if (in->lock && in->map == X86_MAP_0F && in->opcode == 0x00)
+		return true;
 	/* AMD: REP takes the place of the E or NE in LOOPE, LOOPNE */
 	return in->map == X86_MAP_1BYTE && (in->opcode == 0xe0 || in->opcode == 0xe1) && in->rep;
 }
