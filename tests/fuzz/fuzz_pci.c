@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fuzz_pci.c: a guest that writes anything anywhere in configuration space (ECAM and ports), in BARs
- * and at the addresses it made up for them, and plugs and unplugs meanwhile.
+ * fuzz_pci.c: a guest that writes anything anywhere in configuration space (ECAM and ports), in
+ * BARs and at the addresses it made up for them, and plugs and unplugs meanwhile.
  */
 #include "input.h"
 

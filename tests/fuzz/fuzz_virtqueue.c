@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fuzz_virtqueue.c: a driver that may do anything with rings, descriptors, registers and kicks of every
- * virtio device, while the host side sends frames, input and requests.
+ * fuzz_virtqueue.c: a driver that may do anything with rings, descriptors, registers and kicks of
+ * every virtio device, while the host side sends frames, input and requests.
  */
 #include "input.h"
 

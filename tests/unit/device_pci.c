@@ -48,7 +48,8 @@ static void test_config(void **state)
 	for (unsigned off = 0; off < 256; off++) {
 		for (unsigned size = 1; size <= 4; size *= 2) {
 			if (off % size == 0)
-				assert_int_equal(cf8(t, bdf, off, size), t_cfg_read(t, bdf, off, size));
+				assert_int_equal(
+					cf8(t, bdf, off, size), t_cfg_read(t, bdf, off, size));
 		}
 	}
 	/* The address register takes dwords only; disabled, data is a hole. */
@@ -296,7 +297,8 @@ static void test_intx(void **state)
 	a = pci_device_of(add(t, &virtio_rng_class, "a", pci_host_bus(t->host), 2 << 3));
 	b = pci_device_of(add(t, &virtio_rng_class, "b", pci_host_bus(t->host), 10 << 3));
 	rp = add(t, &pcie_root_port_class, "rp", pci_host_bus(t->host), 3 << 3);
-	c = pci_device_of(add(t, &virtio_rng_class, "c", pcie_root_port_bus(pcie_root_port_of(rp)), 0));
+	c = pci_device_of(
+		add(t, &virtio_rng_class, "c", pcie_root_port_bus(pcie_root_port_of(rp)), 0));
 	up(t);
 	/* 2 and 10 share a line: it falls when the last lets go. */
 	pci_intx_set(a, true);
@@ -364,7 +366,8 @@ static unsigned exp_cap(struct t_machine *t, unsigned bdf)
 static void test_hotplug(void **state)
 {
 	struct t_machine *t = t_machine_new();
-	struct pcie_root_port *rp = pcie_root_port_of(add(t, &pcie_root_port_class, "rp", NULL, -1));
+	struct pcie_root_port *rp =
+		pcie_root_port_of(add(t, &pcie_root_port_class, "rp", NULL, -1));
 	unsigned port = 1 << 3, cap, msi;
 	struct device *d;
 	GString *gone = g_string_new(NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* device_virtio_blk.c: a disk driven through real rings; its image is the oracle for what it did. */
+/* device_virtio_blk.c: a disk driven through real rings; its image is the oracle for what it did.
+ */
 #include "virtio_driver.h"
 
 #include <fcntl.h>
@@ -107,8 +108,8 @@ static void test_io(void **state)
 		t_start(&k.v, ring_features(mode) | 1ull << VIRTIO_BLK_F_FLUSH, 1, 16);
 		for (unsigned i = 0; i < 100; i++) {
 			uint64_t sector = (i * 37) % 8000;
-			struct t_seg out[3] = { { DATA, 512, false }, { DATA + 0x10001, 1000, false },
-				{ DATA + 0x20000, 536, false } };
+			struct t_seg out[3] = { { DATA, 512, false },
+				{ DATA + 0x10001, 1000, false }, { DATA + 0x20000, 536, false } };
 			struct t_seg in[2] = { { DATA + 0x30003, 2000, true },
 				{ DATA + 0x40000, 48, true } };
 			uint32_t len;
@@ -168,7 +169,8 @@ static void test_config_and_id(void **state)
 static void test_refusals(void **state)
 {
 	struct disk k;
-	struct t_seg in = { DATA, 512, true }, odd = { DATA, 500, true }, out = { DATA, 512, false };
+	struct t_seg in = { DATA, 512, true }, odd = { DATA, 500, true },
+		     out = { DATA, 512, false };
 	struct t_seg range = { DATA, 16, false };
 	struct virtio_blk_discard_write_zeroes *z;
 
@@ -307,7 +309,8 @@ static void test_broken(void **state)
 						((struct vring_packed_desc *)d)[i].flags |=
 							VRING_DESC_F_NEXT;
 				else
-					d[1] = (struct vring_desc){ DATA, 16, VRING_DESC_F_NEXT, 0 };
+					d[1] = (struct vring_desc){ DATA, 16, VRING_DESC_F_NEXT,
+						0 };
 			}
 			if (what == 11) { /* an index far ahead; packed: a table in a chain */
 				if (packed)
@@ -397,13 +400,16 @@ static void test_event_index(void **state)
 				if (packed)
 					*(uint32_t *)t_at(&k.v, q->avail) =
 						(uint32_t)((q->last_used + 3) % 16) |
-						(uint32_t)(q->used_wrap ^ (q->last_used + 3 >= 16)) << 15 |
+						(uint32_t)(q->used_wrap ^ (q->last_used + 3 >= 16))
+							<< 15 |
 						VRING_PACKED_EVENT_FLAG_DESC << 16;
 				else
-					((uint16_t *)t_at(&k.v, q->avail))[2 + 16] = q->last_used + 1;
+					((uint16_t *)t_at(&k.v, q->avail))[2 + 16] =
+						q->last_used + 1;
 			}
 			seen = k.t->msi[1];
-			assert_int_equal(do_request(&k, VIRTIO_BLK_T_IN, 0, &in, 1, false, NULL), 0);
+			assert_int_equal(
+				do_request(&k, VIRTIO_BLK_T_IN, 0, &in, 1, false, NULL), 0);
 			if (i)
 				assert_int_equal(k.t->msi[1] - seen, i % 2);
 		}
@@ -457,7 +463,8 @@ static void test_pause_and_move(void **state)
 		machine_start(b.t->m);
 		assert_int_equal(t_wait(&b.v, 0, NULL), 513);
 		for (unsigned i = 0; i < 21; i++)
-			assert_int_equal(do_request(&b, VIRTIO_BLK_T_IN, 0, &in, 1, false, NULL), 0);
+			assert_int_equal(
+				do_request(&b, VIRTIO_BLK_T_IN, 0, &in, 1, false, NULL), 0);
 		disk_free(&a);
 		disk_free(&b);
 	}

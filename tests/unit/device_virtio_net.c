@@ -159,7 +159,8 @@ static void test_traffic(void **state)
 			assert_memory_equal(k.r->frame[0].bytes, f, n);
 
 			for (unsigned b = 0; b < (merge ? 3 : 1); b++)
-				t_add(&k.v, 0, &(struct t_seg){ RX + 0x1000 * b, room, true }, 1, 0);
+				t_add(&k.v, 0, &(struct t_seg){ RX + 0x1000 * b, room, true }, 1,
+					0);
 			memset(f, 0xff, 6);
 			assert_true(deliver(&k, f, n));
 			len = t_wait(&k.v, 0, &id);
@@ -170,12 +171,14 @@ static void test_traffic(void **state)
 			for (unsigned b = 1; got < n + HDR; b++) {
 				assert_true(merge);
 				len = t_wait(&k.v, 0, &id);
-				assert_memory_equal(t_at(&k.v, RX + 0x1000 * b), f + got - HDR, len);
+				assert_memory_equal(
+					t_at(&k.v, RX + 0x1000 * b), f + got - HDR, len);
 				got += len;
 			}
 			assert_int_equal(got, n + HDR);
 			/* Unused merge buffers: used up before the next round. */
-			for (unsigned b = (unsigned)((n + HDR + room - 1) / room); merge && b < 3; b++) {
+			for (unsigned b = (unsigned)((n + HDR + room - 1) / room); merge && b < 3;
+				b++) {
 				assert_true(deliver(&k, f, 60));
 				t_wait(&k.v, 0, &id);
 			}
@@ -218,7 +221,8 @@ static void test_no_room(void **state)
 
 static uint8_t command(struct card *k, uint8_t class, uint8_t cmd, const void *data, uint32_t n)
 {
-	struct t_seg s[3] = { { CTRL, 2, false }, { CTRL + 16, n, false }, { CTRL + 0x8000, 1, true } };
+	struct t_seg s[3] = { { CTRL, 2, false }, { CTRL + 16, n, false },
+		{ CTRL + 0x8000, 1, true } };
 
 	*(uint8_t *)t_at(&k->v, CTRL) = class;
 	*(uint8_t *)t_at(&k->v, CTRL + 1) = cmd;
@@ -278,7 +282,8 @@ static void test_filter(void **state)
 	assert_true(passes(&k, other, -1));
 	assert_true(passes(&k, multi, -1));
 	/* A table cut short, or with a count from nowhere, changes nothing. */
-	assert_int_equal(command(&k, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, table, 12), 1);
+	assert_int_equal(
+		command(&k, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, table, 12), 1);
 	memset(table, 0xff, 4);
 	assert_int_equal(command(&k, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, table,
 		sizeof(table)), 1);
@@ -288,7 +293,8 @@ static void test_filter(void **state)
 	assert_false(passes(&k, mine, 5));
 	assert_int_equal(command(&k, VIRTIO_NET_CTRL_VLAN, VIRTIO_NET_CTRL_VLAN_ADD, &vlan, 2), 0);
 	assert_true(passes(&k, mine, 5));
-	assert_int_equal(command(&k, VIRTIO_NET_CTRL_VLAN, VIRTIO_NET_CTRL_VLAN_ADD, &bad_vlan, 2), 1);
+	assert_int_equal(
+		command(&k, VIRTIO_NET_CTRL_VLAN, VIRTIO_NET_CTRL_VLAN_ADD, &bad_vlan, 2), 1);
 	assert_int_equal(command(&k, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, all, 6), 0);
 	assert_int_equal(t_mmio(&k.v, k.v.config, 1), 255);
 	assert_int_equal(command(&k, VIRTIO_NET_CTRL_MQ, 0, &vlan, 2), 1);
@@ -300,8 +306,8 @@ static void test_filter(void **state)
 static void test_passthrough(void **state)
 {
 	struct card k;
-	uint8_t f[HDR + 100] = { VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4, 54, 0, 200, 5,
-		34, 0, 16, 0 };
+	uint8_t f[HDR + 100] = { VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4, 54, 0, 200,
+		5, 34, 0, 16, 0 };
 	struct virtio_net_hdr_v1 *h;
 	uint64_t off = 1ull << VIRTIO_NET_F_GUEST_CSUM;
 
@@ -333,7 +339,8 @@ static void test_passthrough(void **state)
 	card_free(&k);
 }
 
-/* A TCP frame over IPv4 or IPv6 with `n` payload bytes; the checksum field holds the pseudo header. */
+/* A TCP frame over IPv4 or IPv6 with `n` payload bytes; the checksum field holds the pseudo header.
+ */
 static size_t tcp_frame(uint8_t *f, bool v6, size_t n, uint8_t flags)
 {
 	size_t l4 = v6 ? 54 : 34, total = l4 + 32 + n;
@@ -423,7 +430,8 @@ static void test_software_offload(void **state)
 				assert_int_equal(seq, (uint32_t)(0xfffff000 + at));
 				assert_memory_equal(s + l4 + 32, f + l4 + 32 + at, part);
 				/* FIN and PSH end the train, CWR heads it. */
-				assert_int_equal(s[l4 + 13], 0x10 | (last ? 9 : 0) | (i ? 0 : 0x80));
+				assert_int_equal(
+					s[l4 + 13], 0x10 | (last ? 9 : 0) | (i ? 0 : 0x80));
 				if (!v6)
 					assert_int_equal(s[18] << 8 | s[19], (0x00fe + i) & 0xffff);
 				at += part;
@@ -435,14 +443,19 @@ static void test_software_offload(void **state)
 	for (unsigned i = 0; i < 2000; i++) {
 		size_t total = tcp_frame(t_at(&k.v, TX + HDR), i & 1, 3000, 0x18);
 		uint8_t *b = t_at(&k.v, TX);
-		struct virtio_net_hdr_v1 hdr = { .flags = 1, .csum_start = (uint16_t)(i & 1 ? 54 : 34),
-			.csum_offset = 16, .gso_size = 1000, .gso_type = i & 1 ? 4 : 1 };
+		struct virtio_net_hdr_v1 hdr = { .flags = 1,
+			.csum_start = (uint16_t)(i & 1 ? 54 : 34),
+			.csum_offset = 16,
+			.gso_size = 1000,
+			.gso_type = i & 1 ? 4 : 1 };
 
 		memcpy(b, &hdr, HDR);
 		b[(i * 7919) % (HDR + 74)] ^= (uint8_t)(1 + i % 255);
 		k.r->count = 0;
-		t_add(&k.v, 1, &(struct t_seg){ TX, (uint32_t)(i % 3 ? total : total % (i + 20) + 1) + HDR,
-			false }, 1, 0);
+		t_add(&k.v, 1,
+			&(struct t_seg){
+				TX, (uint32_t)(i % 3 ? total : total % (i + 20) + 1) + HDR, false },
+			1, 0);
 		t_kick(&k.v, 1);
 		t_wait(&k.v, 1, NULL);
 	}
@@ -477,7 +490,8 @@ static void test_link_and_queues(void **state)
 	t_queue_setup(&k.v, 2, 16); /* only our own book-keeping: the queue is enabled already */
 	for (unsigned q = 0; q < 4; q += 2)
 		for (unsigned b = 0; b < 15; b++)
-			t_add(&k.v, q, &(struct t_seg){ RX + 0x10000 * q + 0x1000 * b, 1600, true }, 1, 0);
+			t_add(&k.v, q, &(struct t_seg){ RX + 0x10000 * q + 0x1000 * b, 1600, true },
+				1, 0);
 	for (unsigned i = 0; i < 12; i++) {
 		memset(f + 26, (int)(i * 17), 12);
 		assert_true(deliver(&k, f, sizeof(f)));

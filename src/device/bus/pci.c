@@ -139,7 +139,7 @@ void pci_device_reset(struct pci_device *p)
 
 int pci_device_loaded(struct pci_device *p, GError **error)
 {
-	/* Bits neither software nor reset decides (slot and link status) are the owner's to redo. */
+	/* Bits that neither software nor reset decides (link status) are the owner's to redo. */
 	for (unsigned i = 0; i < PCI_CFG_SIZE; i++) {
 		uint8_t m = p->wmask[i] | p->w1c[i];
 
@@ -385,7 +385,8 @@ unsigned pci_express_cap_add(struct pci_device *p, unsigned type)
 	if (type == PCI_EXP_TYPE_RC_END)
 		return cap;
 	pci_put32(p->config + cap + PCI_EXP_LNKCAP, PCI_EXP_LNKCAP_SLS_2_5GB | 1 << 4);
-	pci_put16(p->config + cap + PCI_EXP_LNKSTA, PCI_EXP_LNKSTA_CLS_2_5GB | PCI_EXP_LNKSTA_NLW_X1);
+	pci_put16(
+		p->config + cap + PCI_EXP_LNKSTA, PCI_EXP_LNKSTA_CLS_2_5GB | PCI_EXP_LNKSTA_NLW_X1);
 	pci_put16(p->wmask + cap + PCI_EXP_LNKCTL,
 		PCI_EXP_LNKCTL_ASPMC | PCI_EXP_LNKCTL_RCB | PCI_EXP_LNKCTL_CCC | PCI_EXP_LNKCTL_ES);
 	return cap;

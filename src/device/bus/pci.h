@@ -101,8 +101,8 @@ extern const struct field pci_state[];
 
 /* Before device_add: which bus (NULL: the root bus) and where on it (devfn, or -1: next free). */
 void pci_device_place(struct pci_device *p, struct pci_bus *bus, int devfn);
-/* Takes the slot and builds a type 0 header (type 1 with `bridge`). Fails when the slot is taken, or
- * the bus is full or absent. */
+/* Takes the slot and builds a type 0 header (type 1 with `bridge`). Fails when the slot is taken,
+ * or the bus is full or absent. */
 int pci_device_init(struct pci_device *p, const struct pci_id *id, bool bridge, GError **error);
 void pci_device_reset(struct pci_device *p);
 int pci_device_loaded(struct pci_device *p, GError **error);

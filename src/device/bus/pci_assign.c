@@ -133,7 +133,8 @@ static void window_write(struct pci_device *p, enum kind kind, uint64_t addr, ui
 	}
 }
 
-static void assign_kind(struct pci_bus *bus, enum kind kind, struct window *low, struct window *high)
+static void assign_kind(
+	struct pci_bus *bus, enum kind kind, struct window *low, struct window *high)
 {
 	g_autoptr(GArray) items = bus_items(bus, kind);
 

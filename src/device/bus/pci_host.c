@@ -50,9 +50,10 @@ struct pci_device *pci_host_lookup(struct pci_host *h, unsigned number, unsigned
 		for (unsigned i = 0; i < array_len(bus->slot) && !next; i++) {
 			struct pci_device *b = bus->slot[i];
 
-			if (b && b->secondary && b->config[PCI_SECONDARY_BUS] > pci_bus_number(bus) &&
-			    b->config[PCI_SECONDARY_BUS] <= number &&
-			    b->config[PCI_SUBORDINATE_BUS] >= number)
+			if (b && b->secondary &&
+				b->config[PCI_SECONDARY_BUS] > pci_bus_number(bus) &&
+				b->config[PCI_SECONDARY_BUS] <= number &&
+				b->config[PCI_SUBORDINATE_BUS] >= number)
 				next = b->secondary;
 		}
 		if (!next)

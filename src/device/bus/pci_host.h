@@ -41,8 +41,8 @@ unsigned pci_host_gsi(const struct pci_host *h, unsigned device, unsigned pin);
 /* Takes or leaves a function's INTA#. Any thread. */
 void pci_host_wire(struct pci_host *h, const struct pci_device *p, bool level);
 
-/* pci_assign.c: bus numbers, bridge windows and BARs, as firmware would; deterministic. Called by the
- * board after reset when no firmware runs. */
+/* pci_assign.c: bus numbers, bridge windows and BARs, as firmware would; deterministic. Called by
+ * the board after reset when no firmware runs. */
 void pci_assign_resources(struct pci_host *h);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pcie_root_port.c: a root port with a hot-pluggable slot: attention button and indicators, no power
- * controller, so that the link comes up as soon as a device is there. Spec: PCI Express Base 4.0,
- * 6.7 (hot-plug) and 7.5.3 (capability).
+ * pcie_root_port.c: a root port with a hot-pluggable slot: attention button and indicators, no
+ * power controller, so that the link comes up as soon as a device is there. Spec: PCI Express
+ * Base 4.0, 6.7 (hot-plug) and 7.5.3 (capability).
  */
 #include "device/bus/pcie_root_port.h"
 

@@ -100,7 +100,8 @@ bool ring_add(struct virtq *q, struct virtq_chain *c, uint64_t addr, uint32_t le
 			return false;
 		}
 		if (i >= c->max) {
-			virtio_broken(v, "queue %u: a chain of more than %u buffers", q->index, c->max);
+			virtio_broken(
+				v, "queue %u: a chain of more than %u buffers", q->index, c->max);
 			return false;
 		}
 		off = addr - w->start;

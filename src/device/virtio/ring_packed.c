@@ -62,7 +62,8 @@ static int packed_add(struct virtq *q, struct virtq_chain *c, const struct vring
 }
 
 /* 2.8.7: in a table only the WRITE flag means something. */
-static int packed_indirect(struct virtq *q, struct virtq_chain *c, const struct vring_packed_desc *t)
+static int packed_indirect(
+	struct virtq *q, struct virtq_chain *c, const struct vring_packed_desc *t)
 {
 	if (!t->len || t->len % 16 || t->len / 16 > UINT16_MAX ||
 	    !virtio_has(q->v, VIRTIO_RING_F_INDIRECT_DESC)) {
@@ -96,7 +97,8 @@ static int packed_pop(struct virtq *q, struct virtq_chain *c)
 		pos = (uint16_t)(pos + 1u == q->size ? 0 : pos + 1u);
 		if (d.flags & VRING_DESC_F_INDIRECT) {
 			if (c->slots != 1 || d.flags & VRING_DESC_F_NEXT) {
-				virtio_broken(q->v, "queue %u: indirect table in a chain", q->index);
+				virtio_broken(
+					q->v, "queue %u: indirect table in a chain", q->index);
 				return -1;
 			}
 			if (packed_indirect(q, c, &d) < 0)

@@ -37,7 +37,8 @@ static void ring_desc(const struct virtq *q, uint16_t i, struct vring_desc *ret)
 }
 
 /* Follows a chain in the ring (table 0) or in an indirect table of n descriptors. 2.7.5. */
-static int split_walk(struct virtq *q, struct virtq_chain *c, uint16_t i, uint64_t table, uint32_t n)
+static int split_walk(
+	struct virtq *q, struct virtq_chain *c, uint16_t i, uint64_t table, uint32_t n)
 {
 	for (uint32_t count = 0; count < n; count++) {
 		struct vring_desc d;
@@ -60,7 +61,8 @@ static int split_walk(struct virtq *q, struct virtq_chain *c, uint16_t i, uint64
 			return split_walk(q, c, 0, d.addr, d.len / 16);
 		}
 		if (!(d.flags & VRING_DESC_F_WRITE) && c->in) {
-			virtio_broken(q->v, "queue %u: readable buffer after a writable one", q->index);
+			virtio_broken(
+				q->v, "queue %u: readable buffer after a writable one", q->index);
 			return -1;
 		}
 		if (!ring_add(q, c, d.addr, d.len, d.flags & VRING_DESC_F_WRITE))
@@ -80,7 +82,8 @@ static int split_pop(struct virtq *q, struct virtq_chain *c)
 	if (!ready)
 		return 0;
 	if (ready > q->size) {
-		virtio_broken(q->v, "queue %u: %u buffers in a ring of %u", q->index, ready, q->size);
+		virtio_broken(
+			q->v, "queue %u: %u buffers in a ring of %u", q->index, ready, q->size);
 		return -1;
 	}
 	c->id = load16(&q->driver_area, RING_ENTRIES + 2u * (q->avail & (q->size - 1u)));
@@ -130,5 +133,11 @@ static void split_kicks(struct virtq *q, bool on)
 }
 
 const struct ring_layout ring_split = {
-	split_sizes, split_pop, split_unpop, split_push, split_wants_signal, split_kicks, split_empty,
+	split_sizes,
+	split_pop,
+	split_unpop,
+	split_push,
+	split_wants_signal,
+	split_kicks,
+	split_empty,
 };

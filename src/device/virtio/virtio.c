@@ -2,9 +2,9 @@
 /*
  * virtio.c: a virtio device's life whatever it is and sits on: negotiation, queues, kicks, reset.
  *
- * Most queues are served where the driver's kick arrives, on the vCPU's thread, which saves a hop and
- * two wake-ups; with an accelerator that turns a kick into an eventfd, on the loop's thread. Those
- * whose work batches well always are. Spec: VIRTIO 1.2, chapters 2 and 3.
+ * Most queues are served where the driver's kick arrives, on the vCPU's thread, which saves a hop
+ * and two wake-ups; with an accelerator that turns a kick into an eventfd, on the loop's thread.
+ * Those whose work batches well always are. Spec: VIRTIO 1.2, chapters 2 and 3.
  */
 #include "device/virtio/virtio.h"
 

@@ -44,7 +44,7 @@ struct virtio_type {
 	void (*config_write)(struct virtio *v, unsigned off, unsigned len, const uint8_t *buf);
 	void (*features_ok)(struct virtio *v); /* v->features is final, or was restored; NULL */
 	void (*driver_ok)(struct virtio *v);   /* the driver is live; NULL */
-	void (*reset)(struct virtio *v);       /* the device's own state; nothing is in flight; NULL */
+	void (*reset)(struct virtio *v); /* the device's own state; nothing is in flight; NULL */
 };
 
 /* Where a queue's handler runs. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * virtio_balloon.c: inflate and deflate, statistics, free page reporting. What the guest gives back is
- * punched out of the memfd, so the host has it at once. Spec: VIRTIO 1.2, 5.5.
+ * virtio_balloon.c: inflate and deflate, statistics, free page reporting. What the guest gives back
+ * is punched out of the memfd, so the host has it at once. Spec: VIRTIO 1.2, 5.5.
  */
 #include "device/virtio/virtio_balloon.h"
 

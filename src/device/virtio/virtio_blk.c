@@ -230,7 +230,8 @@ static bool get_id(struct virtio_blk *s, struct blk_request *r)
 	char id[VIRTIO_BLK_ID_BYTES] = { 0 };
 
 	memcpy(id, s->serial ? s->serial : "", MIN(strlen(s->serial ? s->serial : ""), sizeof(id)));
-	r->in_bytes = (uint32_t)iov_write(r->chain.iov + r->chain.out, r->chain.in, 0, id, sizeof(id));
+	r->in_bytes =
+		(uint32_t)iov_write(r->chain.iov + r->chain.out, r->chain.in, 0, id, sizeof(id));
 	finish(r, VIRTIO_BLK_S_OK);
 	return false;
 }
@@ -336,7 +337,8 @@ static int blk_init(struct device *d, GError **error)
 	    s->logical_block_size < SECTOR || s->logical_block_size > 4096 ||
 	    s->physical_block_size < s->logical_block_size || s->physical_block_size > 65536)
 		return fail(error, LODGE_ERROR_USAGE,
-			"%s: block sizes are powers of two, 512 to 4096 logical, up to 65536 physical",
+			"%s: block sizes are powers of two, 512 to 4096 logical, up to 65536 "
+			"physical",
 			d->id);
 	for (unsigned i = 0; i < s->queues; i++) {
 		struct blk_queue *bq = &s->queue[i];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * virtio_console.c: consoles and byte channels, several ports to a device. Port n has a receive and a
- * transmit queue; the control queues announce ports. Spec: VIRTIO 1.2, 5.3.
+ * virtio_console.c: consoles and byte channels, several ports to a device. Port n has a receive and
+ * a transmit queue; the control queues announce ports. Spec: VIRTIO 1.2, 5.3.
  */
 #include "device/virtio/virtio_console.h"
 
@@ -357,7 +357,8 @@ static int console_init(struct device *d, GError **error)
 	struct virtio_console *s = console_of(d);
 
 	if (!s->port_count)
-		return fail(error, LODGE_ERROR_USAGE, "%s: a console needs at least one port", d->id);
+		return fail(
+			error, LODGE_ERROR_USAGE, "%s: a console needs at least one port", d->id);
 	s->pending = g_byte_array_new();
 	virtq_chain_init(&s->rx_chain, CHAIN_MAX);
 	virtq_chain_init(&s->tx_chain, CHAIN_MAX);
@@ -395,10 +396,12 @@ static int console_loaded(struct device *d, GError **error)
 		uint16_t len;
 
 		if (s->pending->len - at < 2)
-			return fail(error, LODGE_ERROR_STATE, "%s: saved messages are damaged", d->id);
+			return fail(
+				error, LODGE_ERROR_STATE, "%s: saved messages are damaged", d->id);
 		memcpy(&len, s->pending->data + at, 2);
 		if (len > MESSAGE_MAX || len > s->pending->len - at - 2)
-			return fail(error, LODGE_ERROR_STATE, "%s: saved messages are damaged", d->id);
+			return fail(
+				error, LODGE_ERROR_STATE, "%s: saved messages are damaged", d->id);
 		at += 2u + len;
 	}
 	for (unsigned i = 0; i < s->port_count; i++)

@@ -47,7 +47,7 @@ static uint64_t net_features(const struct virtio *v)
 	};
 	const struct virtio_net *s = container_of(v, const struct virtio_net, v);
 	uint32_t offloads = net_offloads(s->net);
-	/* What the back end cannot, we finish in software: cheaper on the host than in the guest. */
+	/* What the back end cannot, we finish in software: cheaper here than in the guest. */
 	uint64_t f = VIRTIO_BIT(VIRTIO_NET_F_MAC) | VIRTIO_BIT(VIRTIO_NET_F_STATUS) |
 		VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) |
 		VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_VLAN) |
@@ -432,10 +432,14 @@ static void net_fini(struct device *d)
 
 static const struct field config[] = {
 	VIRTIO_CONFIG(struct virtio_net, v),
-	CONFIG(struct virtio_net, mac, FIELD_MAC, NULL, "hardware address; derived from the id if not given"),
-	CONFIG(struct virtio_net, queue_pairs, FIELD_U16, "1", "receive and transmit queues, 1 to 8"),
-	CONFIG(struct virtio_net, mtu, FIELD_U16, "0", "MTU the guest should use; 0: its own choice"),
-	CONFIG(struct virtio_net, speed, FIELD_U32, "10000", "link speed shown, Mbit/s; 0: unknown"),
+	CONFIG(struct virtio_net, mac, FIELD_MAC, NULL,
+		"hardware address; derived from the id if not given"),
+	CONFIG(struct virtio_net, queue_pairs, FIELD_U16, "1",
+		"receive and transmit queues, 1 to 8"),
+	CONFIG(struct virtio_net, mtu, FIELD_U16, "0",
+		"MTU the guest should use; 0: its own choice"),
+	CONFIG(struct virtio_net, speed, FIELD_U32, "10000",
+		"link speed shown, Mbit/s; 0: unknown"),
 	{ 0 },
 };
 

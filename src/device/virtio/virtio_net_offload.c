@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * virtio_net_offload.c: checksums and TCP segmentation for back ends that take plain frames only.
- * One large frame from the guest is many exits and ring entries saved; cutting it here costs little.
- * Spec: VIRTIO 1.2, 5.1.6.2; RFC 791, 8200, 9293, 1071.
+ * One large frame from the guest is many exits and ring entries saved; cutting it here costs
+ * little. Spec: VIRTIO 1.2, 5.1.6.2; RFC 791, 8200, 9293, 1071.
  */
 #include <linux/if_ether.h>
 #include <linux/virtio_net.h>
@@ -171,7 +171,8 @@ void virtio_net_finish(const uint8_t *hdr, uint8_t *frame, size_t n,
 	memcpy(&h, hdr, sizeof(h));
 	gso = h.gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
 	if (gso == VIRTIO_NET_HDR_GSO_TCPV4 || gso == VIRTIO_NET_HDR_GSO_TCPV6) {
-		if (h.gso_size >= MSS_MIN && parse(&p, h.csum_start, gso == VIRTIO_NET_HDR_GSO_TCPV6))
+		if (h.gso_size >= MSS_MIN &&
+			parse(&p, h.csum_start, gso == VIRTIO_NET_HDR_GSO_TCPV6))
 			segment(&p, h.gso_size, send, opaque);
 		return;
 	}

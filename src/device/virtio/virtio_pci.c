@@ -310,8 +310,8 @@ static unsigned cap_add(struct virtio *v, uint8_t type, unsigned size, uint32_t 
 	return at;
 }
 
-static void part_add(struct virtio *v, struct region *r, const char *name, uint32_t off, uint64_t size,
-	const struct region_ops *ops)
+static void part_add(struct virtio *v, struct region *r, const char *name, uint32_t off,
+	uint64_t size, const struct region_ops *ops)
 {
 	*r = (struct region){ .name = name, .device = ops == &notify_ops ? NULL : &v->dev,
 		.ops = ops, .opaque = v, .size = size };
