@@ -24,7 +24,6 @@ struct requests {
 	const char *reason[MACHINE_REQ_PAUSE + 1]; /* NULL: not asked for */
 };
 
-static void halt_all(struct machine *m);
 
 static void machine_end(struct machine *m, enum machine_state s, const char *reason)
 {
@@ -32,7 +31,7 @@ static void machine_end(struct machine *m, enum machine_state s, const char *rea
 		return;
 	/* No STOP event: to a QMP client that is a pause somebody asked for. */
 	if (m->state == MACHINE_RUNNING)
-		halt_all(m);
+		machine_stall(m);
 	m->state = s;
 	machine_event(m, "SHUTDOWN", reason);
 	if (m->ended)
@@ -188,7 +187,7 @@ const char *machine_state_name(enum machine_state s)
 }
 
 /* Everything that moves by itself: vCPUs first, then the devices' I/O. */
-static void halt_all(struct machine *m)
+void machine_stall(struct machine *m)
 {
 	for (unsigned i = 0; i < m->vcpu_count; i++)
 		vcpu_forbid(m->vcpus[i]);
@@ -203,7 +202,7 @@ static void halt_all(struct machine *m)
 	clock_stop(m->clock);
 }
 
-static void resume_all(struct machine *m)
+void machine_unstall(struct machine *m)
 {
 	clock_start(m->clock);
 	for (unsigned i = 0; i < m->devices->len; i++) {
@@ -221,7 +220,7 @@ void machine_start(struct machine *m)
 	if (m->state != MACHINE_PRELAUNCH && m->state != MACHINE_PAUSED)
 		return;
 	m->state = MACHINE_RUNNING;
-	resume_all(m);
+	machine_unstall(m);
 	machine_event(m, "RESUME", NULL);
 }
 
@@ -229,7 +228,7 @@ void machine_pause(struct machine *m)
 {
 	if (m->state != MACHINE_RUNNING)
 		return;
-	halt_all(m);
+	machine_stall(m);
 	m->state = MACHINE_PAUSED;
 	machine_event(m, "STOP", NULL);
 }
@@ -239,7 +238,7 @@ void machine_reset(struct machine *m)
 	bool running = m->state == MACHINE_RUNNING;
 
 	if (running)
-		halt_all(m);
+		machine_stall(m);
 	for (unsigned i = 0; i < m->devices->len; i++) {
 		struct device *d = g_ptr_array_index(m->devices, i);
 
@@ -255,7 +254,7 @@ void machine_reset(struct machine *m)
 	if (m->board_reset)
 		m->board_reset(m);
 	if (running)
-		resume_all(m);
+		machine_unstall(m);
 }
 
 void machine_gsi(struct machine *m, unsigned gsi, int level)

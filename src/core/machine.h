@@ -76,6 +76,10 @@ int machine_add_vcpus(struct machine *m, unsigned n, GError **error);
 /* Main loop thread. */
 void machine_start(struct machine *m);	/* PRELAUNCH or PAUSED -> RUNNING */
 void machine_pause(struct machine *m);	/* returns when every vCPU is out and devices are quiesced */
+/* Between the two a RUNNING machine stands still as if paused, but its state stays and nobody is told:
+ * for changes no vCPU may see half done. Not nested. */
+void machine_stall(struct machine *m);
+void machine_unstall(struct machine *m);
 void machine_reset(struct machine *m);	/* any state; keeps it. Also needed once before the start */
 /* Emits an event to the listener; main loop thread. */
 void machine_event(struct machine *m, const char *event, const char *reason);
