@@ -119,7 +119,6 @@ int pci_device_init(struct pci_device *p, const struct pci_id *id, bool bridge, 
 	}
 	header_masks(p, bridge);
 	p->cap_next = PCI_STD_HEADER_SIZEOF;
-	p->ext_next = PCI_CFG_SPACE_SIZE;
 	return 0;
 }
 
@@ -175,12 +174,6 @@ void pci_device_fini(struct pci_device *p)
 unsigned pci_bus_number(const struct pci_bus *bus)
 {
 	return bus->bridge ? bus->bridge->config[PCI_SECONDARY_BUS] : 0;
-}
-
-char *pci_device_address(const struct pci_device *p)
-{
-	return g_strdup_printf("0000:%02x:%02x.%x", pci_bus_number(p->bus), (unsigned)p->devfn >> 3,
-		(unsigned)p->devfn & 7);
 }
 
 struct pci_device *pci_device_of(struct device *d)
@@ -341,7 +334,7 @@ uint64_t pci_bar_address(const struct pci_device *p, unsigned bar)
 	return p->bar[bar].mapped ? p->bar[bar].addr : UINT64_MAX;
 }
 
-/* Capabilities. PCI 3.0, 6.7; PCI Express 4.0, 7.6.3. */
+/* Capabilities. PCI 3.0, 6.7. There are no extended ones: dword 0x100 is zero. */
 
 unsigned pci_cap_add(struct pci_device *p, uint8_t id, unsigned size)
 {
@@ -353,20 +346,6 @@ unsigned pci_cap_add(struct pci_device *p, uint8_t id, unsigned size)
 	p->config[PCI_STATUS] |= PCI_STATUS_CAP_LIST;
 	p->last_cap = off;
 	p->cap_next = (off + size + 3) & ~3u;
-	return off;
-}
-
-unsigned pci_ext_cap_add(struct pci_device *p, uint16_t id, uint8_t version, unsigned size)
-{
-	unsigned off = p->ext_next;
-
-	g_assert(off + size <= PCI_CFG_SIZE);
-	pci_put32(p->config + off, id | (uint32_t)version << 16);
-	if (p->last_ext)
-		pci_put16(p->config + p->last_ext + 2,
-			(uint16_t)((pci_get16(p, p->last_ext + 2) & 0x0f) | off << 4));
-	p->last_ext = off;
-	p->ext_next = (off + size + 3) & ~3u;
 	return off;
 }
 

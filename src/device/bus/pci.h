@@ -74,7 +74,7 @@ struct pci_device {
 	uint8_t wmask[PCI_CFG_SIZE]; /* bits software may change */
 	uint8_t w1c[PCI_CFG_SIZE];   /* bits software clears by writing one */
 	uint8_t pristine[PCI_CFG_SIZE]; /* config after reset */
-	unsigned cap_next, last_cap, ext_next, last_ext;
+	unsigned cap_next, last_cap;
 	struct pci_bar bar[PCI_BARS];
 	bool intx_wanted; /* the function asks for its INTx */
 	bool intx_driven; /* and the wire hears it */
@@ -109,8 +109,7 @@ int pci_device_loaded(struct pci_device *p, GError **error);
 void pci_device_fini(struct pci_device *p);
 /* Out of its slot: no guest access starts any more. Main loop thread. */
 void pci_device_detach(struct pci_device *p);
-/* "0000:BB:SS.F" with the bus number the guest assigned; owned by the caller. */
-char *pci_device_address(const struct pci_device *p);
+/* As the guest numbers it. */
 unsigned pci_bus_number(const struct pci_bus *bus);
 /* NULL if d is no PCI device. */
 struct pci_device *pci_device_of(struct device *d);
@@ -120,7 +119,6 @@ void pci_bar_init(struct pci_device *p, unsigned bar, uint64_t size, unsigned fl
 void pci_bar_add(struct pci_device *p, unsigned bar, uint32_t offset, struct region *r);
 /* Appends a capability of `size` bytes including its two header bytes; returns its offset. */
 unsigned pci_cap_add(struct pci_device *p, uint8_t id, unsigned size);
-unsigned pci_ext_cap_add(struct pci_device *p, uint16_t id, uint8_t version, unsigned size);
 /* A PCI Express capability, version 2; type: PCI_EXP_TYPE_*. Returns its offset. */
 unsigned pci_express_cap_add(struct pci_device *p, unsigned type);
 /* Config is complete: remembers it as the reset value. Last call of every init. */

@@ -99,10 +99,10 @@ static gboolean eject(gpointer opaque)
 	pci_device_detach(child);
 	/* Another vCPU may still be inside one of its registers. */
 	if (running)
-		machine_pause(m);
+		machine_stall(m);
 	device_remove(&child->dev);
 	if (running)
-		machine_start(m);
+		machine_unstall(m);
 	device_lock(&rp->pci.dev);
 	rp->occupied = false;
 	rp->powered_on = false;

@@ -218,11 +218,6 @@ bool virtq_kicks(struct virtq *q, bool on)
 	return !layout(q)->empty(q);
 }
 
-bool virtq_empty(struct virtq *q)
-{
-	return !ready(q) || layout(q)->empty(q);
-}
-
 void virtq_chain_init(struct virtq_chain *c, uint16_t max)
 {
 	*c = (struct virtq_chain){ .max = max, .iov = g_new0(struct iovec, max),

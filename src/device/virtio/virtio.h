@@ -192,7 +192,6 @@ static inline void virtq_push(struct virtq *q, const struct virtq_chain *c, uint
 void virtq_signal(struct virtq *q);
 /* Kicks wanted or not. Turning them on: true if a chain came meanwhile, which must be served. */
 bool virtq_kicks(struct virtq *q, bool on);
-bool virtq_empty(struct virtq *q);
 
 /* Allocates a chain's arrays. */
 void virtq_chain_init(struct virtq_chain *c, uint16_t max);

@@ -62,11 +62,6 @@ void virtio_blk_set_image(struct device *d, struct image *im)
 	blk_of(d)->image = im;
 }
 
-struct image *virtio_blk_image(struct device *d)
-{
-	return d->cls == &virtio_blk_class ? blk_of(d)->image : NULL;
-}
-
 static uint64_t blk_features(const struct virtio *v)
 {
 	const struct virtio_blk *s = container_of(v, const struct virtio_blk, v);
@@ -389,13 +384,6 @@ static void blk_fini(struct device *d)
 		g_free(s->queue[i].gpas);
 	}
 	virtio_fini(d);
-}
-
-void virtio_blk_resized(struct device *d)
-{
-	device_lock(d);
-	virtio_config_changed(&blk_of(d)->v);
-	device_unlock(d);
 }
 
 static const struct field config[] = {

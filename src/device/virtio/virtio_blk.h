@@ -14,8 +14,5 @@ extern const struct device_class virtio_blk_class;
  * property `queues` says; the device attaches them to the main loop.
  */
 void virtio_blk_set_image(struct device *d, struct image *im);
-struct image *virtio_blk_image(struct device *d); /* NULL: d is no disk */
-/* The image's size changed: tells the driver. Main loop thread. */
-void virtio_blk_resized(struct device *d);
 
 #endif

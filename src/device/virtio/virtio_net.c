@@ -29,11 +29,6 @@ void virtio_net_set_netdev(struct device *d, struct netdev *n)
 	net_of(d)->net = n;
 }
 
-struct netdev *virtio_net_netdev(struct device *d)
-{
-	return d->cls == &virtio_net_class ? net_of(d)->net : NULL;
-}
-
 static uint64_t net_features(const struct virtio *v)
 {
 	static const struct {

@@ -11,7 +11,6 @@ extern const struct device_class virtio_net_class;
 
 /* Before device_add. Borrowed: the back end outlives the device, which attaches itself to it. */
 void virtio_net_set_netdev(struct device *d, struct netdev *n);
-struct netdev *virtio_net_netdev(struct device *d); /* NULL: d is no network card */
 /* Plugs or pulls the cable. Main loop thread. */
 void virtio_net_set_link(struct device *d, bool up);
 
