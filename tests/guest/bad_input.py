@@ -178,7 +178,7 @@ def host(env):
         port = s.getsockname()[1]
         refused(env, ["--net", f"user,forward=tcp:{port}:22"], HOST, rf"{port}.*in use")
     refused(env, ["--qmp", env.tmp / "absent/qmp"], HOST, "absent/qmp")
-    refused(env, ["--hugepages", "--memory", "64G"], HOST, "huge ?page")
+    refused(env, ["--hugepages", "--memory", "1G"], HOST, "huge ?page")
 
 
 @test("bad.load", timeout=60)
