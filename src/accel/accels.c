@@ -13,7 +13,7 @@ const struct accel *const accels[] = { &accel_kvm, &accel_jit, &accel_null, NULL
 
 static const struct accel *accel_auto(char **ret_why, GError **error)
 {
-	g_autoptr(GString) not = g_string_new(NULL);
+	g_autoptr(GString) others = g_string_new(NULL);
 
 	for (const struct accel *const *a = accels; *a; a++) {
 		const char *why;
@@ -23,13 +23,13 @@ static const struct accel *accel_auto(char **ret_why, GError **error)
 		why = (*a)->unusable ? (*a)->unusable() : NULL;
 		if (!why) {
 			if (ret_why)
-				*ret_why = g_strdup_printf("accelerator %s (%s)%s", (*a)->name, (*a)->help,
-					not->str);
+				*ret_why = g_strdup_printf(
+					"accelerator %s (%s)%s", (*a)->name, (*a)->help, others->str);
 			return *a;
 		}
-		g_string_append_printf(not, "; not %s: %s", (*a)->name, why);
+		g_string_append_printf(others, "; not %s: %s", (*a)->name, why);
 	}
-	fail(error, LODGE_ERROR_HOST, "no accelerator is usable%s", not->str);
+	fail(error, LODGE_ERROR_HOST, "no accelerator is usable%s", others->str);
 	return NULL;
 }
 

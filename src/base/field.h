@@ -10,13 +10,14 @@
 #include <stdint.h>
 
 enum field_kind {
-	FIELD_BOOL,   /* bool */
+	FIELD_BOOL, /* bool */
 	FIELD_U8,
 	FIELD_U16,
 	FIELD_U32,
 	FIELD_U64,
 	FIELD_BYTES,  /* `count` raw bytes */
-	FIELD_STRING, /* char *, g_malloc'ed, owned by the instance (config tables; state: rarely) */
+	FIELD_STRING, /* char *, g_malloc'ed, owned by the instance (config tables; state: rarely)
+		       */
 	FIELD_SIZE,   /* uint64_t bytes; text form takes K, M, G, T */
 	FIELD_MAC,    /* uint8_t[6] */
 	FIELD_STRUCT, /* `count` sub-structs, each described by `sub`, `stride` bytes apart */
@@ -35,14 +36,15 @@ struct field {
 	uint8_t since;		 /* state version that added it; 0: from the first */
 	const char *dflt;	 /* config tables: default in text form, or NULL */
 };
-#define FIELD(type, member, k) { .name = #member, .offset = offsetof(type, member), .count = 1, .kind = (k) }
+#define FIELD(type, member, k)                                                                     \
+	{ .name = #member, .offset = offsetof(type, member), .count = 1, .kind = (k) }
 #define FIELD_ARRAY(type, member, k, n)                                                            \
 	{ .name = #member, .offset = offsetof(type, member), .count = (n), .kind = (k) }
 #define FIELD_SUB(type, member, table, n, elem)                                                    \
-	{ .name = #member, .offset = offsetof(type, member), .count = (n), .stride = sizeof(elem),     \
-	  .kind = FIELD_STRUCT, .sub = (table) }
+	{ .name = #member, .offset = offsetof(type, member), .count = (n),                      \
+	  .stride = sizeof(elem), .kind = FIELD_STRUCT, .sub = (table) }
 #define CONFIG(type, member, k, def, text)                                                         \
-	{ .name = #member, .help = (text), .offset = offsetof(type, member), .count = 1, .kind = (k),  \
-	  .dflt = (def) }
+	{ .name = #member, .help = (text), .offset = offsetof(type, member), .count = 1,         \
+	  .kind = (k), .dflt = (def) }
 
 #endif

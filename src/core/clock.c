@@ -267,9 +267,12 @@ void clock_set(struct clock *c, int64_t ns)
 	g_mutex_unlock(&c->lock);
 }
 
-void timer_init(struct timer *t, struct clock *c, struct device *d, void (*cb)(void *), void *opaque)
+void timer_init(
+	struct timer *t, struct clock *c, struct device *d, void (*cb)(void *), void *opaque)
 {
-	*t = (struct timer){ .clock = c, .device = d, .cb = cb, .opaque = opaque, .when = TIMER_IDLE };
+	*t = (struct timer){
+		.clock = c, .device = d, .cb = cb, .opaque = opaque, .when = TIMER_IDLE
+	};
 }
 
 void timer_arm(struct timer *t, int64_t when)

@@ -30,11 +30,12 @@ void clock_stop(struct clock *c);
 void clock_start(struct clock *c);
 /* Restore: virtual time goes on from here. Only while stopped. */
 void clock_set(struct clock *c, int64_t ns);
-/* Runs the timers that are due, which the main loop does by itself while time goes on; for those who
- * set the time. Main loop thread. */
+/* Runs the timers that are due, which the main loop does by itself while time goes on; for those
+ * who set the time. Main loop thread. */
 void clock_run(struct clock *c);
 
-void timer_init(struct timer *t, struct clock *c, struct device *d, void (*cb)(void *), void *opaque);
+void timer_init(
+	struct timer *t, struct clock *c, struct device *d, void (*cb)(void *), void *opaque);
 void timer_arm(struct timer *t, int64_t when); /* absolute; any thread */
 void timer_cancel(struct timer *t);	       /* any thread; cb may still be running elsewhere */
 

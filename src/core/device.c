@@ -68,13 +68,14 @@ int device_set(struct device *d, const char *name, const char *value, GError **e
 
 			if (field_parse(f, d, value, &why) == 0)
 				return 0;
-			return fail(error, LODGE_ERROR_USAGE, "%s: property %s: %s", d->cls->name, name,
-				why->message);
+			return fail(error, LODGE_ERROR_USAGE, "%s: property %s: %s", d->cls->name,
+				name, why->message);
 		}
 		nearest_offer(&near, f->name);
 	}
 	hint = nearest_hint(&near);
-	return fail(error, LODGE_ERROR_USAGE, "%s has no property '%s'%s", d->cls->name, name, hint);
+	return fail(
+		error, LODGE_ERROR_USAGE, "%s has no property '%s'%s", d->cls->name, name, hint);
 }
 
 struct device *device_find(struct machine *m, const char *id)
@@ -93,7 +94,8 @@ int device_add(struct device *d, GError **error)
 	int rc;
 
 	if (device_find(d->machine, d->id)) {
-		rc = fail(error, LODGE_ERROR_USAGE, "there are two devices with the id '%s'", d->id);
+		rc = fail(
+			error, LODGE_ERROR_USAGE, "there are two devices with the id '%s'", d->id);
 		device_free(d);
 		return rc;
 	}

@@ -21,8 +21,8 @@ struct machine;
 
 /* As CONFIG, where the property's name is not the member's. */
 #define CONFIG_AS(type, member, as, k, def, text)                                                  \
-	{ .name = (as), .help = (text), .offset = offsetof(type, member), .count = 1, .kind = (k),     \
-	  .dflt = (def) }
+	{ .name = (as), .help = (text), .offset = offsetof(type, member), .count = 1,           \
+	  .kind = (k), .dflt = (def) }
 
 struct device_class {
 	const char *name;	    /* "ns16550": command line, QMP, saved state and test name */

@@ -33,7 +33,8 @@ void dma_done(struct machine *m, uint64_t addr, size_t len)
 		if (!space_find(m->memory, addr, &f) || !f.host)
 			return;
 		n = MIN(len, f.size - (addr - f.start));
-		ram_touch(f.region->ram, f.region->ram_offset + f.region_offset + (addr - f.start), n);
+		ram_touch(f.region->ram, f.region->ram_offset + f.region_offset + (addr - f.start),
+			n);
 		addr += n;
 		len -= n;
 	}

@@ -29,16 +29,18 @@ struct accel {
 	const char *name; /* "kvm", "jit", "null" (device tests) */
 	const char *help;
 	bool for_tests; /* never taken by `auto` */
-	/* Can this host run it? NULL: yes; else why not, a static or interned string. `auto` asks. */
+	/* Can this host run it? NULL: yes; else why not, a static or interned string. `auto` asks.
+	 */
 	const char *(*unusable)(void);
-	/* Opens the engine for m: fills m->accel_vm and, if it brings interrupt controllers of its own,
-	 * m->intc. Called after machine_new, before any RAM is placed or vCPU made. */
+	/* Opens the engine for m: fills m->accel_vm and, if it brings interrupt controllers of its
+	 * own, m->intc. Called after machine_new, before any RAM is placed or vCPU made. */
 	int (*open)(struct machine *m, GError **error);
 	void (*close)(struct machine *m);
 	/* Allocates c->engine and c->arch (reset state of the machine's CPU model). */
 	int (*vcpu_init)(struct vcpu *c, GError **error);
 	void (*vcpu_fini)(struct vcpu *c);
-	/* c not running: architectural reset, from any thread; c->arch holds that state afterwards */
+	/* c not running: architectural reset, from any thread; c->arch holds that state afterwards
+	 */
 	void (*vcpu_reset)(struct vcpu *c);
 	enum vcpu_exit (*vcpu_run)(struct vcpu *c); /* its own thread only */
 	void (*vcpu_kick)(struct vcpu *c); /* any thread: make vcpu_run look at c->events soon */
@@ -46,18 +48,18 @@ struct accel {
 	int (*vcpu_push)(struct vcpu *c, GError **error); /* c->arch -> engine; c not running */
 	/* Single-step c (not running): vcpu_run returns VCPU_DEBUG after each instruction. */
 	int (*vcpu_step)(struct vcpu *c, bool on, GError **error);
-	/* Dirty log of what the engine's vCPUs write: on, and folded into each ram's bitmap. NULL: the
-	 * engine marks ram->dirty itself, page by page. */
+	/* Dirty log of what the engine's vCPUs write: on, and folded into each ram's bitmap. NULL:
+	 * the engine marks ram->dirty itself, page by page. */
 	void (*dirty_log)(struct machine *m, bool on);
 	void (*dirty_sync)(struct machine *m);
 	/*
-	 * Guest TSC of c now, from any thread, and its frequency: the local APIC's TSC-deadline mode.
-	 * NULL where the engine has local APICs of its own.
+	 * Guest TSC of c now, from any thread, and its frequency: the local APIC's TSC-deadline
+	 * mode. NULL where the engine has local APICs of its own.
 	 */
 	uint64_t (*guest_tsc)(struct vcpu *c);
 	uint64_t (*tsc_khz)(struct machine *m);
-	/* Devices' state the engine itself holds (KVM: PIC, IOAPIC, PIT, clock), for save and restore,
-	 * as one opaque device; NULL: none. Added to the machine by the board. */
+	/* Devices' state the engine itself holds (KVM: PIC, IOAPIC, PIT, clock), for save and
+	 * restore, as one opaque device; NULL: none. Added to the machine by the board. */
 	const struct device_class *(*irqchip_class)(void);
 };
 

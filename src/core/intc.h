@@ -19,13 +19,14 @@ struct intc {
 
 struct intc_ops {
 	const char *name;
-	/* Level of global system interrupt `gsi` (0..23 on a PC: IOAPIC pin, and 8259 for 0..15). */
+	/* Level of global system interrupt `gsi` (0..23 on a PC: IOAPIC pin, and 8259 for 0..15).
+	 */
 	void (*gsi)(void *opaque, unsigned gsi, int level);
 	/* A message-signalled interrupt: address and data as PCI 3.0 section 6.8 and SDM 11.11. */
 	void (*msi)(void *opaque, uint64_t addr, uint32_t data);
 	/*
-	 * Optional (NULL: never): make `fd` (an eventfd) raise this MSI without user space; -1 where
-	 * that is not possible. Undone by msi_unbind.
+	 * Optional (NULL: never): make `fd` (an eventfd) raise this MSI without user space; -1
+	 * where that is not possible. Undone by msi_unbind.
 	 */
 	int (*msi_bind)(void *opaque, int fd, uint64_t addr, uint32_t data);
 	void (*msi_unbind)(void *opaque, int fd);

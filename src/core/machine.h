@@ -50,14 +50,15 @@ struct machine {
 	struct vcpu **vcpus;	/* owned */
 	unsigned vcpu_count;
 	const char *cpu_model;	/* "host", "max", "x86-64-v2", "x86-64-v3" */
-	unsigned phys_bits;	/* width of guest-physical addresses; 46 unless the engine's open() said
-				   otherwise */
+	unsigned phys_bits; /* width of guest-physical addresses; 46 unless the engine's open() said
+			       otherwise */
 	enum machine_state state;
 	int exit_status;	/* of the process, set by debug-exit or an error; 0 else */
 	void (*listener)(void *opaque, const char *event, const char *reason); /* QMP: "SHUTDOWN",
 			"RESET", "STOP", "RESUME", "POWERDOWN"; main loop thread; may be NULL */
 	void *listener_opaque;
-	void (*ended)(void *opaque); /* after SHUTDOWN or CRASHED: the process may end; may be NULL */
+	void (*ended)(
+		void *opaque); /* after SHUTDOWN or CRASHED: the process may end; may be NULL */
 	void *ended_opaque;
 	bool no_reboot;		/* a reset the guest asks for ends the machine */
 	struct requests *requests; /* private to machine.c */
@@ -74,10 +75,10 @@ void machine_free(struct machine *m);
 int machine_add_vcpus(struct machine *m, unsigned n, GError **error);
 
 /* Main loop thread. */
-void machine_start(struct machine *m);	/* PRELAUNCH or PAUSED -> RUNNING */
-void machine_pause(struct machine *m);	/* returns when every vCPU is out and devices are quiesced */
-/* Between the two a RUNNING machine stands still as if paused, but its state stays and nobody is told:
- * for changes no vCPU may see half done. Not nested. */
+void machine_start(struct machine *m);  /* PRELAUNCH or PAUSED -> RUNNING */
+void machine_pause(struct machine *m); /* returns when every vCPU is out and devices are quiesced */
+/* Between the two a RUNNING machine stands still as if paused, but its state stays and nobody is
+ * told: for changes no vCPU may see half done. Not nested. */
 void machine_stall(struct machine *m);
 void machine_unstall(struct machine *m);
 void machine_reset(struct machine *m);	/* any state; keeps it. Also needed once before the start */

@@ -52,12 +52,14 @@ struct ram *ram_new(const char *id, uint64_t size, bool hugepages, GError **erro
 	struct ram *r;
 
 	if (!size || size % RAM_PAGE) {
-		fail(error, LODGE_ERROR_USAGE, "memory size %" PRIu64 " is no multiple of 4 KiB", size);
+		fail(error, LODGE_ERROR_USAGE, "memory size %" PRIu64 " is no multiple of 4 KiB",
+			size);
 		return NULL;
 	}
 	if (size > host_memory()) {
 		fail(error, LODGE_ERROR_HOST,
-			"guest memory of %" PRIu64 " MiB is more than the host has (%" PRIu64 " MiB)",
+			"guest memory of %" PRIu64 " MiB is more than the host has (%" PRIu64
+			" MiB)",
 			size >> 20, host_memory() >> 20);
 		return NULL;
 	}
@@ -104,7 +106,8 @@ void ram_touch(struct ram *r, uint64_t offset, uint64_t len)
 		return;
 	for (uint64_t p = offset / RAM_PAGE; p <= (offset + len - 1) / RAM_PAGE; p++) {
 		if (dirty)
-			__atomic_fetch_or(&dirty[p / LONG_BITS], 1ul << p % LONG_BITS, __ATOMIC_RELAXED);
+			__atomic_fetch_or(
+				&dirty[p / LONG_BITS], 1ul << p % LONG_BITS, __ATOMIC_RELAXED);
 		if (r->page_flags)
 			code |= __atomic_load_n(&r->page_flags[p], __ATOMIC_SEQ_CST) & RAM_CODE;
 	}

@@ -95,7 +95,10 @@ void space_free(struct space *s)
 /* What region shows in [start, start+size). */
 static struct flat flat_of(struct region *r, uint64_t start, uint64_t size)
 {
-	struct flat f = { .start = start, .size = size, .region = r, .region_offset = start - r->addr,
+	struct flat f = { .start = start,
+		.size = size,
+		.region = r,
+		.region_offset = start - r->addr,
 		.readonly = r->readonly };
 
 	if (r->ram)
@@ -300,7 +303,8 @@ static void flat_load(const struct view *v, unsigned i, struct flat *out)
 	uint64_t words[FLAT_WORDS];
 
 	for (unsigned w = 0; w < FLAT_WORDS; w++)
-		words[w] = atomic_load_explicit(&v->words[i * FLAT_WORDS + w], memory_order_acquire);
+		words[w] =
+			atomic_load_explicit(&v->words[i * FLAT_WORDS + w], memory_order_acquire);
 	memcpy(out, words, sizeof(*out));
 }
 

@@ -31,8 +31,8 @@ struct region_ops {
 
 struct region {
 	const char *name;
-	struct device *device;	      /* borrowed; NULL for RAM, and for ops that lock for themselves
-					 (doorbells): core then takes no lock */
+	struct device *device; /* borrowed; NULL for RAM, and for ops that lock for themselves
+				  (doorbells): core then takes no lock */
 	const struct region_ops *ops; /* NULL for RAM */
 	void *opaque;		      /* handed to ops */
 	struct ram *ram;	      /* borrowed; NULL for device registers */
@@ -66,7 +66,8 @@ struct space_listener {
 	 * locked, before a new view is published for `ram_del`, after for `ram_add`. */
 	void (*ram_add)(void *opaque, const struct flat *f);
 	void (*ram_del)(void *opaque, const struct flat *f);
-	/* A fast eventfd for writes of `size` bytes at addr (size 0: any size); NULL: not possible. */
+	/* A fast eventfd for writes of `size` bytes at addr (size 0: any size); NULL: not possible.
+	 */
 	int (*ioevent_add)(void *opaque, bool port, uint64_t addr, unsigned size, int fd);
 	void (*ioevent_del)(void *opaque, bool port, uint64_t addr, unsigned size, int fd);
 };

@@ -124,8 +124,8 @@ static int get_string(const struct field *f, char **at, const uint8_t *p, size_t
 	return 0;
 }
 
-static int get_structs(const struct field *f, char *at, const uint8_t *p, size_t n, unsigned version,
-	GError **error)
+static int get_structs(const struct field *f, char *at, const uint8_t *p, size_t n,
+	unsigned version, GError **error)
 {
 	for (uint32_t i = 0; i < f->count; i++) {
 		uint32_t len;
@@ -231,7 +231,8 @@ static int parse_number(const char *text, uint64_t max, bool size, uint64_t *out
 	uint64_t v, unit = 1;
 
 	if (!g_ascii_isdigit(*text))
-		return fail(error, LODGE_ERROR_USAGE, "'%s' is no %s", text, size ? "size" : "number");
+		return fail(
+			error, LODGE_ERROR_USAGE, "'%s' is no %s", text, size ? "size" : "number");
 	errno = 0;
 	v = strtoull(text, &end, text[0] == '0' && (text[1] | 32) == 'x' ? 16 : 10);
 	if (errno)
@@ -251,7 +252,8 @@ static int parse_number(const char *text, uint64_t max, bool size, uint64_t *out
 		return fail(error, LODGE_ERROR_USAGE, "'%s' is no %s", text,
 			size ? "size (bytes, or with K, M, G, T)" : "number");
 	if (v > max / unit)
-		return fail(error, LODGE_ERROR_USAGE, "'%s' is too large (at most %" PRIu64 ")", text, max);
+		return fail(error, LODGE_ERROR_USAGE, "'%s' is too large (at most %" PRIu64 ")",
+			text, max);
 	*out = v * unit;
 	return 0;
 }
@@ -295,7 +297,8 @@ int field_parse(const struct field *f, void *object, const char *text, GError **
 	case FIELD_SIZE: {
 		unsigned n = kind_bytes(f->kind);
 
-		if (parse_number(text, UINT64_MAX >> (64 - 8 * n), f->kind == FIELD_SIZE, &v, error) < 0)
+		if (parse_number(
+			    text, UINT64_MAX >> (64 - 8 * n), f->kind == FIELD_SIZE, &v, error) < 0)
 			return -1;
 		memcpy(at, &v, n);
 		return 0;
@@ -327,8 +330,8 @@ char *field_format(const struct field *f, const void *object)
 	case FIELD_BOOL: return g_strdup(*(const bool *)at ? "on" : "off");
 	case FIELD_STRING: return g_strdup(*(char *const *)at);
 	case FIELD_MAC:
-		return g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
-			mac[4], mac[5]);
+		return g_strdup_printf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+			mac[3], mac[4], mac[5]);
 	case FIELD_U8:
 	case FIELD_U16:
 	case FIELD_U32:

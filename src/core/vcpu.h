@@ -46,7 +46,7 @@ struct vcpu {
 	struct machine *machine;	/* borrowed */
 	const struct accel *accel;
 	unsigned index;			/* 0 is the boot CPU; also its APIC id */
-	void *arch;			/* struct x86_cpu *; owned by the accelerator's private state */
+	void *arch; /* struct x86_cpu *; owned by the accelerator's private state */
 	void *engine;			/* accelerator's private state */
 	struct vcpu_intc intc;
 

@@ -109,7 +109,8 @@ static void add_bridge(struct vm_pci *f, const struct pci_device *p)
 	f->bridge = true;
 	f->secondary = c[PCI_SECONDARY_BUS];
 	f->subordinate = c[PCI_SUBORDINATE_BUS];
-	f->io.base = (c[PCI_IO_BASE] & 0xf0) << 8 | (uint64_t)pci_get16(p, PCI_IO_BASE_UPPER16) << 16;
+	f->io.base = (c[PCI_IO_BASE] & 0xf0) << 8 | (uint64_t)pci_get16(p, PCI_IO_BASE_UPPER16)
+							    << 16;
 	f->io.limit = (c[PCI_IO_LIMIT] & 0xf0) << 8 | 0xfff |
 		      (uint64_t)pci_get16(p, PCI_IO_LIMIT_UPPER16) << 16;
 	f->memory.base = (uint64_t)(pci_get16(p, PCI_MEMORY_BASE) & 0xfff0) << 16;

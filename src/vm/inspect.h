@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * inspect.h: what there is to see and to steer in a machine, as plain data: for QMP and whoever else
- * must not know the devices. Main loop thread.
+ * inspect.h: what there is to see and to steer in a machine, as plain data: for QMP and whoever
+ * else must not know the devices. Main loop thread.
  */
 #ifndef VM_INSPECT_H
 #define VM_INSPECT_H

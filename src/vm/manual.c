@@ -37,8 +37,10 @@ static void wrap(GString *out, size_t at, const char *text)
 static void help_row(GString *out, const char *dashes, const char *name, const char *sep,
 	const char *arg, const char *help, const char *dflt)
 {
-	g_autofree char *head = g_strdup_printf("  %s%s%s%s", dashes, name, arg ? sep : "", arg ? arg : "");
-	g_autofree char *text = dflt ? g_strdup_printf("%s (default %s)", help, dflt) : g_strdup(help);
+	g_autofree char *head =
+		g_strdup_printf("  %s%s%s%s", dashes, name, arg ? sep : "", arg ? arg : "");
+	g_autofree char *text =
+		dflt ? g_strdup_printf("%s (default %s)", help, dflt) : g_strdup(help);
 
 	g_string_append(out, head);
 	wrap(out, strlen(head), text);
@@ -76,8 +78,10 @@ char *vm_help(const char *option, GError **error)
 	if (!option) {
 		g_string_append(out, "Usage: lodge-vm [OPTION...]\nRuns one virtual machine.\n\n");
 		for (const struct vm_option *o = vm_options; o->name; o++)
-			help_row(out, "--", o->name, " ", o->arg, o->help, o->part ? NULL : o->field.dflt);
-		help_row(out, "--", "help", " ", "[OPTION]", "this text, or an option's properties", NULL);
+			help_row(out, "--", o->name, " ", o->arg, o->help,
+				o->part ? NULL : o->field.dflt);
+		help_row(out, "--", "help", " ", "[OPTION]", "this text, or an option's properties",
+			NULL);
 		help_row(out, "--", "man", "", NULL, "the manual page, for man -l -", NULL);
 		help_row(out, "--", "version", "", NULL, "which version this is", NULL);
 		g_string_append(out, "\nOn a terminal, Ctrl-a ? lists the keys.\n");
@@ -87,7 +91,8 @@ char *vm_help(const char *option, GError **error)
 	nearest_init(&near, option);
 	for (const struct vm_option *o = vm_options; o->name; o++) {
 		if (strcmp(o->name, option) == 0) {
-			help_row(out, "--", o->name, " ", o->arg, o->help, o->part ? NULL : o->field.dflt);
+			help_row(out, "--", o->name, " ", o->arg, o->help,
+				o->part ? NULL : o->field.dflt);
 			if (o->part)
 				help_part(out, o);
 			return g_string_free(out, FALSE);
@@ -115,8 +120,8 @@ static void roff(GString *out, const char *text)
 	}
 }
 
-static void man_row(GString *out, const char *dashes, const char *name, const char *sep, const char *arg,
-	const char *help, const char *dflt)
+static void man_row(GString *out, const char *dashes, const char *name, const char *sep,
+	const char *arg, const char *help, const char *dflt)
 {
 	g_string_append(out, ".TP\n.BR ");
 	roff(out, dashes);
@@ -151,7 +156,8 @@ static void man_part(GString *out, const struct vm_option *o)
 
 static const char man_tail[] =
 	".SH KEYS\n"
-	"On a terminal (\\fB\\-\\-serial stdio\\fR or \\fB\\-\\-console stdio\\fR) Ctrl\\-a starts a command:\n"
+	"On a terminal (\\fB\\-\\-serial stdio\\fR or \\fB\\-\\-console stdio\\fR) Ctrl\\-a starts "
+	"a command:\n"
 	".B x\nends the machine,\n.B s\npresses the power button,\n.B r\nresets,\n.B p\npauses,\n"
 	".B c\ngoes on,\n.B ?\nlists the keys, Ctrl\\-a itself is sent by a second Ctrl\\-a.\n"
 	".SH EXIT STATUS\n"
@@ -171,10 +177,13 @@ static const char man_tail[] =
 char *vm_man(void)
 {
 	GString *out = g_string_new(".TH LODGE\\-VM 1 \"\" \"Lodge " LODGE_VERSION "\"\n.SH NAME\n"
-		"lodge\\-vm \\- run one virtual machine\n.SH SYNOPSIS\n.B lodge\\-vm\n.RI [ OPTION ...]\n"
-		".SH DESCRIPTION\nRuns one virtual machine in this process, with the CPU's virtualization "
-		"or with Lodge's own translator. Properties are separated by commas; two commas stand for "
-		"one.\n.SH OPTIONS\n");
+				    "lodge\\-vm \\- run one virtual machine\n.SH SYNOPSIS\n.B "
+				    "lodge\\-vm\n.RI [ OPTION ...]\n"
+				    ".SH DESCRIPTION\nRuns one virtual machine in this process, "
+				    "with the CPU's virtualization "
+				    "or with Lodge's own translator. Properties are separated by "
+				    "commas; two commas stand for "
+				    "one.\n.SH OPTIONS\n");
 
 	for (const struct vm_option *o = vm_options; o->name; o++) {
 		man_row(out, "--", o->name, " ", o->arg, o->help, o->part ? NULL : o->field.dflt);

@@ -10,19 +10,22 @@
 #include "vm/spec.h"
 
 #define OPTION(opt, member, k, arg_text, def, text)                                                \
-	{ .name = (opt), .arg = (arg_text), .help = (text),                                         \
-	  .field = { .name = (opt), .offset = offsetof(struct vm_spec, member), .count = 1,         \
-		  .kind = (k), .dflt = (def) } }
+	{ .name = (opt), .arg = (arg_text), .help = (text),                               \
+	  .field = { .name = (opt), .offset = offsetof(struct vm_spec, member),            \
+		  .count = 1, .kind = (k), .dflt = (def) } }
 #define SWITCH(opt, member, text) OPTION(opt, member, FIELD_BOOL, NULL, NULL, text)
-#define PART(opt, arg_text, kind, text) { .name = (opt), .arg = (arg_text), .help = (text), .part = (kind) }
+#define PART(opt, arg_text, kind, text)                                                            \
+	{ .name = (opt), .arg = (arg_text), .help = (text), .part = (kind) }
 
 const struct vm_option vm_options[] = {
 	OPTION("name", name, FIELD_STRING, "NAME", NULL, "the machine's name, for people and QMP"),
 	OPTION("cpus", cpus, FIELD_U32, "N", "1", "virtual CPUs, 1 to 255"),
-	OPTION("memory", memory, FIELD_SIZE, "SIZE", "256M", "guest memory; K, M, G and T are understood"),
+	OPTION("memory", memory, FIELD_SIZE, "SIZE", "256M",
+		"guest memory; K, M, G and T are understood"),
 	SWITCH("hugepages", hugepages, "back guest memory with the host's reserved huge pages"),
 	PART("kernel", "FILE[,format=F]", &part_kernel,
-		"kernel to start: bzImage or ELF (PVH, or plain); format=raw for a flat real-mode image"),
+		"kernel to start: bzImage or ELF (PVH, or plain); format=raw for a flat real-mode "
+		"image"),
 	PART("initrd", "FILE", &part_initrd, "initial RAM disk for the kernel"),
 	OPTION("append", append, FIELD_STRING, "TEXT", NULL, "the kernel's command line"),
 	PART("disk", "FILE[,PROPERTY=VALUE...]", &part_disk, "a disk (virtio-blk)"),
@@ -37,15 +40,18 @@ const struct vm_option vm_options[] = {
 	OPTION("accel", accel, FIELD_STRING, "auto|kvm|jit", "auto",
 		"what executes the guest: the CPU's virtualization, or Lodge's translator"),
 	OPTION("cpu", cpu, FIELD_STRING, "MODEL", NULL,
-		"host, max, x86-64-v2 or x86-64-v3, each with ,+FEATURE or ,-FEATURE (default: host "
+		"host, max, x86-64-v2 or x86-64-v3, each with ,+FEATURE or ,-FEATURE (default: "
+		"host "
 		"under KVM, else max)"),
 	OPTION("qmp", qmp, FIELD_STRING, "PATH", NULL, "listen for QMP clients on a unix socket"),
-	OPTION("load", load, FIELD_STRING, "FILE", NULL, "go on from a saved state instead of booting"),
+	OPTION("load", load, FIELD_STRING, "FILE", NULL,
+		"go on from a saved state instead of booting"),
 	SWITCH("paused", paused, "do not start yet: wait for QMP's cont"),
 	SWITCH("no-reboot", no_reboot, "end when the guest asks for a reset"),
 	SWITCH("debug-exit", debug_exit,
 		"for test guests: a byte V written to port 0xf4 ends the process with status 2V+1"),
-	PART("debug-console", "CHAR", &part_debug_console, "for test guests: bytes written to port 0xe9"),
+	PART("debug-console", "CHAR", &part_debug_console,
+		"for test guests: bytes written to port 0xe9"),
 	{ 0 },
 };
 
@@ -76,8 +82,8 @@ static int prop_unknown(const struct part_kind *k, const char *name, GError **er
 	for (const struct field *f = k->cls ? k->cls->config : NULL; f && f->name; f++)
 		nearest_offer(&near, f->name);
 	hint = nearest_hint(&near);
-	return fail(error, LODGE_ERROR_USAGE, "--%s has no property '%s'%s; see --help %s", k->name, name,
-		hint, k->name);
+	return fail(error, LODGE_ERROR_USAGE, "--%s has no property '%s'%s; see --help %s", k->name,
+		name, hint, k->name);
 }
 
 /* The next comma-separated word of *text, two commas standing for one; NULL at the end. */
@@ -118,7 +124,8 @@ static int part_add_word(struct part *p, const char *word, bool leading, GError 
 		return fail(error, LODGE_ERROR_USAGE, "--%s: an empty property", k->name);
 	if (leading && k->first) {
 		name = eq ? g_strndup(word, eq - word) : NULL;
-		/* A leading word may hold '=' itself (a path): only a known name makes a property. */
+		/* A leading word may hold '=' itself (a path): only a known name makes a property.
+		 */
 		if (!name || (!prop_known(k, name) && (k->open_ended || strchr(name, '/')))) {
 			v = (struct part_value){ g_strdup(k->first), g_strdup(word) };
 			g_array_append_val(p->values, v);
@@ -134,8 +141,8 @@ static int part_add_word(struct part *p, const char *word, bool leading, GError 
 	if (!name && !prop_known(k, word))
 		return prop_unknown(k, word, error);
 	if (!name)
-		return fail(error, LODGE_ERROR_USAGE, "--%s: property %s needs a value: %s=...", k->name, word,
-			word);
+		return fail(error, LODGE_ERROR_USAGE, "--%s: property %s needs a value: %s=...",
+			k->name, word, word);
 	if (!prop_known(k, name))
 		return prop_unknown(k, name, error);
 	v = (struct part_value){ g_steal_pointer(&name), g_strdup(eq + 1) };
@@ -163,11 +170,13 @@ static int part_name(const struct vm_spec *s, struct part *p, unsigned nth, GErr
 	if (!*p->id || strlen(p->id) > 64 || strspn(p->id, "abcdefghijklmnopqrstuvwxyz"
 			"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != strlen(p->id))
 		return fail(error, LODGE_ERROR_USAGE,
-			"--%s: id '%s': up to 64 letters, digits, '-', '_' and '.'", p->kind->name, p->id);
+			"--%s: id '%s': up to 64 letters, digits, '-', '_' and '.'", p->kind->name,
+			p->id);
 	return 0;
 }
 
-static int parse_part(struct vm_spec *s, const struct part_kind *k, const char *text, GError **error)
+static int parse_part(
+	struct vm_spec *s, const struct part_kind *k, const char *text, GError **error)
 {
 	struct part *p = part_new(k);
 	unsigned nth = 0;
@@ -191,7 +200,8 @@ static int parse_part(struct vm_spec *s, const struct part_kind *k, const char *
 	if (k->first && !part_get(p, k->first))
 		return fail(error, LODGE_ERROR_USAGE, "--%s: %s is missing", k->name, k->first);
 	if (part_get(p, "id") && id_taken(s, part_get(p, "id")))
-		return fail(error, LODGE_ERROR_USAGE, "--%s: the id '%s' is taken", k->name, part_get(p, "id"));
+		return fail(error, LODGE_ERROR_USAGE, "--%s: the id '%s' is taken", k->name,
+			part_get(p, "id"));
 	return part_name(s, p, nth, error);
 }
 
@@ -218,7 +228,8 @@ static const struct vm_option *find_option(const char *name, size_t len, GError 
 	return NULL;
 }
 
-static int set_option(struct vm_spec *s, const struct vm_option *o, const char *value, GError **error)
+static int set_option(
+	struct vm_spec *s, const struct vm_option *o, const char *value, GError **error)
 {
 	g_autoptr(GError) why = NULL;
 
@@ -236,8 +247,8 @@ int vm_spec_parse(struct vm_spec *s, int argc, char *const *argv, GError **error
 		const struct vm_option *o;
 
 		if (strncmp(name, "--", 2) != 0 || !name[2])
-			return fail(error, LODGE_ERROR_USAGE, "what is '%s'? Options begin with '--'; see --help",
-				name);
+			return fail(error, LODGE_ERROR_USAGE,
+				"what is '%s'? Options begin with '--'; see --help", name);
 		name += 2;
 		eq = strchr(name, '=');
 		o = find_option(name, eq ? (size_t)(eq - name) : strlen(name), error);
@@ -249,10 +260,12 @@ int vm_spec_parse(struct vm_spec *s, int argc, char *const *argv, GError **error
 			value = argv[++i];
 		else if (o->arg && i + 1 < argc && *o->arg != '[')
 			return fail(error, LODGE_ERROR_USAGE,
-				"--%s needs a value: %s (write --%s=... for one that begins with --)", o->name,
-				o->arg, o->name);
+				"--%s needs a value: %s (write --%s=... for one that begins with "
+				"--)",
+				o->name, o->arg, o->name);
 		else if (o->arg && *o->arg != '[')
-			return fail(error, LODGE_ERROR_USAGE, "--%s needs a value: %s", o->name, o->arg);
+			return fail(error, LODGE_ERROR_USAGE, "--%s needs a value: %s", o->name,
+				o->arg);
 		if (set_option(s, o, value, error) < 0)
 			return -1;
 	}

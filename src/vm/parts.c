@@ -82,7 +82,8 @@ int parts_build(struct vm *vm, GError **error)
 }
 
 /* A device of the part's class with those of its properties that are the class's. */
-static struct device *part_device(struct vm *vm, const struct part *p, const char *id, GError **error)
+static struct device *part_device(
+	struct vm *vm, const struct part *p, const char *id, GError **error)
 {
 	struct device *d = device_new(vm->machine, p->kind->cls, id);
 
@@ -90,7 +91,8 @@ static struct device *part_device(struct vm *vm, const struct part *p, const cha
 		const struct part_value *v = &g_array_index(p->values, struct part_value, i);
 
 		for (const struct field *f = p->kind->cls->config; f && f->name; f++) {
-			if (strcmp(f->name, v->name) == 0 && device_set(d, v->name, v->value, error) < 0) {
+			if (strcmp(f->name, v->name) == 0 &&
+				device_set(d, v->name, v->value, error) < 0) {
 				device_free(d);
 				return NULL;
 			}
@@ -109,15 +111,19 @@ static int part_plug(struct vm *vm, const struct part *p, struct device *d, GErr
 		return device_add(d, error);
 	if (!port || !pcie_root_port_of(port)) {
 		device_free(d);
-		return fail(error, LODGE_ERROR_USAGE, "--%s: there is no slot '%s' (--slots N makes slot1 to "
-			"slotN)", p->kind->name, slot);
+		return fail(error, LODGE_ERROR_USAGE,
+			"--%s: there is no slot '%s' (--slots N makes slot1 to "
+			"slotN)",
+			p->kind->name, slot);
 	}
 	return pcie_root_port_plug(pcie_root_port_of(port), d, error);
 }
 
 static int build_disk(struct vm *vm, const struct part *p, GError **error)
 {
-	static const struct field queues_field = { .name = "queues", .kind = FIELD_U16, .count = 1 };
+	static const struct field queues_field = {
+		.name = "queues", .kind = FIELD_U16, .count = 1
+	};
 	const char *queues_text = part_get(p, "queues");
 	struct image_options o = { .path = part_get(p, "path"), .format = part_get(p, "format") };
 	int readonly = part_get_bool(p, "readonly", false, error);
@@ -241,7 +247,8 @@ const struct part_kind part_kernel = {
 	.name = "kernel", .first = "path", .props = kernel_props, .max = 1,
 };
 
-static const struct part_prop initrd_props[] = { { "path", "FILE", "the initial RAM disk" }, { 0 } };
+static const struct part_prop initrd_props[] = { { "path", "FILE", "the initial RAM disk" },
+	{ 0 } };
 const struct part_kind part_initrd = {
 	.name = "initrd", .first = "path", .props = initrd_props, .max = 1,
 };
@@ -272,10 +279,12 @@ const struct part_kind part_disk = {
 
 static const struct part_prop net_props[] = {
 	{ "to", "user|tap|none", "user-mode NAT, a tap interface of the host, or no cable" },
-	{ "forward", "tcp|udp:[ADDR:]PORT:GUESTPORT", "user: host port that reaches the guest; repeatable" },
+	{ "forward", "tcp|udp:[ADDR:]PORT:GUESTPORT",
+		"user: host port that reaches the guest; repeatable" },
 	{ "restrict", "on|off", "user: the guest reaches nothing but forwarded connections" },
 	{ "dns", "on|off", "user: off: no name server at 10.0.2.3" },
-	{ "host-loopback", "on|off", "user: off: 10.0.2.2 does not reach the host's own 127.0.0.1" },
+	{ "host-loopback", "on|off",
+		"user: off: 10.0.2.2 does not reach the host's own 127.0.0.1" },
 	{ "name", "IFNAME", "tap: the interface; made if absent" },
 	{ "fd", "N", "tap: an open descriptor" },
 	SLOT_PROP,
@@ -299,7 +308,11 @@ const struct part_kind part_console = {
 
 static const struct part_prop plain_props[] = { SLOT_PROP, { 0 } };
 const struct part_kind part_rng = {
-	.name = "rng", .props = plain_props, .cls = &virtio_rng_class, .max = 1, .build = build_plain,
+	.name = "rng",
+	.props = plain_props,
+	.cls = &virtio_rng_class,
+	.max = 1,
+	.build = build_plain,
 };
 const struct part_kind part_balloon = {
 	.name = "balloon", .props = plain_props, .cls = &virtio_balloon_class, .max = 1,

@@ -85,8 +85,8 @@ static int tell_difference(struct reader *r, const char *saved, const char *here
 	while (a[i] && b[i] && strcmp(a[i], b[i]) == 0)
 		i++;
 	return fail(error, LODGE_ERROR_STATE,
-		"saved state %s is of another machine: it has the device '%s', this one '%s'", r->path,
-		a[i] && *a[i] ? a[i] : "none", b[i] && *b[i] ? b[i] : "none");
+		"saved state %s is of another machine: it has the device '%s', this one '%s'",
+		r->path, a[i] && *a[i] ? a[i] : "none", b[i] && *b[i] ? b[i] : "none");
 }
 
 static int restore_machine(struct reader *r, const struct section *s, GError **error)
@@ -100,18 +100,21 @@ static int restore_machine(struct reader *r, const struct section *s, GError **e
 
 	for (guint i = 0; i < m->rams->len; i++)
 		memory += ((struct ram *)g_ptr_array_index(m->rams, i))->size;
-	if (state_get(s->payload, s->h.payload, state_machine_fields, s->h.version, &saved, &why) < 0)
+	if (state_get(s->payload, s->h.payload, state_machine_fields, s->h.version, &saved, &why) <
+		0)
 		rc = bad(r, error, why->message);
 	else if (!saved.lodge || !saved.cpu_model || !saved.devices || saved.clock_ns > INT64_MAX)
 		rc = bad(r, error, "it is damaged");
 	else if (saved.memory != memory)
 		rc = fail(error, LODGE_ERROR_STATE,
-			"saved state %s is of a machine with %" PRIu64 " MiB of memory, this one has "
-			"%" PRIu64, r->path, saved.memory >> 20, memory >> 20);
+			"saved state %s is of a machine with %" PRIu64
+			" MiB of memory, this one has "
+			"%" PRIu64,
+			r->path, saved.memory >> 20, memory >> 20);
 	else if (saved.cpus != m->vcpu_count)
 		rc = fail(error, LODGE_ERROR_STATE,
-			"saved state %s is of a machine with %u CPUs, this one has %u", r->path, saved.cpus,
-			m->vcpu_count);
+			"saved state %s is of a machine with %u CPUs, this one has %u", r->path,
+			saved.cpus, m->vcpu_count);
 	else if (strcmp(saved.devices, here) != 0)
 		rc = tell_difference(r, saved.devices, here, error);
 	else
@@ -135,16 +138,19 @@ static int restore_device(struct reader *r, const struct section *s, GError **er
 		return bad(r, error, "a device in it is not in this machine");
 	if (s->h.version > d->cls->version)
 		return fail(error, LODGE_ERROR_STATE,
-			"saved state %s: device %s was saved by a newer Lodge (version %u, known is %u)",
+			"saved state %s: device %s was saved by a newer Lodge (version %u, known "
+			"is %u)",
 			r->path, s->id, s->h.version, d->cls->version);
 	if (!g_hash_table_add(r->devices, d))
 		return bad(r, error, "a device is in it twice");
 	name = end - s->payload + 1;
 	device_lock(d);
-	rc = state_get(s->payload + name, s->h.payload - name, d->cls->state, s->h.version, d, &why);
+	rc = state_get(
+		s->payload + name, s->h.payload - name, d->cls->state, s->h.version, d, &why);
 	device_unlock(d);
-	return rc < 0 ? fail(error, LODGE_ERROR_STATE, "saved state %s: device %s: %s", r->path, s->id,
-			why->message) : 0;
+	return rc < 0 ? fail(error, LODGE_ERROR_STATE, "saved state %s: device %s: %s", r->path,
+				s->id, why->message)
+		      : 0;
 }
 
 static int restore_ram(struct reader *r, const struct section *s, GError **error)
@@ -185,11 +191,12 @@ static int restore_cpu(struct reader *r, const struct section *s, GError **error
 	if (len > s->h.payload - sizeof(len))
 		return bad(r, error, "it is damaged");
 	c = m->vcpus[index];
-	if (state_get(s->payload + sizeof(len), len, state_vcpu_fields, s->h.version, &state, &why) < 0 ||
-		state_get(s->payload + sizeof(len) + len, s->h.payload - sizeof(len) - len, x86_cpu_state,
-			s->h.version, c->arch, &why) < 0)
-		return fail(error, LODGE_ERROR_STATE, "saved state %s: CPU %" PRIu64 ": %s", r->path, index,
-			why->message);
+	if (state_get(s->payload + sizeof(len), len, state_vcpu_fields, s->h.version, &state,
+		    &why) < 0 ||
+		state_get(s->payload + sizeof(len) + len, s->h.payload - sizeof(len) - len,
+			x86_cpu_state, s->h.version, c->arch, &why) < 0)
+		return fail(error, LODGE_ERROR_STATE, "saved state %s: CPU %" PRIu64 ": %s",
+			r->path, index, why->message);
 	r->cpus[index] = true;
 	atomic_store(&c->sipi_vector, state.sipi_vector);
 	/* Whatever was pending, the engine looks again. */
@@ -217,7 +224,8 @@ static int clear_ram(struct reader *r, GError **error)
 	for (guint i = 0; i < r->machine->rams->len; i++) {
 		struct ram *ram = g_ptr_array_index(r->machine->rams, i);
 
-		if (fallocate(ram->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, ram->size) < 0)
+		if (fallocate(ram->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, ram->size) <
+			0)
 			return fail_errno(error, LODGE_ERROR_HOST, errno, "guest memory");
 		ram_touch(ram, 0, ram->size);
 	}
@@ -233,8 +241,8 @@ static int restore_all(struct reader *r, GError **error)
 	if (memcmp(h.magic, STATE_MAGIC, sizeof(h.magic)) != 0)
 		return bad(r, error, "it is no saved state of Lodge");
 	if (GUINT32_FROM_LE(h.version) != STATE_VERSION)
-		return fail(error, LODGE_ERROR_STATE, "saved state %s has version %u, known is %d", r->path,
-			GUINT32_FROM_LE(h.version), STATE_VERSION);
+		return fail(error, LODGE_ERROR_STATE, "saved state %s has version %u, known is %d",
+			r->path, GUINT32_FROM_LE(h.version), STATE_VERSION);
 	if (clear_ram(r, error) < 0)
 		return -1;
 	for (;;) {
@@ -277,8 +285,8 @@ static int take_up(struct reader *r, GError **error)
 			rc = d->cls->loaded(d, &why);
 		device_unlock(d);
 		if (rc < 0)
-			return fail(error, LODGE_ERROR_STATE, "saved state %s: device %s: %s", r->path, d->id,
-				why->message);
+			return fail(error, LODGE_ERROR_STATE, "saved state %s: device %s: %s",
+				r->path, d->id, why->message);
 	}
 	for (unsigned i = 0; i < m->vcpu_count; i++) {
 		if (m->accel->vcpu_push(m->vcpus[i], error) < 0)

@@ -68,8 +68,8 @@ static int put(struct writer *w, const void *p, size_t n, GError **error)
 	return 0;
 }
 
-static int section2(struct writer *w, unsigned type, unsigned version, const char *id, const void *a,
-	size_t a_len, const void *b, size_t b_len, GError **error)
+static int section2(struct writer *w, unsigned type, unsigned version, const char *id,
+	const void *a, size_t a_len, const void *b, size_t b_len, GError **error)
 {
 	struct state_header h = { .type = type, .version = version, .id_len = strlen(id),
 		.payload = a_len + b_len };
@@ -134,7 +134,8 @@ static int save_cpus(struct writer *w, struct machine *m, GError **error)
 		g_autoptr(GByteArray) b = g_byte_array_new();
 		g_autofree char *id = g_strdup_printf("%u", i);
 		struct state_vcpu s = {
-			.events = vcpu_events(c) & (VCPU_EV_NMI | VCPU_EV_INIT | VCPU_EV_SIPI | VCPU_EV_SMI),
+			.events = vcpu_events(c) &
+				  (VCPU_EV_NMI | VCPU_EV_INIT | VCPU_EV_SIPI | VCPU_EV_SMI),
 			.sipi_vector = atomic_load(&c->sipi_vector),
 		};
 		guint mark;
@@ -160,12 +161,14 @@ static bool is_zero(const uint8_t *p)
 	uint64_t any = 0;
 
 	for (unsigned i = 0; i < STATE_PAGE / sizeof(*w) && !any; i += 8)
-		any = w[i] | w[i + 1] | w[i + 2] | w[i + 3] | w[i + 4] | w[i + 5] | w[i + 6] | w[i + 7];
+		any = w[i] | w[i + 1] | w[i + 2] | w[i + 3] | w[i + 4] | w[i + 5] | w[i + 6] |
+		      w[i + 7];
 	return !any;
 }
 
 /* The pages of [from, to) that are not all zero, in runs. */
-static int save_run(struct writer *w, const struct ram *r, uint64_t from, uint64_t to, GError **error)
+static int save_run(
+	struct writer *w, const struct ram *r, uint64_t from, uint64_t to, GError **error)
 {
 	while (from < to) {
 		uint64_t end, le;
@@ -178,7 +181,8 @@ static int save_run(struct writer *w, const struct ram *r, uint64_t from, uint64
 			!is_zero(r->host + end);)
 			end += STATE_PAGE;
 		le = GUINT64_TO_LE(from);
-		if (section2(w, STATE_RAM, 1, r->id, &le, sizeof(le), r->host + from, end - from, error) < 0)
+		if (section2(w, STATE_RAM, 1, r->id, &le, sizeof(le), r->host + from, end - from,
+			    error) < 0)
 			return -1;
 		from = end;
 	}
@@ -260,7 +264,8 @@ int vm_save(struct vm *vm, const char *path, GError **error)
 	int rc;
 
 	if (m->state == MACHINE_SHUTDOWN || m->state == MACHINE_CRASHED)
-		return fail(error, LODGE_ERROR_GUEST, "the machine has ended: there is nothing to save");
+		return fail(error, LODGE_ERROR_GUEST,
+			"the machine has ended: there is nothing to save");
 	machine_pause(m);
 	rc = save_file(m, path, error);
 	if (running)

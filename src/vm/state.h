@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* state.h: the layout of a saved machine, shared by save.c and restore.c. See docs/state-format.md. */
+/* state.h: the layout of a saved machine, shared by save.c and restore.c. See docs/state-format.md.
+ */
 #ifndef VM_STATE_H
 #define VM_STATE_H
 

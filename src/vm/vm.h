@@ -43,7 +43,8 @@ void vm_free(struct vm *vm);
 struct vm_backend *vm_backend_find(struct vm *vm, const char *id);
 
 /* save.c, restore.c: the whole machine to and from a file; docs/state-format.md. A running machine
- * is paused for the time of the save and goes on afterwards. The file appears whole or not at all. */
+ * is paused for the time of the save and goes on afterwards. The file appears whole or not at all.
+ */
 int vm_save(struct vm *vm, const char *path, GError **error);
 /* The machine must be of the same make; it is left paused. On failure its state is undefined and it
  * must not be started. */

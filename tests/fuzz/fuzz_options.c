@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fuzz_options.c: libFuzzer target: a command line of words separated by newlines. What parses must also
- * survive being read back; nothing may be opened or built.
+ * fuzz_options.c: libFuzzer target: a command line of words separated by newlines. What parses must
+ * also survive being read back; nothing may be opened or built.
  */
 #include <stddef.h>
 #include <stdint.h>

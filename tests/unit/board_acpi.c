@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * board_acpi.c: the ACPI tables against ACPICA's compiler: every table is disassembled and, the DSDT,
- * compiled again without an error or warning to the same bytes. The oracle is iasl (acpica-tools).
+ * board_acpi.c: the ACPI tables against ACPICA's compiler: every table is disassembled and, the
+ * DSDT, compiled again without an error or warning to the same bytes. The oracle is iasl
+ * (acpica-tools).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,8 +58,8 @@ static void run(const char *dir, const char *const *argv, char **out)
 	g_autofree char *err = NULL;
 	int status = -1;
 
-	if (!g_spawn_sync(dir, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, out, &err, &status,
-		    &error))
+	if (!g_spawn_sync(dir, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, out, &err,
+		    &status, &error))
 		fail_msg("%s", error->message);
 	if (status)
 		fail_msg("%s %s failed:\n%s%s", argv[0], argv[1], *out, err);
@@ -66,7 +67,8 @@ static void run(const char *dir, const char *const *argv, char **out)
 
 static void through_iasl(const char *dir, const char *name, const uint8_t *p, size_t n)
 {
-	g_autofree char *aml = g_strdup_printf("%s.aml", name), *dsl = g_strdup_printf("%s.dsl", name);
+	g_autofree char *aml = g_strdup_printf("%s.aml", name),
+			*dsl = g_strdup_printf("%s.dsl", name);
 	g_autofree char *path = g_build_filename(dir, aml, NULL), *out = NULL, *out2 = NULL;
 	g_autofree char *again_path = g_strdup_printf("%s/%s2.aml", dir, name), *again = NULL;
 	g_autofree char *base2 = g_strdup_printf("%s2", name);
@@ -108,7 +110,8 @@ static void check_tables(unsigned cpus)
 		assert_int_equal(sum(t, le(t + 4, 4)), 0);
 		through_iasl(dir, name, t, le(t + 4, 4));
 		if (memcmp(t, "FACP", 4) == 0) {
-			const uint8_t *dsdt = p + le(t + 40, 4) - BASE, *facs = p + le(t + 36, 4) - BASE;
+			const uint8_t *dsdt = p + le(t + 40, 4) - BASE,
+				      *facs = p + le(t + 36, 4) - BASE;
 
 			assert_memory_equal(facs, "FACS", 4);
 			assert_int_equal((facs - p) % 64, 0);

@@ -91,7 +91,8 @@ static void test_linux(void **state)
 {
 	gsize n;
 	g_autofree uint8_t *image = bzimage(&n);
-	g_autofree char *kernel = write_file("bz", image, n), *initrd = write_file("rd", image, 5000);
+	g_autofree char *kernel = write_file("bz", image, n),
+			*initrd = write_file("rd", image, 5000);
 	struct pc_spec spec = { .memory = 64 << 20, .cpus = 2, .kernel = kernel, .initrd = initrd,
 		.append = "console=ttyS0 quiet" };
 	struct machine *m = build(&spec, NULL);
@@ -114,7 +115,8 @@ static void test_linux(void **state)
 		assert_true(dma_read(m, rd, buf, 5000));
 		assert_memory_equal(buf, image, 5000);
 		assert_int_equal(peek(m, zero + 0x202, 4), 0x53726448);
-		assert_int_equal(peek(m, peek(m, zero + 0x70, 8), 8), 0x2052545020445352); /* RSDP */
+		assert_int_equal(
+			peek(m, peek(m, zero + 0x70, 8), 8), 0x2052545020445352); /* RSDP */
 		/* identity map: the last large page of the fourth GiB */
 		assert_int_equal(peek(m, (peek(m, peek(m, c->cr3, 8) & ~0xfffull, 8) & ~0xfffull) +
 			511 * 8, 8), 511ull << 21 | 0x83);
@@ -136,7 +138,9 @@ static GByteArray *elf64(uint64_t paddr, uint32_t pvh)
 	struct { Elf64_Nhdr h; char name[4]; uint32_t desc; } note = { { 4, 4, 18 }, "Xen", pvh };
 	Elf64_Phdr load = { .p_type = PT_LOAD, .p_offset = 4096, .p_vaddr = 0xffffffff81000000,
 		.p_paddr = paddr, .p_filesz = 4096, .p_memsz = 8192 };
-	Elf64_Phdr notes = { .p_type = PT_NOTE, .p_offset = 512, .p_filesz = pvh ? sizeof(note) : 0 };
+	Elf64_Phdr notes = {
+		.p_type = PT_NOTE, .p_offset = 512, .p_filesz = pvh ? sizeof(note) : 0
+	};
 
 	memcpy(e.e_ident, ELFMAG "\2\1\1", 7);
 	g_byte_array_set_size(b, 8192);
@@ -196,16 +200,22 @@ static void test_bad(void **state)
 	gsize n;
 	g_autofree uint8_t *image = bzimage(&n);
 	g_autoptr(GByteArray) elf = elf64(0x90000, 0), high = elf64(1ull << 50, 0);
-	g_autofree char *kernel = write_file("bz", image, n), *cut = write_file("cut", image, n - 100);
-	g_autofree char *head = write_file("head", image, 1024), *empty = write_file("empty", "", 0);
+	g_autofree char *kernel = write_file("bz", image, n),
+			*cut = write_file("cut", image, n - 100);
+	g_autofree char *head = write_file("head", image, 1024),
+			*empty = write_file("empty", "", 0);
 	g_autofree char *text = write_file("text", "hello", 5);
 	g_autofree char *elf_path = write_file("elf", elf->data, elf->len);
 	g_autofree char *high_path = write_file("high", high->data, high->len);
 	g_autofree char *short_elf = write_file("short", high->data, 100);
 	g_autofree char *long_line = g_strnfill(3000, 'x');
 	struct pc_spec s = { .memory = 64 << 20, .cpus = 1 };
-	struct { const char *kernel, *initrd, *append, *format; uint64_t mem; const char *part; int code; }
-	bad[] = {
+	struct {
+		const char *kernel, *initrd, *append, *format;
+		uint64_t mem;
+		const char *part;
+		int code;
+	} bad[] = {
 		{ "/nonexistent", NULL, NULL, NULL, 0, "No such file", LODGE_ERROR_FILE },
 		{ dir, NULL, NULL, NULL, 0, "not a file", LODGE_ERROR_FILE },
 		{ cut, NULL, NULL, NULL, 0, "truncated", LODGE_ERROR_FILE },
@@ -247,7 +257,8 @@ static void test_bad(void **state)
 	s = (struct pc_spec){ .memory = 64 << 20, .cpus = 256 };
 	refused(&s, "255", LODGE_ERROR_USAGE);
 	for (unsigned i = 0; i < 8; i++) {
-		const char *names[] = { kernel, cut, head, empty, text, elf_path, high_path, short_elf };
+		const char *names[] = { kernel, cut, head, empty, text, elf_path, high_path,
+			short_elf };
 
 		g_unlink(names[i]);
 	}
@@ -256,7 +267,9 @@ static void test_bad(void **state)
 static void test_raw(void **state)
 {
 	g_autofree char *path = write_file("raw", "\xf4\x90", 2);
-	struct pc_spec spec = { .memory = 2 << 20, .cpus = 1, .kernel = path, .kernel_format = "raw" };
+	struct pc_spec spec = {
+		.memory = 2 << 20, .cpus = 1, .kernel = path, .kernel_format = "raw"
+	};
 	struct machine *m = build(&spec, NULL);
 	struct x86_cpu *c = m->vcpus[0]->arch;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* core_region.c: the flat view against a byte-wise model, access splitting, readers under change. */
+/* core_region.c: the flat view against a byte-wise model, access splitting, readers under change.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -159,7 +160,8 @@ static void on_add(void *opaque, const struct flat *f)
 	struct ram_log *l = opaque;
 
 	l->adds++;
-	assert_true(g_hash_table_insert(l->seen, GSIZE_TO_POINTER(f->start), GSIZE_TO_POINTER(f->size)));
+	assert_true(g_hash_table_insert(
+		l->seen, GSIZE_TO_POINTER(f->start), GSIZE_TO_POINTER(f->size)));
 }
 
 static void on_del(void *opaque, const struct flat *f)

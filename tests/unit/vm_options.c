@@ -34,8 +34,12 @@ static void test_good(void **state)
 {
 	struct vm_spec s;
 
-	assert_int_equal(parse(&s, "--cpus 4 --memory=1536M --kernel /b/vm,,linuz --append 'a --b' "
-		"--serial unix:/s,server --serial tcp:h:1,server,id=ser --hugepages --accel jit", NULL), 0);
+	assert_int_equal(parse(&s,
+				 "--cpus 4 --memory=1536M --kernel /b/vm,,linuz --append 'a --b' "
+				 "--serial unix:/s,server --serial tcp:h:1,server,id=ser "
+				 "--hugepages --accel jit",
+				 NULL),
+		0);
 	assert_int_equal(s.cpus, 4);
 	assert_true(s.memory == 1536ull << 20);
 	assert_true(s.hugepages);
@@ -53,7 +57,9 @@ static void test_good(void **state)
 	assert_true(s.memory == 256 << 20);
 	assert_string_equal(s.accel, "auto");
 	vm_spec_fini(&s);
-	assert_int_equal(parse(&s, "--rng --balloon deflate_on_oom=off --disk /d,queues=4,serial=x", NULL), 0);
+	assert_int_equal(
+		parse(&s, "--rng --balloon deflate_on_oom=off --disk /d,queues=4,serial=x", NULL),
+		0);
 	assert_int_equal(s.parts->len, 3);
 	assert_string_equal(part_get(nth(&s, 1), "deflate_on_oom"), "off");
 	assert_string_equal(part_get(nth(&s, 2), "queues"), "4");

@@ -64,7 +64,8 @@ static void disturb(struct vm *vm)
 
 static void test_round(void **state)
 {
-	g_autofree char *a = g_build_filename(dir, "a", NULL), *b = g_build_filename(dir, "b", NULL);
+	g_autofree char *a = g_build_filename(dir, "a", NULL),
+			*b = g_build_filename(dir, "b", NULL);
 	g_autofree char *line = g_strdup_printf(LINE " --load %s", a);
 	g_autofree char *x = NULL, *y = NULL;
 	struct vm *vm = make(LINE, NULL), *again;

@@ -119,8 +119,10 @@ static void fadt(GByteArray *b, const struct acpi_spec *s, uint32_t facs, uint32
 	put_le(b, 0x32, 1);   /* RTC century register */
 	put_le(b, BOOT_LEGACY | (s->i8042 ? BOOT_8042 : 0) | BOOT_NO_VGA | BOOT_NO_ASPM, 2);
 	put_le(b, 0, 1);
-	put_le(b, FADT_WBINVD | FADT_PROC_C1 | FADT_NO_SLEEP_BUTTON | FADT_RTC_NOT_FIXED | FADT_TMR_32 |
-		FADT_RESET_REG, 4);
+	put_le(b,
+		FADT_WBINVD | FADT_PROC_C1 | FADT_NO_SLEEP_BUTTON | FADT_RTC_NOT_FIXED |
+			FADT_TMR_32 | FADT_RESET_REG,
+		4);
 	gas_io(b, s->reset_port, 1);
 	put_le(b, s->reset_value, 1);
 	put_le(b, 0, 2); /* ARM boot flags */
@@ -161,7 +163,8 @@ static guint facs(GByteArray *b)
 /* 5.2.12: interrupt controllers */
 static void madt(GByteArray *b, const struct acpi_spec *s)
 {
-	enum { PCAT_COMPAT = 1, ENABLED = 1, ISA = 0, LEVEL_HIGH = 0xd, ALL_CPUS = 0xff, LINT1 = 1 };
+	enum { PCAT_COMPAT = 1, ENABLED = 1, ISA = 0, LEVEL_HIGH = 0xd, LINT1 = 1 };
+	enum { ALL_CPUS = 0xff };
 	guint at = table_open(b, "APIC", 5);
 
 	put_le(b, s->lapic_base, 4);

@@ -7,7 +7,8 @@
 enum {
 	OP_NAME = 0x08, OP_BYTE = 0x0a, OP_WORD = 0x0b, OP_DWORD = 0x0c, OP_STRING = 0x0d,
 	OP_QWORD = 0x0e, OP_SCOPE = 0x10, OP_BUFFER = 0x11, OP_PACKAGE = 0x12, OP_METHOD = 0x14,
-	OP_DUAL_NAME = 0x2e, OP_MULTI_NAME = 0x2f, OP_EXT = 0x5b, OP_EXT_DEVICE = 0x82, OP_IF = 0xa0,
+	OP_DUAL_NAME = 0x2e, OP_MULTI_NAME = 0x2f, OP_EXT = 0x5b, OP_EXT_DEVICE = 0x82,
+	OP_IF = 0xa0,
 	OP_ELSE = 0xa1,
 };
 
@@ -93,7 +94,8 @@ void aml_eisaid(GByteArray *b, const char *id)
 /* ACPI 6.4, 19.6.142: the first three groups are little endian. */
 void aml_uuid(GByteArray *b, const char *uuid)
 {
-	static const uint8_t order[16] = { 6, 4, 2, 0, 11, 9, 16, 14, 19, 21, 24, 26, 28, 30, 32, 34 };
+	static const uint8_t order[16] = { 6, 4, 2, 0, 11, 9, 16, 14, 19, 21, 24, 26, 28, 30, 32,
+		34 };
 	uint8_t bytes[16];
 
 	for (unsigned i = 0; i < 16; i++)
@@ -204,8 +206,8 @@ guint aml_open_else(GByteArray *b)
 }
 
 /* 6.4.3.5: address space descriptors. `bytes` is the width of each of the five values. */
-static void address_space(GByteArray *r, unsigned tag, unsigned bytes, unsigned type, unsigned flags,
-	uint64_t first, uint64_t last)
+static void address_space(GByteArray *r, unsigned tag, unsigned bytes, unsigned type,
+	unsigned flags, uint64_t first, uint64_t last)
 {
 	put8(r, tag);
 	put_le(r, 3 + 5 * bytes, 2);
@@ -234,7 +236,8 @@ void res_io_window(GByteArray *r, unsigned first, unsigned last)
 
 void res_mem32_window(GByteArray *r, uint32_t base, uint32_t len)
 {
-	address_space(r, TAG_DWORD, 4, SPACE_MEMORY, 1 /* read-write */, base, (uint64_t)base + len - 1);
+	address_space(
+		r, TAG_DWORD, 4, SPACE_MEMORY, 1 /* read-write */, base, (uint64_t)base + len - 1);
 }
 
 void res_mem64_window(GByteArray *r, uint64_t base, uint64_t len)

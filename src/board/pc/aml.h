@@ -2,8 +2,9 @@
 /*
  * aml.h: writes ACPI Machine Language: each call appends one term to a byte array.
  *
- * Terms that contain others are opened and closed: aml_open_*() returns a mark, aml_close() puts the
- * package length in. Paths are written as in ASL: "\\_SB", "PCI0", "_CRS"; short segments are padded.
+ * Terms that contain others are opened and closed: aml_open_*() returns a mark, aml_close() puts
+ * the package length in. Paths are written as in ASL: "\\_SB", "PCI0", "_CRS"; short segments are
+ * padded.
  */
 #ifndef BOARD_PC_AML_H
 #define BOARD_PC_AML_H
@@ -47,7 +48,7 @@ void res_io_window(GByteArray *r, unsigned first, unsigned last);	      /* a bri
 void res_mem32_window(GByteArray *r, uint32_t base, uint32_t len);
 void res_mem64_window(GByteArray *r, uint64_t base, uint64_t len);
 void res_mem32_fixed(GByteArray *r, uint32_t base, uint32_t len);
-void res_irq(GByteArray *r, unsigned irq);				      /* edge, active high */
+void res_irq(GByteArray *r, unsigned irq); /* edge, active high */
 /* Name(_CRS, ResourceTemplate() { r }); consumes r. */
 void aml_crs(GByteArray *b, GByteArray *r);
 

@@ -61,7 +61,8 @@ int boot_file_to_ram(struct boot *b, const struct boot_file *f, uint64_t off, ui
 		void *p = dma_map(b->machine, addr, &n, true);
 
 		if (!p)
-			return fail(error, LODGE_ERROR_FILE, "%s: no memory at 0x%" PRIx64, f->path, addr);
+			return fail(error, LODGE_ERROR_FILE, "%s: no memory at 0x%" PRIx64, f->path,
+				addr);
 		if (boot_read(f, off, p, n, error) < 0)
 			return -1;
 		dma_done(b->machine, addr, n);
@@ -102,9 +103,11 @@ int boot_place_initrd(struct boot *b, uint64_t from, uint64_t limit, GError **er
 	from = MAX(from, LOW_MEGABYTE);
 	if (top <= from || size > top - from || ((top - size) & ~(uint64_t)(PAGE - 1)) < from)
 		return fail(error, LODGE_ERROR_FILE,
-			"initrd %s (%" PRIu64 " MiB) does not fit into guest memory beside the kernel: "
+			"initrd %s (%" PRIu64
+			" MiB) does not fit into guest memory beside the kernel: "
 			"%" PRIu64 " MiB are left",
-			b->initrd.path, (size + 0xfffff) >> 20, top > from ? (top - from) >> 20 : 0);
+			b->initrd.path, (size + 0xfffff) >> 20,
+			top > from ? (top - from) >> 20 : 0);
 	b->initrd_addr = (top - size) & ~(uint64_t)(PAGE - 1);
 	return 0;
 }
@@ -137,7 +140,8 @@ static int find_loader(struct boot *b, const char *format, GError **error)
 		}
 		if (!b->loader)
 			return fail(error, LODGE_ERROR_FILE,
-				"kernel %s is neither a bzImage nor an ELF file (format=raw takes anything)",
+				"kernel %s is neither a bzImage nor an ELF file (format=raw takes "
+				"anything)",
 				b->kernel.path);
 		return 0;
 	}
@@ -148,7 +152,8 @@ static int find_loader(struct boot *b, const char *format, GError **error)
 		nearest_offer(&near, loaders[i]->format);
 	}
 	hint = nearest_hint(&near);
-	return b->loader ? 0 : fail(error, LODGE_ERROR_USAGE, "no kernel format '%s'%s", format, hint);
+	return b->loader ? 0
+			 : fail(error, LODGE_ERROR_USAGE, "no kernel format '%s'%s", format, hint);
 }
 
 int boot_open(struct boot *b, const char *kernel, const char *initrd, const char *append,
@@ -158,7 +163,8 @@ int boot_open(struct boot *b, const char *kernel, const char *initrd, const char
 	b->append = g_strdup(append ? append : "");
 	if (!kernel) {
 		if (initrd || append)
-			return fail(error, LODGE_ERROR_USAGE, "--initrd and --append need --kernel");
+			return fail(
+				error, LODGE_ERROR_USAGE, "--initrd and --append need --kernel");
 		return 0;
 	}
 	if (file_open(&b->kernel, "kernel", kernel, error) < 0)
@@ -166,8 +172,8 @@ int boot_open(struct boot *b, const char *kernel, const char *initrd, const char
 	if (initrd && file_open(&b->initrd, "initrd", initrd, error) < 0)
 		return -1;
 	if (strlen(b->append) >= BOOT_CMDLINE_MAX)
-		return fail(error, LODGE_ERROR_USAGE, "the kernel command line is longer than %d bytes",
-			BOOT_CMDLINE_MAX - 1);
+		return fail(error, LODGE_ERROR_USAGE,
+			"the kernel command line is longer than %d bytes", BOOT_CMDLINE_MAX - 1);
 	if (find_loader(b, format, error) < 0)
 		return -1;
 	return b->loader->check(b, error);

@@ -51,13 +51,15 @@ static int read_phdr(struct boot *b, bool wide, uint64_t off, struct phdr *out, 
 
 		if (boot_read(&b->kernel, off, &p, sizeof(p), error) < 0)
 			return -1;
-		*out = (struct phdr){ p.p_type, p.p_offset, p.p_vaddr, p.p_paddr, p.p_filesz, p.p_memsz };
+		*out = (struct phdr){ p.p_type, p.p_offset, p.p_vaddr, p.p_paddr, p.p_filesz,
+			p.p_memsz };
 	} else {
 		Elf32_Phdr p;
 
 		if (boot_read(&b->kernel, off, &p, sizeof(p), error) < 0)
 			return -1;
-		*out = (struct phdr){ p.p_type, p.p_offset, p.p_vaddr, p.p_paddr, p.p_filesz, p.p_memsz };
+		*out = (struct phdr){ p.p_type, p.p_offset, p.p_vaddr, p.p_paddr, p.p_filesz,
+			p.p_memsz };
 	}
 	if (out->filesz > b->kernel.size || out->offset > b->kernel.size - out->filesz)
 		return bad(b, error, "is truncated");
@@ -104,7 +106,8 @@ static int add_segment(struct boot *b, const struct phdr *p, uint64_t entry, GEr
 		return bad(b, error, "has too many segments");
 	if (!boot_range_ok(b, p->paddr, p->memsz))
 		return fail(error, LODGE_ERROR_FILE,
-			"kernel %s needs memory at 0x%" PRIx64 " to 0x%" PRIx64 ", which the guest has not",
+			"kernel %s needs memory at 0x%" PRIx64 " to 0x%" PRIx64
+			", which the guest has not",
 			b->kernel.path, p->paddr, p->paddr + p->memsz);
 	/* A kernel may be linked elsewhere than it is loaded, its entry point being virtual. */
 	if (entry >= p->vaddr && entry - p->vaddr < p->memsz)
@@ -135,7 +138,8 @@ static int elf_check(struct boot *b, GError **error)
 	phnum = b->long_mode ? e.e_phnum : e32.e_phnum;
 	phsize = b->long_mode ? e.e_phentsize : e32.e_phentsize;
 	b->entry = entry = b->long_mode ? e.e_entry : e32.e_entry;
-	if (phnum > PHDRS_MAX || phsize < (b->long_mode ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)) ||
+	if (phnum > PHDRS_MAX ||
+		phsize < (b->long_mode ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)) ||
 		phoff > b->kernel.size)
 		return bad(b, error, "has a damaged ELF header");
 	for (unsigned i = 0; i < phnum; i++) {

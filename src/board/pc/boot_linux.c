@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * boot_linux.c: bzImage, entered by the 64-bit boot protocol, or the 32-bit one where the kernel has
- * no other. Spec: Linux Documentation/arch/x86/boot.rst and zero-page.rst, protocol 2.15.
+ * boot_linux.c: bzImage, entered by the 64-bit boot protocol, or the 32-bit one where the kernel
+ * has no other. Spec: Linux Documentation/arch/x86/boot.rst and zero-page.rst, protocol 2.15.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,8 +19,10 @@ enum {
 };
 /* Setup header */
 enum {
-	H_SETUP_SECTS = 0x1f1, H_SYSSIZE = 0x1f4, H_BOOT_FLAG = 0x1fe, H_JUMP = 0x200, H_MAGIC = 0x202,
-	H_VERSION = 0x206, H_LOADER = 0x210, H_LOADFLAGS = 0x211, H_CODE32 = 0x214, H_RAMDISK = 0x218,
+	H_SETUP_SECTS = 0x1f1, H_SYSSIZE = 0x1f4, H_BOOT_FLAG = 0x1fe, H_JUMP = 0x200,
+	H_MAGIC = 0x202,
+	H_VERSION = 0x206, H_LOADER = 0x210, H_LOADFLAGS = 0x211, H_CODE32 = 0x214,
+	H_RAMDISK = 0x218,
 	H_RAMDISK_SIZE = 0x21c, H_HEAP_END = 0x224, H_CMDLINE = 0x228, H_INITRD_MAX = 0x22c,
 	H_ALIGN = 0x230, H_RELOCATABLE = 0x234, H_XLOADFLAGS = 0x236, H_CMDLINE_SIZE = 0x238,
 	H_SETUP_DATA = 0x250, H_PREF_ADDRESS = 0x258, H_INIT_SIZE = 0x260,
@@ -151,7 +153,8 @@ static int load_zero_page(struct boot *b, GError **error)
 
 static int linux_load(struct boot *b, struct x86_cpu *cpu, GError **error)
 {
-	if (boot_file_to_ram(b, &b->kernel, b->load_offset, b->load_size, b->load_addr, error) < 0 ||
+	if (boot_file_to_ram(b, &b->kernel, b->load_offset, b->load_size, b->load_addr, error) <
+			0 ||
 		boot_load_initrd(b, error) < 0 || boot_load_cmdline(b, error) < 0 ||
 		load_zero_page(b, error) < 0 || boot_load_tables(b, error) < 0)
 		return -1;

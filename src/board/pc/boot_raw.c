@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* boot_raw.c: a flat image in real mode at 0000:7c00, as a BIOS starts a boot sector but of any size. */
+/* boot_raw.c: a flat image in real mode at 0000:7c00, as a BIOS starts a boot sector but of any
+ * size. */
 #include <inttypes.h>
 
 #include "base/error.h"
@@ -13,8 +14,9 @@ static int raw_check(struct boot *b, GError **error)
 	if (b->initrd.fd >= 0)
 		return fail(error, LODGE_ERROR_USAGE, "a raw image takes no initrd");
 	if (!boot_range_ok(b, LOAD_ADDR, b->kernel.size))
-		return fail(error, LODGE_ERROR_FILE, "raw image %s (%" PRIu64 " KiB) is larger than %d KiB",
-			b->kernel.path, b->kernel.size >> 10, (BOOT_DATA - LOAD_ADDR) >> 10);
+		return fail(error, LODGE_ERROR_FILE,
+			"raw image %s (%" PRIu64 " KiB) is larger than %d KiB", b->kernel.path,
+			b->kernel.size >> 10, (BOOT_DATA - LOAD_ADDR) >> 10);
 	return 0;
 }
 

@@ -37,7 +37,9 @@ static void set_common(struct x86_cpu *c, uint64_t entry)
 	c->rflags = 2;
 	c->gdtr = (struct x86_table){ .base = BOOT_GDT, .limit = sizeof(gdt) - 1 };
 	c->idtr = (struct x86_table){ 0 };
-	c->tr = (struct x86_segment){ .sel = SEL_TSS, .limit = 0x67, .attr = TYPE_BUSY_TSS | SEG_ATTR_P };
+	c->tr = (struct x86_segment){
+		.sel = SEL_TSS, .limit = 0x67, .attr = TYPE_BUSY_TSS | SEG_ATTR_P
+	};
 	c->activity = X86_RUNNING;
 }
 
@@ -64,8 +66,8 @@ void boot_state_long(struct x86_cpu *c, uint64_t entry)
 
 void boot_state_real(struct x86_cpu *c, uint16_t ip)
 {
-	set_segments(c, 0, 0, SEG_ATTR_S | SEG_ATTR_P | TYPE_CODE, SEG_ATTR_S | SEG_ATTR_P | TYPE_DATA,
-		0xffff);
+	set_segments(c, 0, 0, SEG_ATTR_S | SEG_ATTR_P | TYPE_CODE,
+		SEG_ATTR_S | SEG_ATTR_P | TYPE_DATA, 0xffff);
 	c->rip = ip;
 	c->gpr[RSP] = ip; /* the stack grows down from the image */
 }

@@ -70,11 +70,11 @@ struct pc {
 };
 
 /* A device with properties from a list "name", "value", ..., NULL. */
-static struct device *board_device(struct machine *m, const struct device_class *cls, const char *id,
-	GError **error, ...) G_GNUC_NULL_TERMINATED;
+static struct device *board_device(struct machine *m, const struct device_class *cls,
+	const char *id, GError **error, ...) G_GNUC_NULL_TERMINATED;
 
-static struct device *board_device(struct machine *m, const struct device_class *cls, const char *id,
-	GError **error, ...)
+static struct device *board_device(
+	struct machine *m, const struct device_class *cls, const char *id, GError **error, ...)
 {
 	struct device *d = device_new(m, cls, id);
 	const char *name;
@@ -115,7 +115,8 @@ static int add_memory(struct pc *pc, const struct pc_spec *spec, GError **error)
 			.size = spec->memory - low };
 		region_place(m->memory, &pc->high, HIGH_RAM, 0);
 	}
-	/* The upper half of the address space, so that it stays where it is when memory is added. */
+	/* The upper half of the address space, so that it stays where it is when memory is added.
+	 */
 	pc->mmio64_base = limit / 2;
 	pc->mmio64_size = limit / 4;
 	return 0;
@@ -153,14 +154,26 @@ static unsigned pc_pci_gsi(const void *opaque, unsigned device, unsigned pin)
 static int load_acpi(struct pc *pc, GError **error)
 {
 	struct acpi_spec s = {
-		.cpus = pc->machine->vcpu_count, .lapic_base = LAPIC_BASE, .ioapic_base = IOAPIC_BASE,
-		.sci = ACPI_PM_SCI, .pm1_event = ACPI_PM_DEFAULT_BASE + ACPI_PM_EVENT,
+		.cpus = pc->machine->vcpu_count,
+		.lapic_base = LAPIC_BASE,
+		.ioapic_base = IOAPIC_BASE,
+		.sci = ACPI_PM_SCI,
+		.pm1_event = ACPI_PM_DEFAULT_BASE + ACPI_PM_EVENT,
 		.pm1_control = ACPI_PM_DEFAULT_BASE + ACPI_PM_CONTROL,
-		.pm_timer = ACPI_PM_DEFAULT_BASE + ACPI_PM_TIMER, .s5_type = ACPI_PM_S5,
-		.reset_port = RESET_PORT, .reset_value = RESET_FULL, .i8042 = true, .rtc_port = RTC_PORT,
-		.ecam_base = ECAM_BASE, .ecam_buses = ECAM_BUSES, .mmio32_base = MMIO32_BASE,
-		.mmio32_size = MMIO32_SIZE, .mmio64_base = pc->mmio64_base,
-		.mmio64_size = pc->mmio64_size, .pci_gsi = pc_pci_gsi, .opaque = pc->host,
+		.pm_timer = ACPI_PM_DEFAULT_BASE + ACPI_PM_TIMER,
+		.s5_type = ACPI_PM_S5,
+		.reset_port = RESET_PORT,
+		.reset_value = RESET_FULL,
+		.i8042 = true,
+		.rtc_port = RTC_PORT,
+		.ecam_base = ECAM_BASE,
+		.ecam_buses = ECAM_BUSES,
+		.mmio32_base = MMIO32_BASE,
+		.mmio32_size = MMIO32_SIZE,
+		.mmio64_base = pc->mmio64_base,
+		.mmio64_size = pc->mmio64_size,
+		.pci_gsi = pc_pci_gsi,
+		.opaque = pc->host,
 	};
 	GByteArray *tables;
 	int rc;
@@ -334,7 +347,8 @@ int pc_board_new(struct machine *m, const struct pc_spec *spec, GError **error)
 	if (add_memory(pc, spec, error) < 0)
 		return -1;
 	make_map(pc);
-	if (boot_open(&pc->boot, spec->kernel, spec->initrd, spec->append, spec->kernel_format, error) < 0)
+	if (boot_open(&pc->boot, spec->kernel, spec->initrd, spec->append, spec->kernel_format,
+		    error) < 0)
 		return -1;
 	if (machine_add_vcpus(m, spec->cpus, error) < 0 || add_interrupts(m, error) < 0 ||
 		add_devices(pc, spec, error) < 0)
