@@ -11,6 +11,7 @@
 
 #include "accel/jit/host/host.h"
 #include "accel/jit/ir/ir.h"
+#include "accel/jit/lockstep.h"
 #include "accel/jit/trace.h"
 #include "accel/jit/vm.h"
 #include "base/log.h"
@@ -42,12 +43,15 @@ void cpu_loop_init(struct jit_vcpu *v)
 {
 	v->loop->ir = g_new0(struct ir, 1);
 	v->loop->birth = g_new0(struct birth, 1);
+	if (v->vm->opt.lockstep)
+		v->loop->lockstep = lockstep_new();
 }
 
 void cpu_loop_fini(struct jit_vcpu *v)
 {
 	g_free(v->loop->ir);
 	g_free(v->loop->birth);
+	lockstep_free(v->loop->lockstep);
 }
 
 static void drop_writes(struct jit_vcpu *v, void *opaque)
@@ -399,6 +403,20 @@ static bool handle_leave(struct jit_vcpu *v, enum leave_reason why)
 	return true;
 }
 
+/* The IR of k, made again; false: it was cut when it was lowered, so that there is none to compare with. */
+static bool lift_again(struct jit_vcpu *v, const struct block *k)
+{
+	struct birth *w = v->loop->birth;
+
+	w->pa = k->pa;
+	w->pa2 = k->pa2;
+	w->left = PAGE - (k->pa & (PAGE - 1));
+	g_mutex_lock(&v->vm->lock);
+	lift_locked(v, v->loop->ir, w, k->mode);
+	g_mutex_unlock(&v->vm->lock);
+	return v->loop->ir->insns == k->insns;
+}
+
 /* Runs translated code once. false: the vCPU shuts down. */
 static bool run_once(struct jit_vcpu *v)
 {
@@ -407,6 +425,7 @@ static bool run_once(struct jit_vcpu *v)
 	bool stepping = v->isa->single(v), once = l->steps || stepping;
 	struct block *k = l->next;
 	enum leave_reason why;
+	bool compare;
 
 	l->next = NULL;
 	l->look = true;
@@ -423,6 +442,9 @@ static bool run_once(struct jit_vcpu *v)
 	l->put = false;
 	if (vm->opt.exec)
 		trace_exec(v, k);
+	compare = l->lockstep && lift_again(v, k);
+	if (compare)
+		lockstep_before(l->lockstep, v, l->ir);
 	atomic_store(&l->state, VCPU_CODE);
 	why = vm->thunks.enter(v->hot, k->code);
 	atomic_store(&l->state, VCPU_LOOP);
@@ -432,6 +454,8 @@ static bool run_once(struct jit_vcpu *v)
 	l->look = why != LEAVE_LINK && why != LEAVE_INDIRECT && why != LEAVE_ENTRY;
 	if (!handle_leave(v, why))
 		return false;
+	if (compare && why != LEAVE_FAULT && why != LEAVE_SIGNAL && why != LEAVE_ENTRY)
+		lockstep_after(l->lockstep, v, l->ir, k);
 	if (l->fetch_fault) {
 		l->fetch_fault = false;
 		l->look = true;

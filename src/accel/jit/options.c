@@ -26,6 +26,7 @@ static const struct {
 	{ "perf", offsetof(struct jit_options, perf), true },	  /* /tmp/perf-PID.map */
 	{ "trace", offsetof(struct jit_options, trace), true },	  /* every block's IR and host code */
 	{ "exec", offsetof(struct jit_options, exec), true },	  /* every block run, with registers */
+	{ "lockstep", offsetof(struct jit_options, lockstep), true }, /* against the interpreter */
 	{ "verify", offsetof(struct jit_options, verify), true }, /* ir_verify on every block */
 };
 
@@ -47,6 +48,8 @@ void jit_options_parse(struct jit_options *o, const char *text)
 		else if (*list[k])
 			log_warn("LODGE_JIT: unknown word '%s'", list[k]);
 	}
-	if (o->exec) /* every block must pass through the loop */
+	if (o->lockstep) /* dead flags are compared too */
+		o->liveness = false;
+	if (o->exec || o->lockstep) /* every block must pass through the loop */
 		o->chain = o->indirect = false;
 }

@@ -72,6 +72,7 @@ struct jit_loop {
 	struct block *next;	/* the block at the pc, when known */
 	struct ir *ir;		/* working storage; owned */
 	struct birth *birth;	/* likewise */
+	struct lockstep *lockstep; /* LODGE_JIT=lockstep; owned */
 	unsigned signal_trap;	/* SIGFPE: trap number and EFLAGS */
 	uint64_t signal_flags;
 	uint64_t left[LEAVE_COUNT]; /* statistics */

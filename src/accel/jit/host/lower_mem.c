@@ -135,7 +135,7 @@ static void load_body(struct lower *l, struct access *x)
 	const struct ir_op *o = x->op;
 
 	if (o->code == IR_LDSX)
-		as_movsx(&l->a, o->sub / 8, o->type < IR_32 ? IR_32 : o->type, x->reg, x->at);
+		as_movsx(&l->a, o->sub, o->type < IR_32 ? IR_32 : o->type, x->reg, x->at);
 	else if (o->code == IR_LD && o->type < IR_32 && x->reg < SCRATCH_FIRST)
 		as_mov(&l->a, o->type, x->reg, x->at); /* merges */
 	else if (o->type == IR_64)
@@ -309,7 +309,7 @@ static void body(struct lower *l, struct access *x)
 static void lower_load(struct lower *l)
 {
 	const struct ir_op *o = l->o;
-	unsigned size = o->code == IR_LDSX ? o->sub / 8u : o->type;
+	unsigned size = o->code == IR_LDSX ? o->sub : o->type;
 	bool own = !is_temp(o->d) && host_reg(o->d) != HOST_NONE;
 	struct cold *c = check(l, ACCESS_LOAD, size, false, true);
 	bool merge = o->type < IR_32 && (o->code == IR_LDSX || (o->code == IR_LD && !own && !is_temp(o->d)));
