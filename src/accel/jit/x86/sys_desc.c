@@ -154,7 +154,8 @@ void x86_segments_demote(struct x86_cpu *c, unsigned cpl)
 		struct x86_segment *s = &c->seg[data[i]];
 		const bool conforming = (s->attr & 0xc) == 0xc;
 
-		if (!(s->sel & 0xfffc) || (seg_dpl(s) < cpl && !conforming && !(s->attr & SEG_ATTR_UNUSABLE)))
+		/* A null FS or GS keeps its base: 64-bit systems set it with the selector null. */
+		if (s->sel & 0xfffc && seg_dpl(s) < cpl && !conforming && !(s->attr & SEG_ATTR_UNUSABLE))
 			x86_segment_null(s, 0, 0);
 	}
 }
