@@ -53,6 +53,7 @@ struct jit_vcpu {
 	struct jit_hot *hot;
 	void *arch;		/* (uint8_t *)hot + 128: struct x86_cpu */
 	struct jit_stats *stats;
+	bool watching;		/* data breakpoints are set: isa->watch hears of accesses to their pages */
 	/* private to cpu_loop.c, softmmu.c */
 	struct jit_loop *loop;
 	struct jit_mmu *mmu;

@@ -179,6 +179,8 @@ static void fill(struct jit_vcpu *v, struct jit_as *as, uint64_t va, uint64_t pa
 		l1_put(as, page, a, ppage >> 12);
 		return;
 	}
+	if (v->watching && v->isa->watch(v, va, 0, a))
+		return;
 	if (a == ACCESS_STORE) {
 		if (r->readonly)
 			return;
@@ -319,6 +321,8 @@ struct slow_result softmmu_slow(struct jit_vcpu *v, uint64_t va, uint64_t desc, 
 		first = size;
 		r = phys_find(v->vm, pa[0]);
 	}
+	if (v->watching)
+		v->isa->watch(v, va, size, a);
 	if (r)
 		fill(v, as, va, pa[0], a, r);
 	if (a != ACCESS_STORE)
@@ -377,6 +381,8 @@ void *jit_direct(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_me
 	uint64_t page = va & ~(uint64_t)(PAGE - 1), pa;
 
 	*ret_len = PAGE - (va & (PAGE - 1));
+	if (v->watching && v->isa->watch(v, va, 0, a))
+		return NULL;
 	if (e->tag == page && a != ACCESS_FETCH)
 		return (void *)(uintptr_t)(va + e->add);
 	/* no walk: its fault would be recorded */
@@ -403,6 +409,8 @@ static bool access_bytes(struct jit_vcpu *v, uint64_t va, void *buf, size_t n, s
 			part = n;
 		if (!translate(v, as, va, a, &pa))
 			return false;
+		if (v->watching)
+			v->isa->watch(v, va, part, a);
 		if (a == ACCESS_STORE)
 			phys_write(v, pa, p, part);
 		else
@@ -429,16 +437,66 @@ bool jit_probe(struct jit_vcpu *v, uint64_t va, size_t n, enum jit_access a, enu
 	}
 }
 
+/* `rep movsb` takes longer to start than all of these together. */
+static uint64_t load_word(const void *p, unsigned size)
+{
+	uint64_t val = 0;
+
+	switch (size) {
+	case 1: return *(const uint8_t *)p;
+	case 2: return *(const uint16_t *)p;
+	case 4: return *(const uint32_t *)p;
+	case 8: return *(const uint64_t *)p;
+	default:
+		copy(&val, p, size);
+		return val;
+	}
+}
+
+static void store_word(void *p, uint64_t val, unsigned size)
+{
+	switch (size) {
+	case 1: *(uint8_t *)p = (uint8_t)val; break;
+	case 2: *(uint16_t *)p = (uint16_t)val; break;
+	case 4: *(uint32_t *)p = (uint32_t)val; break;
+	case 8: *(uint64_t *)p = val; break;
+	default: copy(p, &val, size);
+	}
+}
+
+/* Small frames, such as those of interrupts, word by word. */
+static bool direct_bytes(struct jit_as *as, uint64_t va, void *buf, size_t n, enum jit_access a)
+{
+	struct tlb_entry *e = &as->tlb[a][va >> 12 & (TLB_SIZE - 1)];
+	uint64_t *host = (uint64_t *)(uintptr_t)(va + e->add), *words = buf;
+
+	if (n > 128 || n & 7 || (e->tag ^ va) > PAGE - n)
+		return false;
+	for (size_t i = 0; i < n / 8; i++) {
+		if (a == ACCESS_STORE)
+			host[i] = words[i];
+		else
+			words[i] = host[i];
+	}
+	return true;
+}
+
 bool jit_load_bytes(struct jit_vcpu *v, uint64_t va, void *buf, size_t n, enum jit_mem_mode mode)
 {
-	return access_bytes(v, va, buf, n, as_for(v, mode), ACCESS_LOAD);
+	struct jit_as *as = as_for(v, mode);
+
+	return direct_bytes(as, va, buf, n, ACCESS_LOAD) || access_bytes(v, va, buf, n, as, ACCESS_LOAD);
 }
 
 bool jit_store_bytes(struct jit_vcpu *v, uint64_t va, const void *buf, size_t n, enum jit_mem_mode mode)
 {
+	struct jit_as *as = as_for(v, mode);
+
+	if (direct_bytes(as, va, (void *)buf, n, ACCESS_STORE))
+		return true;
 	if ((va & (PAGE - 1)) + n > PAGE && !jit_probe(v, va, n, ACCESS_STORE, mode))
 		return false;
-	return access_bytes(v, va, (void *)buf, n, as_for(v, mode), ACCESS_STORE);
+	return access_bytes(v, va, (void *)buf, n, as, ACCESS_STORE);
 }
 
 bool jit_load(struct jit_vcpu *v, uint64_t va, unsigned size, enum jit_mem_mode mode, uint64_t *ret)
@@ -448,7 +506,7 @@ bool jit_load(struct jit_vcpu *v, uint64_t va, unsigned size, enum jit_mem_mode 
 	uint64_t val = 0;
 
 	if ((e->tag ^ va) <= PAGE - size)
-		copy(&val, (void *)(uintptr_t)(va + e->add), size);
+		val = load_word((void *)(uintptr_t)(va + e->add), size);
 	else if (!access_bytes(v, va, &val, size, as, ACCESS_LOAD))
 		return false;
 	*ret = val;
@@ -461,7 +519,7 @@ bool jit_store(struct jit_vcpu *v, uint64_t va, unsigned size, enum jit_mem_mode
 	struct tlb_entry *e = &as->tlb[ACCESS_STORE][va >> 12 & (TLB_SIZE - 1)];
 
 	if ((e->tag ^ va) <= PAGE - size) {
-		copy((void *)(uintptr_t)(va + e->add), &val, size);
+		store_word((void *)(uintptr_t)(va + e->add), val, size);
 		return true;
 	}
 	return jit_store_bytes(v, va, &val, size, mode);

@@ -174,7 +174,7 @@ static void state_changed(struct jit_vcpu *v)
 	p->pdpte_cr3 = (uint32_t)c->cr3 + 1;
 	p->space = ~0u;
 	p->intr_waiting = true; /* look */
-	p->data_breakpoints = x86_debug_data_armed(c);
+	p->data_breakpoints = v->watching = x86_debug_data_armed(c);
 	v->hot->arith = c->rflags & X86_FL_ARITH;
 	v->hot->tsc_offset = c->tsc_offset;
 	if (!p->leaves)
@@ -464,6 +464,7 @@ const struct isa isa_x86 = {
 	.code_room = code_room,
 	.code_fault = code_fault,
 	.walk = x86_walk,
+	.watch = x86_debug_watch,
 	.pc = linear_pc,
 	.pc_is_linear = pc_is_linear,
 	.deliver = x86_deliver,

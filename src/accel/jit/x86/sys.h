@@ -170,8 +170,7 @@ bool x86_tss_int_redirected(struct jit_vcpu *v, unsigned vector, bool *redirecte
 
 /* ---- sys_debug.c */
 bool x86_debug_armed(const struct x86_cpu *c);	/* instruction breakpoints are on */
-uint64_t x86_debug_data_hit(struct jit_vcpu *v, uint64_t va, uint64_t n, enum jit_access a);
-bool x86_debug_page_watched(const struct x86_cpu *c, uint64_t va);
+bool x86_debug_watch(struct jit_vcpu *v, uint64_t va, size_t n, enum jit_access a);
 bool x86_debug_data_armed(const struct x86_cpu *c);
 bool x86_debug_insn_hit(struct jit_vcpu *v, uint64_t *dr6);
 bool x86_debug_io_hit(struct jit_vcpu *v, unsigned port, unsigned size);

@@ -3,8 +3,8 @@
  * sys_debug.c: debug registers, breakpoints, single step. Spec: SDM vol. 3, 17.2 and 17.3.
  *
  * Instruction breakpoints and data breakpoints put the CPU into one-instruction blocks (X86_MODE_STEP):
- * rare, and exact. Pages that hold watched data get no TLB entries (jit.h's slow path asks
- * x86_debug_data_hit).
+ * rare, and exact. Pages that hold watched data get no TLB entries, so that each access comes by
+ * x86_debug_watch.
  */
 #include "accel/jit/x86/sys.h"
 
@@ -48,7 +48,7 @@ bool x86_debug_data_armed(const struct x86_cpu *c)
 	return any(c, 1 << BP_WRITE | 1 << BP_RW);
 }
 
-uint64_t x86_debug_data_hit(struct jit_vcpu *v, uint64_t va, uint64_t n, enum jit_access a)
+static void data_hit(struct jit_vcpu *v, uint64_t va, uint64_t n, enum jit_access a)
 {
 	const struct x86_cpu *c = v->arch;
 	uint64_t hit = 0;
@@ -61,11 +61,15 @@ uint64_t x86_debug_data_hit(struct jit_vcpu *v, uint64_t va, uint64_t n, enum ji
 		if (va < at + len && at < va + n)
 			hit |= 1u << i;
 	}
-	return hit;
+	x86_private(v)->dr6_step |= hit;
 }
 
-bool x86_debug_page_watched(const struct x86_cpu *c, uint64_t va)
+bool x86_debug_watch(struct jit_vcpu *v, uint64_t va, size_t n, enum jit_access a)
 {
+	const struct x86_cpu *c = v->arch;
+
+	if (n)
+		data_hit(v, va, n, a);
 	for (unsigned i = 0; i < 4; i++)
 		if (enabled(c, i) && kind(c, i) & 1 && c->dr[i] >> 12 == va >> 12)
 			return true;
@@ -149,7 +153,7 @@ bool x86_h_write_dr(struct jit_vcpu *v, uint64_t n, uint64_t val)
 	c->dr[n & 7] = val;
 	if (n == 6)
 		return true;
-	p->data_breakpoints = x86_debug_data_armed(c);
+	p->data_breakpoints = v->watching = x86_debug_data_armed(c);
 	if (c->dr[7] & 0xff)
 		jit_tlb_flush_all(v); /* watched pages must leave the TLB */
 	x86_mode_update(v);

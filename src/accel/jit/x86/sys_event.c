@@ -310,6 +310,7 @@ static bool enter_once(struct jit_vcpu *v, const struct event *e)
 	if (e->kind == X86_EVENT_FAULT && e->vector == X86_DB)
 		c->dr[7] &= ~(uint64_t)(1 << 13); /* GD */
 	c->interrupt_shadow = 0;
+	x86_private(v)->dr6_step = 0;
 	x86_private(v)->start_flags &= ~(uint64_t)X86_FL_TF; /* no step trap in the handler */
 	return true;
 }
