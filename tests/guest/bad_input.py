@@ -96,7 +96,7 @@ def permission(env):
     saved, env.binary = env.binary, binary
     try:
         said = refused(env, ["--kernel", kernel_, "--disk", f"path={image}"], FILE,
-                       r"ro\.img.*Permission denied", wrapper=NOBODY, kernel=False)
+                       r"ro\.img.*permission", wrapper=NOBODY, kernel=False)
         assert "readonly" in said or "chmod" in said or "permission" in said.lower(), said
         if os.path.exists("/dev/kvm") and os.stat("/dev/kvm").st_mode & 0o006 == 0:
             refused(env, ["--kernel", kernel_, "--accel", "kvm"], HOST,

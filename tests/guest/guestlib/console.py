@@ -82,6 +82,15 @@ class Console:
         for line in iter(self.process.stderr.readline, b""):
             self._take(line, stderr=True)
 
+    def expect_stderr(self, pattern, timeout):
+        """Waits until stderr holds `pattern`."""
+        deadline = time.monotonic() + timeout * SCALE
+        with self.news:
+            while not re.search(pattern, self.stderr):
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise Gone(f"no /{pattern}/ on stderr: {self.stderr[-500:]}")
+                self.news.wait(0.2)
+
     def expect(self, pattern, timeout):
         """Waits until the output holds `pattern` (a regex) after what was matched before; returns
         the match. Raises Gone at the end of the program or of the time."""
