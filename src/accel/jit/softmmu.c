@@ -46,14 +46,19 @@ static void tlb_empty(struct jit_as *as, unsigned table, unsigned slot)
 	as->tlb[table][slot].tag = ~(uint64_t)slot << 12; /* a page that belongs elsewhere */
 }
 
+static void jc_empty(struct jit_as *as, unsigned slot)
+{
+	as->jc[slot].pc = (uint32_t)((slot ^ 1) << (32 - JC_BITS)) * JC_INVERSE;
+}
+
 void softmmu_jc_clear(struct jit_as *as)
 {
 	if (as->jc_log_count > AS_LOG) {
 		for (unsigned i = 0; i < JC_SIZE; i++)
-			as->jc[i].pc = ~(uint64_t)i;
+			jc_empty(as, i);
 	} else {
 		for (unsigned k = 0; k < as->jc_log_count; k++)
-			as->jc[as->jc_log[k]].pc = ~(uint64_t)as->jc_log[k];
+			jc_empty(as, as->jc_log[k]);
 	}
 	as->jc_log_count = 0;
 	memset(as->jc_pages, 0, sizeof(as->jc_pages));
@@ -105,7 +110,7 @@ static uint64_t *jc_page_word(struct jit_as *as, uint64_t va, uint64_t *ret_bit)
 void softmmu_jc_put(struct jit_vcpu *v, uint64_t pc, uint64_t va, const void *code, uint64_t pc_base)
 {
 	struct jit_as *as = v->as;
-	unsigned slot = pc & (JC_SIZE - 1);
+	unsigned slot = jc_slot(pc);
 	uint64_t bit, *word = jc_page_word(as, va, &bit);
 
 	*word |= bit;

@@ -23,7 +23,7 @@ struct ram;
 
 enum {
 	TLB_BITS = 10, TLB_SIZE = 1 << TLB_BITS,
-	JC_BITS = 11, JC_SIZE = 1 << JC_BITS,
+	JC_BITS = 12, JC_SIZE = 1 << JC_BITS,
 	L2_BITS = 12, L2_SIZE = 1 << L2_BITS,	/* sets of two */
 	AS_SPACES = 8,		/* address spaces a vCPU keeps */
 	AS_LOG = 256,		/* filled slots remembered one by one; more: the table is cleared whole */
@@ -36,8 +36,17 @@ struct tlb_entry {
 	uint64_t tag, add;
 };
 
+/* Slot of pc in the jump cache: the top bits of a product (Fibonacci hashing), as the low bits alone of
+ * aligned functions would crowd a few slots. */
+#define JC_MULTIPLIER 0x9e3779b1u
+#define JC_INVERSE    0xe8b2f51u /* of it, modulo 2^32 */
+static inline unsigned jc_slot(uint64_t pc)
+{
+	return (uint32_t)pc * JC_MULTIPLIER >> (32 - JC_BITS);
+}
+
 struct jc_entry {
-	uint64_t pc;		/* guest pc (x86: rip); ~0 & odd pattern when empty: see as_clear */
+	uint64_t pc;		/* guest pc (x86: rip); when empty one that belongs into another slot */
 	const void *code;	/* host code of the block */
 	uint64_t pc_base;	/* what hot.pc_base must be in it */
 	uint64_t spare;

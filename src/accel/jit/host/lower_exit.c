@@ -186,9 +186,7 @@ static void lower_exit_ind(struct lower *l)
 		return;
 	}
 	/* the look-up in line, so that each site's jump is predicted for itself */
-	as_mov(&l->a, 4, H_R14, loc_reg(H_R13));
-	as_alu(&l->a, ALU_AND, 4, H_R14, loc_imm(JC_SIZE - 1));
-	as_shift_imm(&l->a, 4, 4, loc_reg(H_R14), 5);
+	jc_index(&l->a);
 	as_alu_to(&l->a, ALU_CMP, 4, LOC_HOT(exit_request), loc_imm(0), false);
 	as_jcc(&l->a, 5, rw_of(l, t->leave[LEAVE_INDIRECT_POLL]));
 	as_alu(&l->a, ALU_CMP, 8, H_R13, loc_gs(H_R14, jc));

@@ -297,6 +297,17 @@ const void *thunks_call(struct jit_vm *vm, uint64_t fn, unsigned flags)
 }
 
 /* ---- indirect jumps: r13 = guest pc; flags are in memory */
+void jc_index(struct as_buf *a)
+{
+	enum { ENTRY_BITS = 5 };
+
+	_Static_assert(sizeof(struct jc_entry) == 1 << ENTRY_BITS, "an entry's size is a shift");
+	as_modrm(a, (struct enc){ .opcode = 0x69 }, H_R14, loc_reg(H_R13)); /* imul r14d, r13d, imm32 */
+	as_32(a, JC_MULTIPLIER);
+	as_shift_imm(a, 5, 4, loc_reg(H_R14), 32 - JC_BITS - ENTRY_BITS);
+	as_alu(a, ALU_AND, 4, H_R14, loc_imm((JC_SIZE - 1) << ENTRY_BITS));
+}
+
 static const void *emit_indirect(struct jit_vm *vm)
 {
 	struct as_buf a = begin(vm);
@@ -305,9 +316,7 @@ static const void *emit_indirect(struct jit_vm *vm)
 	as_alu_to(&a, ALU_CMP, 4, LOC_HOT(exit_request), loc_imm(0), false);
 	as_jcc(&a, 5, rw(vm, vm->thunks.leave[LEAVE_INDIRECT_POLL]));
 	if (vm->opt.indirect) {
-		as_mov(&a, 4, H_R14, loc_reg(H_R13));
-		as_alu(&a, ALU_AND, 4, H_R14, loc_imm(JC_SIZE - 1));
-		as_shift_imm(&a, 4, 4, loc_reg(H_R14), 5);
+		jc_index(&a);
 		as_alu(&a, ALU_CMP, 8, H_R13, loc_gs(H_R14, jc));
 		as_jcc(&a, 5, rw(vm, vm->thunks.leave[LEAVE_INDIRECT]));
 		as_mov(&a, 8, H_R15, loc_gs(H_R14, jc + (int)offsetof(struct jc_entry, pc_base)));
