@@ -19,6 +19,7 @@ struct net_kind {
 	uint32_t (*offloads)(const struct netdev *n);	  /* NULL: none */
 	void (*set_offloads)(struct netdev *n, uint32_t offloads);
 	bool (*vnet_hdr)(const struct netdev *n);	  /* NULL: no */
+	unsigned (*mtu)(const struct netdev *n);	  /* NULL: Ethernet's 1500 */
 };
 
 struct netdev {

@@ -84,6 +84,11 @@ bool net_vnet_hdr(const struct netdev *n)
 	return n->kind->vnet_hdr && n->kind->vnet_hdr(n);
 }
 
+unsigned net_mtu(const struct netdev *n)
+{
+	return n->kind->mtu ? n->kind->mtu(n) : 1500;
+}
+
 void net_set_offloads(struct netdev *n, uint32_t offloads)
 {
 	if (n->kind->set_offloads)

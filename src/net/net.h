@@ -42,6 +42,8 @@ void net_flush_rx(struct netdev *n);	/* any thread: receive() may be tried again
 /* What the back end can take and give; 0 for slirp. */
 uint32_t net_offloads(const struct netdev *n);
 bool net_vnet_hdr(const struct netdev *n);
+/* The largest IP packet, bytes: a hint for the guest. */
+unsigned net_mtu(const struct netdev *n);
 void net_set_offloads(struct netdev *n, uint32_t offloads);
 const char *net_describe(const struct netdev *n);
 
