@@ -5,6 +5,7 @@
  */
 #include "device/virtio/virtio_net.h"
 
+#include <linux/if_ether.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_net.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 enum {
 	TX_BURST = 256, /* frames before others on the loop get their turn */
 	FRAME_MAX = 65536 + 64,
+	VLAN_HLEN = 4,
 };
 
 static struct virtio_net *net_of(struct device *d)
@@ -45,6 +47,7 @@ static uint64_t net_features(const struct virtio *v)
 	/* What the back end cannot, we finish in software: cheaper here than in the guest. */
 	uint64_t f = VIRTIO_BIT(VIRTIO_NET_F_MAC) | VIRTIO_BIT(VIRTIO_NET_F_STATUS) |
 		VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) |
+		VIRTIO_BIT(VIRTIO_NET_F_MTU) |
 		VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_VLAN) |
 		VIRTIO_BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) |
 		VIRTIO_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM) |
@@ -60,11 +63,14 @@ static uint64_t net_features(const struct virtio *v)
 		f |= VIRTIO_BIT(VIRTIO_NET_F_HOST_UFO);
 	if (s->queue_pairs > 1)
 		f |= VIRTIO_BIT(VIRTIO_NET_F_MQ);
-	if (s->mtu)
-		f |= VIRTIO_BIT(VIRTIO_NET_F_MTU);
 	if (s->speed)
 		f |= VIRTIO_BIT(VIRTIO_NET_F_SPEED_DUPLEX);
 	return f;
+}
+
+static unsigned card_mtu(const struct virtio_net *s)
+{
+	return s->mtu ? s->mtu : MIN(net_mtu(s->net), UINT16_MAX);
 }
 
 static void net_config_read(struct virtio *v, uint8_t *buf)
@@ -74,7 +80,7 @@ static void net_config_read(struct virtio *v, uint8_t *buf)
 		.status = (s->backend_up && !s->link_down ? VIRTIO_NET_S_LINK_UP : 0) |
 			(s->announce ? VIRTIO_NET_S_ANNOUNCE : 0),
 		.max_virtqueue_pairs = s->queue_pairs,
-		.mtu = s->mtu,
+		.mtu = (uint16_t)card_mtu(s),
 		.speed = s->speed,
 		.duplex = 1, /* full */
 	};
@@ -209,12 +215,61 @@ static void rx_put(struct virtio_net *s, struct virtq *q, int n, const uint8_t *
 	virtq_signal(q);
 }
 
+/* What the driver was told, or what every Ethernet card takes. */
+static unsigned guest_mtu(const struct virtio_net *s)
+{
+	return virtio_has(&s->v, VIRTIO_NET_F_MTU) ? card_mtu(s) : ETH_DATA_LEN;
+}
+
+/* One frame without a header: true: taken or dropped. */
+static bool deliver(struct virtio_net *s, const struct virtio_net_hdr_v1 *hdr, const uint8_t *bytes,
+	size_t size)
+{
+	struct virtio_net_hdr_v1 h = *hdr;
+	struct virtq *q = &s->v.queue[2 * rx_pair(s, bytes, size)];
+	int n;
+
+	if (!q->enabled)
+		return true;
+	n = rx_take(s, q, NET_HDR + size);
+	if (!n && virtq_kicks(q, true))
+		n = rx_take(s, q, NET_HDR + size);
+	if (n <= 0)
+		return n < 0;
+	virtq_kicks(q, false);
+	h.num_buffers = (uint16_t)n;
+	rx_put(s, q, n, (const uint8_t *)&h, bytes, size);
+	return true;
+}
+
+struct cut {
+	struct virtio_net *s;
+	const struct virtio_net_hdr_v1 *h;
+	unsigned taken;
+	bool full;
+};
+
+static void deliver_segment(void *opaque, const struct iovec *iov, int iovcnt)
+{
+	struct cut *c = opaque;
+	uint8_t *to = c->s->scratch;
+	size_t n = 0;
+
+	/* Segments that find no room are lost on the wire; TCP knows. */
+	if (c->full)
+		return;
+	for (int i = 0; i < iovcnt; n += iov[i++].iov_len)
+		memcpy(to + n, iov[i].iov_base, iov[i].iov_len);
+	if (deliver(c->s, c->h, to, n))
+		c->taken++;
+	else
+		c->full = true;
+}
+
 static bool receive_locked(struct virtio_net *s, const uint8_t *frame, size_t size)
 {
 	struct virtio_net_hdr_v1 h = { .gso_type = VIRTIO_NET_HDR_GSO_NONE };
 	const uint8_t *bytes = frame;
-	struct virtq *q;
-	int n;
 
 	if (s->v.parked)
 		return false;
@@ -230,20 +285,16 @@ static bool receive_locked(struct virtio_net *s, const uint8_t *frame, size_t si
 		/* It comes out of the host's own memory: nothing can have damaged it. */
 		h.flags = VIRTIO_NET_HDR_F_DATA_VALID;
 	}
-	if (size < 14 || size > FRAME_MAX || !virtio_net_wanted(s, bytes, size))
+	if (size < ETH_HLEN || size > FRAME_MAX || !virtio_net_wanted(s, bytes, size))
 		return true;
-	q = &s->v.queue[2 * rx_pair(s, bytes, size)];
-	if (!q->enabled)
-		return true;
-	n = rx_take(s, q, NET_HDR + size);
-	if (!n && virtq_kicks(q, true))
-		n = rx_take(s, q, NET_HDR + size);
-	if (n <= 0)
-		return n < 0;
-	virtq_kicks(q, false);
-	h.num_buffers = (uint16_t)n;
-	rx_put(s, q, n, (const uint8_t *)&h, bytes, size);
-	return true;
+	/* libslirp fills its own MTU whatever segment size the guest asked for. */
+	if (!s->vnet_hdr && size > guest_mtu(s) + ETH_HLEN + VLAN_HLEN) {
+		struct cut c = { .s = s, .h = &h };
+
+		if (virtio_net_cut(bytes, size, guest_mtu(s), deliver_segment, &c))
+			return c.taken || !c.full;
+	}
+	return deliver(s, &h, bytes, size);
 }
 
 static bool net_receive(void *opaque, const uint8_t *frame, size_t n)
@@ -432,7 +483,7 @@ static const struct field config[] = {
 	CONFIG(struct virtio_net, queue_pairs, FIELD_U16, "1",
 		"receive and transmit queues, 1 to 8"),
 	CONFIG(struct virtio_net, mtu, FIELD_U16, "0",
-		"MTU the guest should use; 0: its own choice"),
+		"MTU the guest should use; 0: what the back end can"),
 	CONFIG(struct virtio_net, speed, FIELD_U32, "10000",
 		"link speed shown, Mbit/s; 0: unknown"),
 	{ 0 },

@@ -72,7 +72,7 @@ static void put_sum(uint8_t *at, uint64_t acc)
 }
 
 struct packet {
-	uint8_t *frame;
+	const uint8_t *frame;
 	size_t n;
 	size_t l3, l4, data; /* offsets of IP, TCP and payload */
 	bool v6;
@@ -143,8 +143,8 @@ static void segment(struct packet *p, unsigned mss,
 
 	for (size_t at = 0; at < total; at += mss, index++) {
 		size_t len = MIN((size_t)mss, total - at);
-		uint8_t *payload = p->frame + p->data + at;
-		struct iovec iov[2] = { { h, p->data }, { payload, len } };
+		const uint8_t *payload = p->frame + p->data + at;
+		struct iovec iov[2] = { { h, p->data }, { (void *)payload, len } };
 
 		memcpy(h, p->frame, p->data);
 		put_be32(h + p->l4 + 4, seq + (uint32_t)at);
@@ -157,6 +157,27 @@ static void segment(struct packet *p, unsigned mss,
 		fix_tcp_sum(p, h, payload, len);
 		send(opaque, iov, 2);
 	}
+}
+
+bool virtio_net_cut(const uint8_t *frame, size_t n, unsigned mtu,
+	void (*send)(void *opaque, const struct iovec *iov, int iovcnt), void *opaque)
+{
+	struct packet p = { .frame = frame, .n = n };
+	size_t l3 = ETH_HLEN, l4;
+	bool v6;
+
+	if (n < ETH_HLEN + 4 + IP6_HLEN)
+		return false;
+	if (be16(frame + 12) == ETH_P_8021Q)
+		l3 += 4;
+	v6 = be16(frame + l3 - 2) == ETH_P_IPV6;
+	if (v6 && frame[l3 + 6] != PROTO_TCP)
+		return false;
+	l4 = l3 + (v6 ? IP6_HLEN : 4u * (frame[l3] & 15));
+	if (!parse(&p, l4, v6) || mtu < p.data - l3 + MSS_MIN)
+		return false;
+	segment(&p, mtu - (unsigned)(p.data - l3), send, opaque);
+	return true;
 }
 
 void virtio_net_finish(const uint8_t *hdr, uint8_t *frame, size_t n,

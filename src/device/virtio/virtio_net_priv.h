@@ -64,4 +64,8 @@ bool virtio_net_wanted(const struct virtio_net *s, const uint8_t *frame, size_t 
 void virtio_net_finish(const uint8_t *hdr, uint8_t *frame, size_t n,
 	void (*send)(void *opaque, const struct iovec *iov, int iovcnt), void *opaque);
 
+/* A finished TCP frame, as segments no larger than mtu; false: it is something else. */
+bool virtio_net_cut(const uint8_t *frame, size_t n, unsigned mtu,
+	void (*send)(void *opaque, const struct iovec *iov, int iovcnt), void *opaque);
+
 #endif
