@@ -43,6 +43,7 @@ struct diff_result {
 	struct x86_cpu cpu;		/* gpr, rip, rflags, ymm, mxcsr, fpu */
 	int vector;			/* exception, VECTOR_NONE: ran into the INT3 behind it */
 	uint64_t fault_address;		/* of a page fault */
+	unsigned error;			/* error code; the interpreter has none */
 	bool memory_changed;
 	uint8_t data[DATA_SIZE];	/* where memory_changed */
 };
@@ -58,6 +59,11 @@ struct diff_memory {
 
 /* --- native.c: on the host CPU. false with a message: the sandbox cannot be built. --- */
 bool native_init(struct diff_memory *m);
+/* Once on the thread that calls native_run, after the other engines have installed their handlers.
+ * stop (may be NULL) is called when another engine than the host takes too long. */
+void native_init_thread(struct diff_memory *m, void (*stop)(void *opaque), void *opaque);
+/* So many milliseconds from now; 0: not any more. */
+void native_watchdog(unsigned ms);
 /* False: it hung and was stopped. Leaves m->data = golden. */
 bool native_run(struct diff_memory *m, const struct diff_case *c, struct diff_result *out);
 

@@ -27,6 +27,11 @@ static struct model *model_of(struct jit_vcpu *v)
 	return (struct model *)((char *)v - offsetof(struct model, vcpu));
 }
 
+bool model_owns(const struct jit_vcpu *v)
+{
+	return !v->vm; /* it is in no machine */
+}
+
 static bool canonical(uint64_t va)
 {
 	return (int64_t)(va << 16) >> 16 == (int64_t)va;

@@ -9,6 +9,8 @@
 
 struct jit_vcpu;
 
+/* Is v an interpreter's? */
+bool model_owns(const struct jit_vcpu *v);
 bool model_load(struct jit_vcpu *v, uint64_t va, void *buf, size_t n);
 bool model_store(struct jit_vcpu *v, uint64_t va, const void *buf, size_t n);
 bool model_probe(struct jit_vcpu *v, uint64_t va, size_t n, bool write);

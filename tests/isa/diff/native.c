@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -32,6 +33,10 @@ struct entry {
 static uint8_t xsave_image[XSAVE_SIZE] __attribute__((aligned(64)));
 static struct diff_result *result;
 static volatile bool inside, hung;
+static struct sigaction before[NSIG];
+static void (*stop)(void *opaque);
+static void *stop_opaque;
+static bool have_fsgsbase;
 
 void native_enter(void);
 void native_back(void);
@@ -90,6 +95,19 @@ static void take_fpstate(const struct _libc_fpstate *fp, struct x86_cpu *c)
 	}
 }
 
+/* Not the test code's: the watchdog of another engine, or a signal that engine handles. */
+static void other_signal(int sig, siginfo_t *info, void *context)
+{
+	const struct sigaction *a = &before[sig];
+
+	if (sig == SIGALRM && stop)
+		stop(stop_opaque);
+	else if (a->sa_flags & SA_SIGINFO)
+		a->sa_sigaction(sig, info, context);
+	else
+		signal(sig, SIG_DFL);
+}
+
 static void handler(int sig, siginfo_t *info, void *context)
 {
 	static const uint8_t order[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI,
@@ -99,7 +117,7 @@ static void handler(int sig, siginfo_t *info, void *context)
 	struct x86_cpu *c = &result->cpu;
 
 	if (!inside) {
-		signal(sig, SIG_DFL);
+		other_signal(sig, info, context);
 		return;
 	}
 	for (unsigned i = 0; i < 16; i++)
@@ -109,6 +127,7 @@ static void handler(int sig, siginfo_t *info, void *context)
 	take_fpstate(u->uc_mcontext.fpregs, c);
 	result->vector = (int)g[REG_TRAPNO];
 	result->fault_address = (uint64_t)g[REG_CR2];
+	result->error = (unsigned)g[REG_ERR];
 	if (sig == SIGALRM)
 		hung = true;
 	if (sig == SIGTRAP && result->vector == X86_BP) {
@@ -147,33 +166,51 @@ static bool map_all(struct diff_memory *m)
 		return false;
 	close(fd);
 	m->data = (uint8_t *)(uintptr_t)DATA_BASE;
+	memset(m->data, 0, DATA_SIZE);
+	(void)*(volatile uint8_t *)(m->data + DATA_SIZE); /* all present, for the error codes of faults */
 	memset(m->code, 0xcc, CODE_SIZE);
 	return true;
 }
 
 bool native_init(struct diff_memory *m)
 {
+	if (map_all(m))
+		return true;
+	fprintf(stderr, "cannot map the test's memory: %s\n", strerror(errno));
+	return false;
+}
+
+/* The translator uses the GS base on this thread as well. */
+static void set_gs(void)
+{
+	uint64_t base = DATA_BASE + GS_OFFSET;
+
+	if (have_fsgsbase)
+		__asm__ volatile("wrgsbase %0" : : "r"(base));
+	else
+		syscall(SYS_arch_prctl, ARCH_SET_GS, base);
+}
+
+void native_init_thread(struct diff_memory *m, void (*stop_fn)(void *opaque), void *opaque)
+{
 	static const int signals[] = { SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGALRM };
 	stack_t alt = { .ss_sp = malloc(ALT_STACK), .ss_size = ALT_STACK };
 	struct sigaction sa = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	uint32_t lo, hi;
 
-	if (!map_all(m)) {
-		fprintf(stderr, "cannot map the test's memory: %s\n", strerror(errno));
-		return false;
-	}
+	stop = stop_fn;
+	stop_opaque = opaque;
+	have_fsgsbase = getauxval(AT_HWCAP2) & 2; /* HWCAP2_FSGSBASE */
 	sigfillset(&sa.sa_mask);
 	sigaltstack(&alt, NULL);
 	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		sigaction(signals[i], &sa, NULL);
-	syscall(SYS_arch_prctl, ARCH_SET_GS, DATA_BASE + GS_OFFSET);
+		sigaction(signals[i], &sa, &before[signals[i]]);
 	__asm__("mov %%es, %0; mov %%cs, %1; mov %%ss, %2; mov %%ds, %3; mov %%fs, %4; mov %%gs, %5" :
 		"=r"(m->selector[SEG_ES]), "=r"(m->selector[SEG_CS]), "=r"(m->selector[SEG_SS]),
 		"=r"(m->selector[SEG_DS]), "=r"(m->selector[SEG_FS]), "=r"(m->selector[SEG_GS]));
 	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
 	native_entry.mask = lo & 7;
 	native_entry.xsave = xsave_image;
-	return true;
 }
 
 static void fill_xsave(const struct x86_cpu *c)
@@ -193,7 +230,7 @@ static void fill_xsave(const struct x86_cpu *c)
 	memcpy(x + XSTATE_BV, &bv, 8);
 }
 
-static void watchdog(unsigned ms)
+void native_watchdog(unsigned ms)
 {
 	struct itimerval t = { .it_value = { .tv_sec = 0, .tv_usec = (suseconds_t)ms * 1000 } };
 
@@ -210,9 +247,10 @@ bool native_run(struct diff_memory *m, const struct diff_case *c, struct diff_re
 	result = out;
 	hung = false;
 	inside = true;
-	watchdog(HANG_MS);
+	set_gs();
+	native_watchdog(HANG_MS);
 	native_enter();
-	watchdog(0);
+	native_watchdog(0);
 	memset(m->code + c->offset, 0xcc, c->n);
 	out->memory_changed = memcmp(m->data, m->golden, DATA_SIZE) != 0;
 	if (out->memory_changed) {
