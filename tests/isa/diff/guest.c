@@ -17,16 +17,17 @@
 #include "diff.h"
 #include "guest.h"
 
-/* Guest-physical layout; the handlers' pages are seen at HANDLERS_VA. */
+/* Guest-physical layout; the handlers' pages are seen at SYSTEM_VA. */
 enum {
 	PML4 = 0x1000, PDPT = 0x2000, PD = 0x3000, PT_DATA = 0x4000, PT_CODE = 0x5000, PT_SYSTEM = 0x6000,
 	GDT = 0x7000, IDT = 0x8000, TSS = 0x9000, HANDLERS = 0xa000, STACK = 0xb000, CODE = 0xc000,
 	DATA = 0x10000, RAM_SIZE = 0x100000,
-	SYSTEM_VA = 0x30000000, /* of the pages from GDT to STACK, one after the other */
 	VECTORS = 32, STUB = 16, EXIT_PORT = 0x80,
 };
 enum { P = 1, RW = 2, US = 4 };
 #define NX (1ull << 63)
+/* Where the pages from GDT to STACK are seen, far from anything test code aims at. */
+#define SYSTEM_VA 0xffff907fe5800000ull
 #define SYSTEM(pa) (SYSTEM_VA + (pa) - GDT)
 
 struct guest {

@@ -85,8 +85,9 @@ bool x86_lift_shiftd(struct x86_lift *l)
 			x86_set_reg(l, l->in.rm, size, l->in.rm);
 		return true;
 	}
-	/* the store can fault, so it comes before the flags change: shift once for each */
+	/* a fault is one of a write; the flags change after the store, so shift once for each */
 	m = x86_mem(l, size, true);
+	x86_mem_op(l, IR_PROBE_W, size, m);
 	old = x86_load(l, size, m);
 	val = x86_mov(l, old);
 	emit_shiftd(l, code, val, false);

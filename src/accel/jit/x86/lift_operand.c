@@ -208,5 +208,7 @@ uint16_t x86_call(struct x86_lift *l, int64_t fn, bool ret, uint16_t a, uint16_t
 	o->imm = fn;
 	if (is_light(fn))
 		o->flags |= IRO_LIGHT;
+	else /* it may take vector and x87 registers out of the host's */
+		l->vec_entered[0] = l->vec_entered[1] = l->fpu_entered[0] = l->fpu_entered[1] = false;
 	return d;
 }
