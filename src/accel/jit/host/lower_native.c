@@ -78,12 +78,13 @@ void lower_native(struct lower *l)
 	struct native n = native_unpack(o->imm);
 	unsigned reg = n.reg_rm & 15, rm = n.reg_rm >> 4, vvvv = n.vvvv;
 
-	if (o->fin)
-		flags_load(l, o->fin);
-	if (o->fout)
-		flags_clobber(l, o->fout, 0);
+	/* in this order: a site may send flags to memory */
 	if (!(n.cls & (NATIVE_REG_G | NATIVE_RM_G | NATIVE_V_G)) || !o->fout)
 		site_add(l, true);
+	if (o->fin)
+		flags_load(l, o->fin);
+	if (o->fout) /* adcx and adox leave the other flags alone */
+		flags_clobber(l, o->fout, IRFL_ALL & ~o->fout);
 	/* sources first: a written register may be one of them */
 	if (n.cls & NATIVE_RM_G && !(n.cls & NATIVE_RM_W))
 		rm = in_reg(l, o->a);
@@ -97,7 +98,7 @@ void lower_native(struct lower *l)
 		vvvv = field(l, o->c, false, true);
 	put(l, n, reg, loc_reg(rm), vvvv);
 	if (o->fout)
-		flags_produced(l, o->fout, 0);
+		flags_produced(l, o->fout, IRFL_ALL & ~o->fout);
 	/* mulx with equal destinations: modrm.reg wins, so vvvv is put first */
 	if (n.cls & NATIVE_V_G && n.cls & NATIVE_V_W)
 		finish(l, o->c, vvvv, 8);
