@@ -231,7 +231,8 @@ void flags_recipe(struct lower *l, enum flags_kind kind, unsigned type, uint16_t
 bool flags_before_write(struct lower *l, uint32_t globals, bool access)
 {
 	const struct flags_recipe *p = &l->f.recipe;
-	uint8_t need = (l->need[l->i] & ~ir_flags_killed(l->o)) | ir_flags_read(l->o);
+	uint8_t need = (l->need[l->i] & ~ir_flags_killed(l->o)) | ir_flags_read(l->o) |
+		(ir_can_fault(l->o) ? IRFL_ALL : 0);
 
 	if (!has_recipe(l) || !(globals & (1u << p->a | (p->b == 0xff ? 0 : 1u << p->b))))
 		return false;
