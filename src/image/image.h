@@ -64,10 +64,10 @@ uint32_t image_discard_granularity(const struct image *im);
 /* Each queue completes on the GMainContext it is attached to (NULL: the default one). Before the
  * first submit to that queue. */
 int image_queue_attach(struct image *im, unsigned queue, GMainContext *ctx, GError **error);
-/* Any thread. done() may be called before this or image_kick() returns; else the context's thread
- * calls it. */
+/* Any thread. done() may be called before this or image_kick() returns; else the context's thread or
+ * another submitter's calls it. Never nested: a done() that submits is back before the next runs. */
 void image_submit(struct image *im, unsigned queue, struct image_request *r);
-/* Pushes out what image_submit batched; call once after a burst. */
+/* Pushes out what image_submit batched; call once after a burst (also after one in a done()). */
 void image_kick(struct image *im, unsigned queue);
 /* Returns when the queue has nothing in flight (done() called for all). Any thread while no new
  * requests are submitted; hold no lock that done() takes. */

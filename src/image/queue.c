@@ -63,11 +63,12 @@ struct image_queue {
 	int eventfd;
 	bool uring;
 	GThreadPool *pool;	/* owned; without io_uring */
-	GMutex ring_lock;	/* ring, slots, free, wait_*, finished_*; never held around done() */
+	GMutex ring_lock;	/* down to `settling`; never held around done() */
 	struct io_uring ring;
 	struct io *slots, *free;
 	struct image_request *wait_head, *wait_tail; /* linked through priv[0] */
 	struct image_request *finished_head, *finished_tail; /* same; priv[1]: result */
+	bool settling;		/* a thread is calling done() */
 	_Atomic unsigned pending; /* requests accepted and not done */
 	_Atomic unsigned drainers;
 	GMutex lock;		/* completed, idle */
@@ -178,17 +179,23 @@ static void request_finish(struct image_queue *q, struct image_request *r, int e
 	q->finished_tail = r;
 }
 
-/* Gives up the ring's lock and calls done() for all that is finished. */
+/*
+ * Gives up the ring's lock and calls done() for all that is finished. One thread at a time does so: what
+ * a done() submits and finishes at once, or another thread meanwhile, is left to the loop that already
+ * runs, or the stack would grow with each request a done() submits.
+ */
 static void unlock_and_settle(struct image_queue *q)
 {
-	for (;;) {
-		struct image_request *r = q->finished_head;
+	struct image_request *r;
 
-		if (r)
-			q->finished_head = r->priv[0];
+	if (q->settling) {
 		g_mutex_unlock(&q->ring_lock);
-		if (!r)
-			return;
+		return;
+	}
+	q->settling = true;
+	while ((r = q->finished_head)) {
+		q->finished_head = r->priv[0];
+		g_mutex_unlock(&q->ring_lock);
 		r->done(r, GPOINTER_TO_INT(r->priv[1]));
 		if (atomic_fetch_sub(&q->pending, 1) == 1 && atomic_load(&q->drainers)) {
 			g_mutex_lock(&q->lock);
@@ -197,6 +204,8 @@ static void unlock_and_settle(struct image_queue *q)
 		}
 		g_mutex_lock(&q->ring_lock);
 	}
+	q->settling = false;
+	g_mutex_unlock(&q->ring_lock);
 }
 
 static void io_finish(struct io *io, int err)
@@ -510,8 +519,8 @@ static void queue_reap(struct image_queue *q)
 		io_complete(io, io->result);
 		start_waiting(q);
 	}
-	flush_locked(q);
 	unlock_and_settle(q);
+	queue_kick(q); /* what each done() submitted */
 }
 
 static gboolean queue_ready(int fd, GIOCondition cond, gpointer opaque)
