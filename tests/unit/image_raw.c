@@ -209,6 +209,49 @@ static void test_many(void **s)
 	g_free(jobs);
 }
 
+struct chain {
+	struct job j;
+	struct image *im;
+	unsigned left, depth, deepest;
+};
+
+static void chain_done(struct image_request *r, int err)
+{
+	struct chain *c = r->opaque;
+
+	assert_int_equal(err, 0);
+	c->depth++;
+	c->deepest = MAX(c->deepest, c->depth);
+	if (c->left && --c->left) {
+		r->offset = (r->offset + 4096) % (1 << 20);
+		image_submit(c->im, 0, r);
+	}
+	c->depth--;
+}
+
+/* A done() that submits: a million in a row neither nest nor get stuck, cached or not. */
+static void test_chain(void **s)
+{
+	g_autofree char *path = make_file("chain.img", 1 << 20);
+	g_autofree uint8_t *buf = aligned_alloc(4096, 4096);
+
+	for (unsigned direct = 0; direct < 2; direct++) {
+		struct chain c = { .left = direct ? 500 : 1000000 };
+
+		c.im = open_ok(&(struct image_options){ .path = path, .format = "raw", .direct = direct });
+		c.j.iov[0] = (struct iovec){ buf, 4096 };
+		c.j.r = (struct image_request){ .op = IMAGE_READ, .length = 4096, .iov = c.j.iov,
+						.iovcnt = 1, .done = chain_done, .opaque = &c };
+		image_submit(c.im, 0, &c.j.r);
+		image_kick(c.im, 0);
+		while (c.left)
+			g_main_context_iteration(NULL, TRUE);
+		image_drain(c.im, 0);
+		assert_int_equal(c.deepest, 1);
+		image_close(c.im);
+	}
+}
+
 static gpointer drain_elsewhere(gpointer im)
 {
 	image_drain(im, 0);
@@ -575,6 +618,7 @@ int main(void)
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_direct),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_drain_thread),
 		cmocka_unit_test(test_odd_size),
 		cmocka_unit_test(test_discard_frees),
