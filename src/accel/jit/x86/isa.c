@@ -370,6 +370,55 @@ static bool x86_events(struct jit_vcpu *v)
 	return true;
 }
 
+/* ---- exceptions */
+
+/* Does the instruction use the stack without saying so? PUSH, POP, CALL, RET, ENTER, LEAVE, PUSHF, POPF. */
+static bool stack_opcode(const struct x86_insn *in)
+{
+	const uint8_t op = in->opcode, digit = in->modrm >> 3 & 7;
+
+	if (in->map == X86_MAP_0F)
+		return op == 0xa0 || op == 0xa1 || op == 0xa8 || op == 0xa9;
+	if (in->map != X86_MAP_1BYTE)
+		return false;
+	return (op >= 0x50 && op <= 0x5f) || op == 0x68 || op == 0x6a || op == 0x8f || op == 0x9c || op == 0x9d ||
+		op == 0xc2 || op == 0xc3 || op == 0xc8 || op == 0xc9 || op == 0xe8 ||
+		(op == 0xff && (digit == 2 || digit == 6));
+}
+
+/* An address that is not canonical is #SS where the instruction reached it through SS (SDM vol. 1,
+ * 3.3.7.1). Translated code does not know by then, so the instruction is looked at again. */
+static bool through_stack(struct jit_vcpu *v)
+{
+	const struct x86_cpu *c = v->arch;
+	const uint64_t sp = c->gpr[RSP];
+	struct x86_insn in;
+	uint8_t code[X86_INSN_MAX];
+	size_t n = 4096 - (linear_pc(v) & 4095);
+
+	if (n > sizeof(code))
+		n = sizeof(code);
+	if (!jit_load_bytes(v, linear_pc(v), code, n, JIT_MEM_CPL) ||
+		x86_decode(&in, code, n, X86_MODE_64) != X86_DECODED)
+		return false;
+	if (stack_opcode(&in) && (!in.is_mem || !x86_is_canonical(sp) || !x86_is_canonical(sp - 8)))
+		return true;
+	return in.is_mem && in.mem_seg == SEG_SS;
+}
+
+static bool deliver(struct jit_vcpu *v)
+{
+	struct x86_cpu *c = v->arch;
+	struct x86_private *p = x86_private(v);
+
+	if (p->not_canonical) {
+		p->not_canonical = false;
+		if (c->exception_vector == X86_GP && x86_code64(c))
+			x86_raise_error(v, through_stack(v) ? X86_SS : X86_GP, 0);
+	}
+	return x86_deliver(v);
+}
+
 /* ---- single step (17.3.1.4), interrupt shadows (6.8.3) */
 
 static bool single(const struct jit_vcpu *v)
@@ -467,7 +516,7 @@ const struct isa isa_x86 = {
 	.watch = x86_debug_watch,
 	.pc = linear_pc,
 	.pc_is_linear = pc_is_linear,
-	.deliver = x86_deliver,
+	.deliver = deliver,
 	.events = x86_events,
 	.dead = dead,
 	.single = single,

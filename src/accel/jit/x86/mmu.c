@@ -209,8 +209,10 @@ bool x86_walk(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_priv 
 
 	if (!(c->cr0 & X86_CR0_PG))
 		return walk_off(va, out);
-	if (x86_long(c) && !x86_is_canonical(va))
+	if (x86_long(c) && !x86_is_canonical(va)) {
+		x86_private(v)->not_canonical = true; /* through SS: #SS, see isa.c */
 		return x86_raise_error(v, X86_GP, 0);
+	}
 	do {
 		s = walk_once(v, va, &l, &error);
 		if (s == STEP_FAULT)

@@ -33,6 +33,7 @@ struct x86_private {
 	bool data_breakpoints;	/* DR7 watches data: pages concerned get no TLB entries */
 	uint64_t dr6_step;	/* breakpoint bits to report after this instruction */
 	uint64_t start_flags;	/* RFLAGS when the single-stepped instruction began */
+	bool not_canonical;	/* the recorded #GP is of an address that is not canonical */
 	bool near_limit;	/* the code segment ends in the block at hand: run its instructions alone */
 	bool shadow_new;	/* this instruction began an interrupt shadow */
 };
