@@ -1,169 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * queue.c: the I/O engine: one submission context of an image. A request is walked extent by extent
- * as its format maps it; each step is one host operation, done by io_uring or, where the kernel
- * refuses that, by a thread pool. Spec: io_uring(7).
+ * as its format maps it; each step is one host operation (host_io.c).
  *
  * Any thread may submit. What the kernel can do without waiting (a read of cached pages) is done where
  * it is submitted, without ring and loop: that is a guest's most frequent request, and the wake-ups
  * would cost many times its work.
  */
+#include "image/queue_priv.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <limits.h>
 #include <linux/falloc.h>
 #include <poll.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <glib-unix.h>
 
 #include "base/error.h"
 #include "base/log.h"
-#include "image/format.h"
 
 enum {
-	QUEUE_DEPTH = 256,	/* host operations in flight; further requests wait */
-	POOL_THREADS = 8,
-	ZEROES = 65536,		/* bytes of the shared zero buffer */
+	ZEROES = 65536, /* bytes of the shared zero buffer */
 	ZERO_IOVS = 16,
 };
 
 static const uint8_t zeroes[ZEROES] __attribute__((aligned(4096)));
 
-enum host_op { HOST_READ, HOST_WRITE, HOST_SYNC, HOST_FALLOCATE };
-
-/* One request in flight and the host operation it is at. */
-struct io {
-	struct image_queue *q;	/* borrowed */
-	struct image_request *r; /* borrowed from the caller until done() */
-	struct io *next;	/* on the free or the completed list */
-	struct file *file;	/* borrowed: of the present extent */
-	uint64_t pos;		/* bytes of r that are done */
-	uint64_t part;		/* bytes the present operation covers */
-	struct iovec *slice;	/* owned; r->iov from pos on, if it is not all of r->iov */
-	void *bounce;		/* owned; see keep_head() */
-	struct iovec bounce_iov;
-	enum host_op op;
-	int fd, flags;		/* RWF_ or FALLOC_FL_ */
-	uint64_t at;
-	const struct iovec *iov;
-	unsigned iovcnt;
-	ssize_t result;
-};
-
-struct image_queue {
-	struct image *im;	/* borrowed */
-	GMainContext *ctx;	/* owned reference */
-	GSource *source;	/* owned: eventfd */
-	int eventfd;
-	bool uring;
-	GThreadPool *pool;	/* owned; without io_uring */
-	GMutex ring_lock;	/* down to `settling`; never held around done() */
-	struct io_uring ring;
-	struct io *slots, *free;
-	struct image_request *wait_head, *wait_tail; /* linked through priv[0] */
-	struct image_request *finished_head, *finished_tail; /* same; priv[1]: result */
-	bool settling;		/* a thread is calling done() */
-	_Atomic unsigned pending; /* requests accepted and not done */
-	_Atomic unsigned drainers;
-	GMutex lock;		/* completed, idle */
-	GCond idle;
-	struct io *completed;	/* by the pool */
-};
-
 static void io_step(struct io *io);
 static void io_complete(struct io *io, ssize_t res);
-
-/* ---- host operations ---- */
-
-static ssize_t host_run(const struct io *io)
-{
-	ssize_t r;
-
-	do {
-		switch (io->op) {
-		case HOST_READ:
-			r = preadv2(io->fd, io->iov, io->iovcnt, io->at, 0);
-			break;
-		case HOST_WRITE:
-			r = pwritev2(io->fd, io->iov, io->iovcnt, io->at, io->flags);
-			break;
-		case HOST_SYNC:
-			r = fdatasync(io->fd);
-			break;
-		default:
-			r = fallocate(io->fd, io->flags, io->at, io->part);
-			break;
-		}
-	} while (r < 0 && errno == EINTR);
-	return r < 0 ? -errno : r;
-}
-
-static void pool_worker(gpointer data, gpointer opaque)
-{
-	struct image_queue *q = opaque;
-	struct io *io = data;
-	uint64_t one = 1;
-
-	io->result = host_run(io);
-	g_mutex_lock(&q->lock);
-	io->next = q->completed;
-	q->completed = io;
-	/* Under the lock: queue_free() must not close the eventfd before this write. */
-	if (write(q->eventfd, &one, sizeof(one)) < 0)
-		log_warn("image: eventfd: %s", g_strerror(errno));
-	g_mutex_unlock(&q->lock);
-}
-
-static void uring_flush(struct image_queue *q)
-{
-	int r;
-
-	while ((r = io_uring_submit(&q->ring)) < 0) {
-		if (r != -EINTR && r != -EAGAIN && r != -EBUSY) {
-			log_warn("image: io_uring_submit: %s", g_strerror(-r));
-			return;
-		}
-		g_usleep(100);
-	}
-}
-
-static void uring_push(struct image_queue *q, struct io *io)
-{
-	struct io_uring_sqe *sqe;
-
-	/* Full only when a burst is longer than the ring: hand over what is there. */
-	while (!(sqe = io_uring_get_sqe(&q->ring)))
-		uring_flush(q);
-	switch (io->op) {
-	case HOST_READ:
-		io_uring_prep_readv(sqe, io->fd, io->iov, io->iovcnt, io->at);
-		break;
-	case HOST_WRITE:
-		io_uring_prep_writev2(sqe, io->fd, io->iov, io->iovcnt, io->at, io->flags);
-		break;
-	case HOST_SYNC:
-		io_uring_prep_fsync(sqe, io->fd, IORING_FSYNC_DATASYNC);
-		break;
-	case HOST_FALLOCATE:
-		io_uring_prep_fallocate(sqe, io->fd, io->flags, io->at, io->part);
-		break;
-	}
-	io_uring_sqe_set_data(sqe, io);
-}
-
-static void io_push(struct io *io)
-{
-	if (io->q->uring)
-		uring_push(io->q, io);
-	else
-		g_thread_pool_push(io->q->pool, io, NULL);
-}
 
 /* ---- one request ---- */
 
@@ -301,7 +168,7 @@ static void io_transfer(struct io *io)
 	io_slice(io);
 	io_choose_fd(io);
 	if (!io_try_now(io))
-		io_push(io);
+		host_push(io);
 }
 
 static void io_write_zeroes(struct io *io)
@@ -322,7 +189,7 @@ static void io_write_zeroes(struct io *io)
 	io->op = HOST_WRITE;
 	io->flags = 0;
 	io_choose_fd(io);
-	io_push(io);
+	host_push(io);
 }
 
 static void io_erase(struct io *io)
@@ -333,12 +200,12 @@ static void io_erase(struct io *io)
 	io->fd = io->file->fd;
 	if ((discard || io->r->may_unmap) && !io->file->no_punch) {
 		io->flags = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-		io_push(io);
+		host_push(io);
 	} else if (discard) {
 		io_finish(io, 0); /* advice that cannot be taken */
 	} else if (!io->file->no_zero_range) {
 		io->flags = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
-		io_push(io);
+		host_push(io);
 	} else {
 		io_write_zeroes(io);
 	}
@@ -353,7 +220,7 @@ static void io_step(struct io *io)
 	if (io->r->op == IMAGE_FLUSH) {
 		io->op = HOST_SYNC;
 		io->fd = im->file->fd;
-		io_push(io);
+		host_push(io);
 		return;
 	}
 	r = im->format->map(im, io->r->offset + io->pos, io->r->length - io->pos, &x);
@@ -480,33 +347,6 @@ static void start_waiting(struct image_queue *q)
 	}
 }
 
-static struct io *next_completed(struct image_queue *q)
-{
-	struct io_uring_cqe *cqe;
-	struct io *io;
-
-	if (q->uring) {
-		if (io_uring_peek_cqe(&q->ring, &cqe) != 0)
-			return NULL;
-		io = io_uring_cqe_get_data(cqe);
-		io->result = cqe->res;
-		io_uring_cqe_seen(&q->ring, cqe);
-		return io;
-	}
-	g_mutex_lock(&q->lock);
-	io = q->completed;
-	if (io)
-		q->completed = io->next;
-	g_mutex_unlock(&q->lock);
-	return io;
-}
-
-static void flush_locked(struct image_queue *q)
-{
-	if (q->uring && io_uring_sq_ready(&q->ring))
-		uring_flush(q);
-}
-
 static void queue_reap(struct image_queue *q)
 {
 	uint64_t count;
@@ -515,7 +355,7 @@ static void queue_reap(struct image_queue *q)
 	if (read(q->eventfd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		log_warn("image: eventfd: %s", g_strerror(errno));
 	g_mutex_lock(&q->ring_lock);
-	while ((io = next_completed(q))) {
+	while ((io = host_next(q))) {
 		io_complete(io, io->result);
 		start_waiting(q);
 	}
@@ -529,17 +369,6 @@ static gboolean queue_ready(int fd, GIOCondition cond, gpointer opaque)
 	return G_SOURCE_CONTINUE;
 }
 
-static bool uring_start(struct image_queue *q)
-{
-	if (q->im->threads || io_uring_queue_init(QUEUE_DEPTH, &q->ring, 0) < 0)
-		return false;
-	if (io_uring_register_eventfd(&q->ring, q->eventfd) < 0) {
-		io_uring_queue_exit(&q->ring);
-		return false;
-	}
-	return true;
-}
-
 struct image_queue *queue_new(struct image *im, GMainContext *ctx, GError **error)
 {
 	struct image_queue *q = g_new0(struct image_queue, 1);
@@ -549,15 +378,11 @@ struct image_queue *queue_new(struct image *im, GMainContext *ctx, GError **erro
 	g_mutex_init(&q->ring_lock);
 	g_cond_init(&q->idle);
 	q->ctx = g_main_context_ref(ctx ? ctx : g_main_context_default());
-	q->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (q->eventfd < 0) {
+	if (!host_start(q, im->threads)) {
 		fail_errno(error, LODGE_ERROR_HOST, errno, "%s: eventfd", im->file->path);
 		queue_free(q);
 		return NULL;
 	}
-	q->uring = uring_start(q);
-	if (!q->uring)
-		q->pool = g_thread_pool_new(pool_worker, q, POOL_THREADS, FALSE, NULL);
 	q->slots = g_new0(struct io, QUEUE_DEPTH);
 	for (unsigned i = 0; i < QUEUE_DEPTH; i++) {
 		q->slots[i].next = q->free;
@@ -577,12 +402,7 @@ void queue_free(struct image_queue *q)
 		g_source_destroy(q->source);
 		g_source_unref(q->source);
 	}
-	if (q->pool)
-		g_thread_pool_free(q->pool, FALSE, TRUE);
-	if (q->uring)
-		io_uring_queue_exit(&q->ring);
-	if (q->eventfd >= 0)
-		close(q->eventfd);
+	host_stop(q);
 	g_main_context_unref(q->ctx);
 	g_mutex_clear(&q->lock);
 	g_mutex_clear(&q->ring_lock);
@@ -611,7 +431,7 @@ void queue_submit(struct image_queue *q, struct image_request *r)
 void queue_kick(struct image_queue *q)
 {
 	g_mutex_lock(&q->ring_lock);
-	flush_locked(q);
+	host_flush(q);
 	unlock_and_settle(q);
 }
 
