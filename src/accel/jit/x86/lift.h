@@ -140,7 +140,8 @@ void x86_segment_loaded(struct x86_lift *l, unsigned seg);
 /* Raises `vector` at this instruction. */
 void x86_lift_raise(struct x86_lift *l, unsigned vector);
 void x86_lift_raise_error(struct x86_lift *l, unsigned vector, unsigned error);
-/* A helper has set rip. */
+/* A helper has set rip: on there (x86_exit_rip), or there by way of the loop. */
+void x86_exit_rip(struct x86_lift *l);
 void x86_exit_loop(struct x86_lift *l);
 /* Goes on with the next instruction in another block, as mode, mappings or pending events may have
  * changed. */

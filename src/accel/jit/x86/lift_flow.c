@@ -25,6 +25,13 @@ static void exit_indirect(struct x86_lift *l, uint16_t pc, unsigned hint)
 	l->done = true;
 }
 
+/* A helper has set rip: on by the jump cache. If the mode is another one now, or something waits, the helper
+ * has asked for an exit. */
+void x86_exit_rip(struct x86_lift *l)
+{
+	exit_indirect(l, x86_load_state(l, X86_STATE(rip), 8), IR_IND_JUMP);
+}
+
 /* An indirect exit looks at hot.exit_request and finds the target under the mode that holds by then. */
 void x86_exit_next(struct x86_lift *l)
 {
@@ -218,7 +225,7 @@ static void far_transfer(struct x86_lift *l, bool call, uint16_t sel, uint16_t o
 		X86_CALL(l, x86_h_far_call, sel, off, desc);
 	else
 		X86_CALL(l, x86_h_far_jmp, sel, off, desc);
-	x86_exit_loop(l);
+	x86_exit_rip(l);
 }
 
 /* 9A, EA */
@@ -244,7 +251,7 @@ bool x86_lift_far_ret(struct x86_lift *l)
 {
 	X86_CALL(l, x86_h_far_ret, x86_const(l, l->in.osize),
 		x86_const(l, l->in.opcode == 0xca ? l->in.imm : 0), IR_NONE);
-	x86_exit_loop(l);
+	x86_exit_rip(l);
 	return true;
 }
 
@@ -296,14 +303,14 @@ bool x86_lift_int(struct x86_lift *l)
 		X86_CALL(l, x86_h_int1, len, IR_NONE, IR_NONE);
 		break;
 	}
-	x86_exit_loop(l);
+	x86_exit_rip(l);
 	return true;
 }
 
 bool x86_lift_iret(struct x86_lift *l)
 {
 	X86_CALL(l, x86_h_iret, x86_const(l, l->in.osize), IR_NONE, IR_NONE);
-	x86_exit_loop(l);
+	x86_exit_rip(l);
 	return true;
 }
 

@@ -320,7 +320,7 @@ static bool lift_syscall(struct x86_lift *l)
 	case 0x34: X86_CALL(l, x86_h_sysenter, IR_NONE, IR_NONE, IR_NONE); break;
 	default: X86_CALL(l, x86_h_sysexit, x86_const(l, l->in.osize), IR_NONE, IR_NONE); break;
 	}
-	x86_exit_loop(l);
+	x86_exit_rip(l);
 	return true;
 }
 

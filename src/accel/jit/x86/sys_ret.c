@@ -42,7 +42,9 @@ static void iret_flags(struct jit_vcpu *v, uint64_t image, uint64_t mask)
 	c->rflags = fl;
 	v->hot->arith = fl & X86_FL_ARITH;
 	x86_mode_update(v);
-	if (fl & X86_FL_IF || c->nmi_pending)
+	if (c->nmi_pending)
+		jit_request_exit(v->hot);
+	else if (fl & X86_FL_IF)
 		x86_check_events(v);
 }
 
