@@ -23,6 +23,8 @@ enum {
 
 /* How this host decodes 64-bit code (X86_DECODE_*). Set once at start. */
 extern unsigned diff_decode_mode;
+/* What is tested: 64- or 32-bit (compatibility mode) code. */
+extern unsigned diff_bits;
 
 /* One test: code and the state it starts from. */
 struct diff_case {
@@ -62,6 +64,8 @@ bool native_init(struct diff_memory *m);
 /* Once on the thread that calls native_run, after the other engines have installed their handlers.
  * stop (may be NULL) is called when another engine than the host takes too long. */
 void native_init_thread(struct diff_memory *m, void (*stop)(void *opaque), void *opaque);
+/* On the main thread, before others are made: its timer's signal is for the thread that asks for it. */
+void native_block_watchdog(void);
 /* So many milliseconds from now; 0: not any more. */
 void native_watchdog(unsigned ms);
 /* False: it hung and was stopped. Leaves m->data = golden. */

@@ -5,13 +5,13 @@
 
 #include "disasm.h"
 
-void disasm_print(const uint8_t *p, unsigned n, uint64_t pc)
+void disasm_print(const uint8_t *p, unsigned n, uint64_t pc, unsigned bits)
 {
 	static csh handle;
 	cs_insn *insn = NULL;
 	size_t found;
 
-	if (!handle && cs_open(CS_ARCH_X86, CS_MODE_64, &handle))
+	if (!handle && cs_open(CS_ARCH_X86, bits == 64 ? CS_MODE_64 : CS_MODE_32, &handle))
 		return;
 	found = cs_disasm(handle, p, n, pc, 1, &insn);
 	printf("  ");

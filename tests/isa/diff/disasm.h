@@ -5,6 +5,6 @@
 
 #include <stdint.h>
 
-void disasm_print(const uint8_t *p, unsigned n, uint64_t pc);
+void disasm_print(const uint8_t *p, unsigned n, uint64_t pc, unsigned bits);
 
 #endif

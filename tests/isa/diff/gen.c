@@ -172,6 +172,8 @@ static void put_vex(struct rng *r, struct pieces *p, unsigned map)
 		vvvv = 15;
 	if (!top)
 		top = (unsigned)rng_next(r) & 0xe0;
+	if (diff_bits != 64)
+		top |= 0xc0; /* else it is LES */
 	put(p, 0xc4);
 	put(p, top | map);
 	put(p, (rng_next(r) & 0x80) | vvvv << 3 | (rng_next(r) & 4) | pp);
@@ -179,10 +181,10 @@ static void put_vex(struct rng *r, struct pieces *p, unsigned map)
 
 static const uint8_t bmi_38[] = { 0xf2, 0xf3, 0xf5, 0xf6, 0xf7 };
 
-/* Not an opcode in the one-byte map of 64-bit code but something before one. */
+/* Not an opcode in the one-byte map but something before one. */
 static bool is_prefix(unsigned opcode)
 {
-	return (opcode & 0xf0) == 0x40 || (opcode & 0xe7) == 0x26 || (opcode >= 0x64 && opcode <= 0x67) ||
+	return ((opcode & 0xf0) == 0x40 && diff_bits == 64) || (opcode & 0xe7) == 0x26 || (opcode >= 0x64 && opcode <= 0x67) ||
 		opcode == 0xf0 || opcode == 0xf2 || opcode == 0xf3 || opcode == 0x0f || opcode == 0xc4 ||
 		opcode == 0xc5;
 }
@@ -227,7 +229,7 @@ static void gen_bytes(struct rng *r, struct pieces *p, unsigned kind)
 			put(p, 0x66);
 		if (chance(r, kind == GEN_VEC ? 30 : map ? 15 : 3))
 			put(p, chance(r, 50) ? 0xf3 : 0xf2);
-		if (chance(r, 50))
+		if (chance(r, 50) && diff_bits == 64)
 			put(p, 0x40 | (rng_next(r) & 15));
 		if (map)
 			put(p, 0x0f);
@@ -265,6 +267,8 @@ static void aim(struct rng *r, struct diff_case *c, const struct x86_insn *in, s
 
 	if (in->seg == SEG_GS)
 		to -= DATA_BASE + GS_OFFSET;
+	if (in->asize == 2)
+		return;
 	if (!has_base && !has_index) {
 		uint32_t d = (uint32_t)(in->rip ? to - (CODE_BASE + c->offset + c->n + in->len) : to);
 
@@ -274,9 +278,11 @@ static void aim(struct rng *r, struct diff_case *c, const struct x86_insn *in, s
 	}
 	if (has_base && !(*claimed & 1u << in->base) && !(has_index && in->index == in->base)) {
 		gpr[in->base] = to - disp - (has_index ? gpr[in->index] << in->scale : 0);
+		if (diff_bits != 64)
+			gpr[in->base] = (uint32_t)gpr[in->base];
 		*claimed |= 1u << in->base | (has_index ? 1u << in->index : 0);
 	} else if (has_index && !has_base && !(*claimed & 1u << in->index)) {
-		gpr[in->index] = (to - disp) >> in->scale;
+		gpr[in->index] = (uint32_t)(to - disp) >> in->scale;
 		*claimed |= 1u << in->index;
 	}
 }
@@ -317,7 +323,10 @@ static void gen_state(struct rng *r, struct diff_case *c)
 	memset(s, 0, sizeof(*s));
 	for (unsigned i = 0; i < 16; i++)
 		s->gpr[i] = value(r);
-	s->gpr[RSP] = chance(r, 90) ? data_pointer(r) & ~7ull : value(r);
+	if (diff_bits != 64)
+		for (unsigned i = 0; i < 16; i++)
+			s->gpr[i] = i < 8 ? (uint32_t)s->gpr[i] : 0;
+	s->gpr[RSP] = chance(r, 90) ? data_pointer(r) & ~7ull : (uint32_t)value(r);
 	s->rflags = X86_FL_IF | 2 | (rng_next(r) & X86_FL_ARITH) | (chance(r, 20) ? X86_FL_DF : 0);
 	s->rip = CODE_BASE + c->offset;
 	s->mxcsr = 0x1f80;

@@ -98,7 +98,8 @@ static void make_tables(struct guest *g)
 		map_page(g, PT_SYSTEM, SYSTEM(pa), pa, P | RW);
 	put64(g, GDT + 0x10, 0x00209b0000000000); /* kernel code */
 	put64(g, GDT + 0x18, 0x00cf93000000ffff);
-	put64(g, GDT + 0x28, 0x00cff3000000ffff); /* user data, code: selectors of Linux */
+	put64(g, GDT + 0x20, 0x00cffb000000ffff);
+	put64(g, GDT + 0x28, 0x00cff3000000ffff); /* user 32-bit code, data, 64-bit code: as Linux */
 	put64(g, GDT + 0x30, 0x0020fb0000000000);
 	put64(g, TSS + 4, SYSTEM(STACK) + 4096);
 }
@@ -130,9 +131,9 @@ static void make_handlers(struct guest *g)
 	}
 }
 
-static void make_system_state(struct guest *g, const struct diff_memory *m)
+static void make_system_state(struct guest *g)
 {
-	enum { CODE64 = 0xb | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_L | SEG_ATTR_G,
+	enum { CODE_SEG = 0xb | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_G,
 	       FLAT = 3 | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_DB | SEG_ATTR_G };
 	struct x86_cpu *c = &g->system;
 
@@ -143,10 +144,8 @@ static void make_system_state(struct guest *g, const struct diff_memory *m)
 	c->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE | X86_EFER_NXE;
 	c->xcr0 = 7;
 	for (unsigned i = 0; i < 6; i++)
-		c->seg[i] = (struct x86_segment){ .sel = m->selector[i], .limit = UINT32_MAX,
-			.attr = i == SEG_CS ? CODE64 : FLAT };
-	c->seg[SEG_CS].sel = 0x33;
-	c->seg[SEG_SS].sel = 0x2b;
+		c->seg[i] = (struct x86_segment){ .limit = UINT32_MAX,
+			.attr = i != SEG_CS ? FLAT : CODE_SEG | (diff_bits == 64 ? SEG_ATTR_L : SEG_ATTR_DB) };
 	c->seg[SEG_GS].base = DATA_BASE + GS_OFFSET;
 	c->tr = (struct x86_segment){ .base = SYSTEM(TSS), .limit = 0x67, .sel = 0x40, .attr = 0xb | SEG_ATTR_P };
 	c->gdtr = (struct x86_table){ SYSTEM(GDT), 0x7f };
@@ -180,7 +179,7 @@ struct guest *guest_new(struct diff_memory *m, GError **error)
 	accel_jit.vcpu_reset(g->vcpu);
 	make_tables(g);
 	make_handlers(g);
-	make_system_state(g, m);
+	make_system_state(g);
 	memset(g->ram->host + CODE, 0xcc, 4096);
 	shell = accel_jit;
 	shell.vcpu_run = run_body;
@@ -234,6 +233,8 @@ static void begin(struct guest *g, const struct diff_case *c)
 	uint64_t tsc = cpu->tsc;
 
 	*cpu = g->system;
+	for (unsigned i = 0; i < 6; i++)
+		cpu->seg[i].sel = g->mem->selector[i];
 	cpu->tsc = tsc;
 	memcpy(cpu->gpr, c->start.gpr, sizeof(cpu->gpr));
 	memcpy(cpu->ymm, c->start.ymm, sizeof(cpu->ymm));

@@ -172,7 +172,12 @@ void model_free(struct model *md)
 	g_free(md);
 }
 
-enum { MODE = X86_MODE_64 | X86_MODE_PE | X86_MODE_LMA | X86_MODE_FLAT_DATA | X86_MODE_FLAT_CODE };
+static uint32_t block_mode(void)
+{
+	uint32_t common = X86_MODE_PE | X86_MODE_LMA | X86_MODE_FLAT_DATA | X86_MODE_FLAT_CODE;
+
+	return common | (diff_bits == 64 ? X86_MODE_64 : X86_MODE_32 | X86_MODE_SS32 | X86_MODE_FLAT_FSGS);
+}
 
 /* Helpers that work here as they are; the others need a whole machine, or what they show differs between
  * host and guest. */
@@ -182,7 +187,9 @@ static bool helper_works(int64_t fn, const struct x86_insn *in)
 		return in->opcode >= 0xa4;
 	return fn == (int64_t)(uintptr_t)x86_h_pushf || fn == (int64_t)(uintptr_t)x86_h_maskmov ||
 		fn == (int64_t)(uintptr_t)x86_h_ldmxcsr || fn == (int64_t)(uintptr_t)x86_h_stmxcsr ||
-		fn == (int64_t)(uintptr_t)x86_h_x87_ctl ||
+		fn == (int64_t)(uintptr_t)x86_h_x87_ctl || fn == (int64_t)(uintptr_t)x86_h_daa_group ||
+		fn == (int64_t)(uintptr_t)x86_h_bound || fn == (int64_t)(uintptr_t)x86_h_arpl ||
+		fn == (int64_t)(uintptr_t)x86_h_arpl_mem ||
 		fn == (int64_t)(uintptr_t)x86_h_enter;
 }
 
@@ -203,8 +210,9 @@ enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, 
 	bool call = false;
 	struct x86_insn in;
 
-	x86_decode(&in, p, n, diff_decode_mode);
-	lift(md, p, n, 0, MODE | X86_MODE_STEP);
+	if (x86_decode(&in, p, n, diff_decode_mode) != X86_DECODED)
+		return MODEL_UD;
+	lift(md, p, n, 0, block_mode() | X86_MODE_STEP);
 	*ret = (struct model_uses){ 0 };
 	for (unsigned i = 0; i < md->ir.n; i++) {
 		const struct ir_op *o = &md->ir.op[i];
@@ -212,13 +220,16 @@ enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, 
 		if (o->code == IR_CALL && (o->imm == (int64_t)(uintptr_t)x86_h_raise ||
 				o->imm == (int64_t)(uintptr_t)x86_h_raise_error))
 			return MODEL_UD;
+		call |= in.seg >= SEG_FS && in.seg != X86_NO_SEG && diff_bits != 64;
 		call |= (o->code == IR_CALL && !helper_works(o->imm, &in)) || o->code == IR_STS;
+		/* FS is the tester's own thread-local storage */
 		if ((o->mem & IRM_SEG) >> IRM_SEG_SHIFT == SEG_FS + 1)
-			call = true; /* the tester's own thread-local storage */
+			call = true;
 		ret->vec |= o->code == IR_VEC_ENTER;
 		ret->fpu |= o->code == IR_FPU_ENTER;
 		if ((o->code == IR_EXIT_CC || !(ir_info[o->code].props & IRP_EXIT)) && (o->code != IR_CALL ||
-				o->imm == (int64_t)(uintptr_t)x86_h_pushf))
+				o->imm == (int64_t)(uintptr_t)x86_h_pushf ||
+				o->imm == (int64_t)(uintptr_t)x86_h_daa_group))
 			ret->reads |= (o->code == IR_EXIT_CC ? o->fin : ir_flags_read(o)) & ~ret->kills;
 		ret->kills |= ir_flags_killed(o);
 	}
@@ -228,7 +239,7 @@ enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, 
 /* As a 64-bit user program sees it. */
 static void set_system_state(struct x86_cpu *cpu)
 {
-	enum { CODE64 = 0xb | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_L,
+	enum { CODE = 0xb | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_G,
 	       DATA = 3 | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_DB | SEG_ATTR_G };
 
 	cpu->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_NE | X86_CR0_MP | X86_CR0_ET;
@@ -236,7 +247,7 @@ static void set_system_state(struct x86_cpu *cpu)
 	cpu->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE | X86_EFER_NXE;
 	cpu->xcr0 = 7;
 	for (unsigned i = 0; i < 6; i++)
-		cpu->seg[i] = (struct x86_segment){ .limit = UINT32_MAX, .attr = i == SEG_CS ? CODE64 : DATA };
+		cpu->seg[i] = (struct x86_segment){ .limit = UINT32_MAX, .attr = i != SEG_CS ? DATA : CODE | (diff_bits == 64 ? SEG_ATTR_L : SEG_ATTR_DB) };
 }
 
 static bool inside(const struct diff_case *c, uint64_t pc)
@@ -263,12 +274,13 @@ bool model_run(struct model *md, const struct diff_case *c, bool optimize, struc
 	hot->arith = cpu->rflags;
 	hot->df_step = cpu->rflags & X86_FL_DF ? -1 : 1;
 	hot->pc_base = CODE_BASE;
+	hot->mode = block_mode();
 	memcpy(md->mem->code + c->offset, c->code, c->n);
 	for (unsigned i = 0; inside(c, pc) && i < MAX_BLOCKS; i++) {
 		unsigned at = (unsigned)(pc - CODE_BASE);
 		enum ir_ran ran;
 
-		lift(md, md->mem->code + at, c->offset + c->n - at, at, MODE);
+		lift(md, md->mem->code + at, c->offset + c->n - at, at, block_mode());
 		if (optimize)
 			ir_optimize(&md->ir, IR_OPT_ALL);
 		why = ir_verify(&md->ir, NULL);
@@ -303,7 +315,7 @@ bool model_run(struct model *md, const struct diff_case *c, bool optimize, struc
 
 char *model_ir(struct model *md, const struct diff_case *c, bool optimize)
 {
-	lift(md, c->code, c->n, c->offset, MODE);
+	lift(md, c->code, c->n, c->offset, block_mode());
 	if (optimize)
 		ir_optimize(&md->ir, IR_OPT_ALL);
 	return ir_print(&md->ir);

@@ -18,7 +18,8 @@
 
 #include "diff.h"
 
-enum { ALT_STACK = 65536, XSTATE_BV = 512, YMM_HIGH = 576, XSAVE_SIZE = 4096, HANG_MS = 200 };
+enum { ALT_STACK = 65536, XSTATE_BV = 512, YMM_HIGH = 576, XSAVE_SIZE = 4096, HANG_MS = 200,
+       USER_CS = 0x33, USER_CS32 = 0x23, USER_DS = 0x2b /* Linux's selectors */ };
 
 /* Order and offsets are the assembly's. */
 struct entry {
@@ -28,6 +29,8 @@ struct entry {
 	uint64_t host_rsp;	/* 144 */
 	void *xsave;		/* 152 */
 	uint64_t mask;		/* 160 */
+	uint32_t far_offset;	/* 168 */
+	uint16_t far_selector;	/* 172 */
 } native_entry;
 
 static uint8_t xsave_image[XSAVE_SIZE] __attribute__((aligned(64)));
@@ -38,37 +41,45 @@ static void (*stop)(void *opaque);
 static void *stop_opaque;
 static bool have_fsgsbase;
 
+/* Everything but the last jump, which for 32-bit code is a far one. */
+#define LOAD_REGISTERS                                                                                     \
+	"	push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"                      \
+	"	mov %rsp, native_entry+144(%rip)\n"                                                      \
+	"	mov native_entry+152(%rip), %rcx\n"                                                      \
+	"	mov native_entry+160(%rip), %eax\n"                                                      \
+	"	xor %edx, %edx\n"                                                                        \
+	"	xrstor64 (%rcx)\n"                                                                       \
+	"	push native_entry+128(%rip)\n"                                                           \
+	"	popf\n"                                                                                  \
+	"	mov native_entry+0(%rip), %rax\n"                                                        \
+	"	mov native_entry+8(%rip), %rcx\n"                                                        \
+	"	mov native_entry+16(%rip), %rdx\n"                                                       \
+	"	mov native_entry+24(%rip), %rbx\n"                                                       \
+	"	mov native_entry+40(%rip), %rbp\n"                                                       \
+	"	mov native_entry+48(%rip), %rsi\n"                                                       \
+	"	mov native_entry+56(%rip), %rdi\n"                                                       \
+	"	mov native_entry+64(%rip), %r8\n"                                                        \
+	"	mov native_entry+72(%rip), %r9\n"                                                        \
+	"	mov native_entry+80(%rip), %r10\n"                                                       \
+	"	mov native_entry+88(%rip), %r11\n"                                                       \
+	"	mov native_entry+96(%rip), %r12\n"                                                       \
+	"	mov native_entry+104(%rip), %r13\n"                                                      \
+	"	mov native_entry+112(%rip), %r14\n"                                                      \
+	"	mov native_entry+120(%rip), %r15\n"                                                      \
+	"	mov native_entry+32(%rip), %rsp\n"
+
 void native_enter(void);
+void native_enter_far(void);
 void native_back(void);
 __asm__(
 	".text\n"
-	".globl native_enter, native_back\n"
+	".globl native_enter, native_enter_far, native_back\n"
 	"native_enter:\n"
-	"	push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
-	"	mov %rsp, native_entry+144(%rip)\n"
-	"	mov native_entry+152(%rip), %rcx\n"
-	"	mov native_entry+160(%rip), %eax\n"
-	"	xor %edx, %edx\n"
-	"	xrstor64 (%rcx)\n"
-	"	push native_entry+128(%rip)\n"
-	"	popf\n"
-	"	mov native_entry+0(%rip), %rax\n"
-	"	mov native_entry+8(%rip), %rcx\n"
-	"	mov native_entry+16(%rip), %rdx\n"
-	"	mov native_entry+24(%rip), %rbx\n"
-	"	mov native_entry+40(%rip), %rbp\n"
-	"	mov native_entry+48(%rip), %rsi\n"
-	"	mov native_entry+56(%rip), %rdi\n"
-	"	mov native_entry+64(%rip), %r8\n"
-	"	mov native_entry+72(%rip), %r9\n"
-	"	mov native_entry+80(%rip), %r10\n"
-	"	mov native_entry+88(%rip), %r11\n"
-	"	mov native_entry+96(%rip), %r12\n"
-	"	mov native_entry+104(%rip), %r13\n"
-	"	mov native_entry+112(%rip), %r14\n"
-	"	mov native_entry+120(%rip), %r15\n"
-	"	mov native_entry+32(%rip), %rsp\n"
+	LOAD_REGISTERS
 	"	jmp *native_entry+136(%rip)\n"
+	"native_enter_far:\n"
+	LOAD_REGISTERS
+	"	ljmp *native_entry+168(%rip)\n"
 	"native_back:\n"
 	"	mov native_entry+144(%rip), %rsp\n"
 	"	pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
@@ -135,6 +146,7 @@ static void handler(int sig, siginfo_t *info, void *context)
 		result->vector = VECTOR_NONE;
 	}
 	inside = false;
+	g[REG_CSGSFS] = (g[REG_CSGSFS] & ~0xffffll) | USER_CS;
 	g[REG_RIP] = (greg_t)(uintptr_t)native_back;
 	g[REG_RSP] = (greg_t)native_entry.host_rsp;
 	g[REG_EFL] = 0x202;
@@ -191,6 +203,20 @@ static void set_gs(void)
 		syscall(SYS_arch_prctl, ARCH_SET_GS, base);
 }
 
+static void mask_alarm(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	pthread_sigmask(how, &set, NULL);
+}
+
+void native_block_watchdog(void)
+{
+	mask_alarm(SIG_BLOCK);
+}
+
 void native_init_thread(struct diff_memory *m, void (*stop_fn)(void *opaque), void *opaque)
 {
 	static const int signals[] = { SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGALRM };
@@ -201,13 +227,17 @@ void native_init_thread(struct diff_memory *m, void (*stop_fn)(void *opaque), vo
 	stop = stop_fn;
 	stop_opaque = opaque;
 	have_fsgsbase = getauxval(AT_HWCAP2) & 2; /* HWCAP2_FSGSBASE */
+	mask_alarm(SIG_UNBLOCK);
 	sigfillset(&sa.sa_mask);
 	sigaltstack(&alt, NULL);
 	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		sigaction(signals[i], &sa, &before[signals[i]]);
+	if (diff_bits != 64)
+		__asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"(USER_DS));
 	__asm__("mov %%es, %0; mov %%cs, %1; mov %%ss, %2; mov %%ds, %3; mov %%fs, %4; mov %%gs, %5" :
 		"=r"(m->selector[SEG_ES]), "=r"(m->selector[SEG_CS]), "=r"(m->selector[SEG_SS]),
 		"=r"(m->selector[SEG_DS]), "=r"(m->selector[SEG_FS]), "=r"(m->selector[SEG_GS]));
+	m->selector[SEG_CS] = diff_bits == 64 ? USER_CS : USER_CS32;
 	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
 	native_entry.mask = lo & 7;
 	native_entry.xsave = xsave_image;
@@ -243,13 +273,18 @@ bool native_run(struct diff_memory *m, const struct diff_case *c, struct diff_re
 	memcpy(native_entry.gpr, c->start.gpr, sizeof(native_entry.gpr));
 	native_entry.rflags = c->start.rflags;
 	native_entry.rip = c->start.rip;
+	native_entry.far_offset = (uint32_t)c->start.rip;
+	native_entry.far_selector = USER_CS32;
 	fill_xsave(&c->start);
 	result = out;
 	hung = false;
 	inside = true;
 	set_gs();
 	native_watchdog(HANG_MS);
-	native_enter();
+	if (diff_bits == 64)
+		native_enter();
+	else
+		native_enter_far();
 	native_watchdog(0);
 	memset(m->code + c->offset, 0xcc, c->n);
 	out->memory_changed = memcmp(m->data, m->golden, DATA_SIZE) != 0;

@@ -35,6 +35,12 @@ static uint64_t undefined_1byte(const struct x86_insn *in, const struct x86_cpu 
 	switch (op) {
 	case 0x80: case 0x81: case 0x83:
 		return digit == 1 || digit == 4 || digit == 6 ? AF : 0;
+	case 0x27: case 0x2f:
+		return OF;
+	case 0x37: case 0x3f:
+		return OF | SF | ZF | PF;
+	case 0xd4: case 0xd5:
+		return OF | AF | CF;
 	case 0x84: case 0x85: case 0xa8: case 0xa9:
 		return AF;
 	case 0x69: case 0x6b:

@@ -212,6 +212,7 @@ static bool take_vex(struct x86_insn *in, struct cursor *c, bool bits64)
 			return false;
 	}
 	in->vvvv = (~b2 >> 3) & 15;
+	in->vvvv_used = in->vvvv;
 	in->vex_l = b2 & 4;
 	in->pp = b2 & 3;
 	if (!bits64) {

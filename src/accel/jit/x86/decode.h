@@ -39,7 +39,8 @@ struct x86_insn {
 
 	bool vex, vex_l;
 	bool vex_bad;		/* 66, F2, F3, LOCK or REX before VEX: #UD */
-	uint8_t vvvv;
+	uint8_t vvvv;		/* register; in 16- and 32-bit code of eight */
+	bool vvvv_used;		/* the field is not 1111b */
 	uint8_t pp;		/* mandatory prefix as VEX.pp counts: 0 none, 1: 66, 2: F3, 3: F2 */
 
 	uint8_t osize, asize;	/* 2, 4, 8: by mode and prefixes (not by opcode: see x86_insn users) */

@@ -45,6 +45,7 @@ bool x86_h_lar(struct jit_vcpu *v, uint64_t sel);	/* ret = rights, hot.arith ZF 
 bool x86_h_lsl(struct jit_vcpu *v, uint64_t sel);
 bool x86_h_verr(struct jit_vcpu *v, uint64_t sel, uint64_t write);
 bool x86_h_arpl(struct jit_vcpu *v, uint64_t dst, uint64_t src);
+bool x86_h_arpl_mem(struct jit_vcpu *v, uint64_t ea, uint64_t src);	/* ea: linear */
 bool x86_h_sgdt_sidt(struct jit_vcpu *v, uint64_t ea, uint64_t which, uint64_t opsize); /* 0 gdt, 1 idt; stores */
 bool x86_h_lgdt_lidt(struct jit_vcpu *v, uint64_t ea, uint64_t which, uint64_t opsize);
 /* Limit, type and presence check of a data access where the mode is not flat: seg | write << 3 | size << 8.
@@ -142,7 +143,7 @@ enum { X86_VMASK_MMX, X86_VMASK_SSE, X86_VMASK_LOAD, X86_VMASK_STORE, X86_VMASK_
 	X(x86_h_syscall) X(x86_h_sysret) X(x86_h_sysenter) X(x86_h_sysexit) X(x86_h_hlt)                  \
 	X(x86_h_far_jmp) X(x86_h_far_call) X(x86_h_far_ret) X(x86_h_load_seg) X(x86_h_load_ss)            \
 	X(x86_h_lldt) X(x86_h_ltr) X(x86_h_sldt_str) X(x86_h_lar) X(x86_h_lsl) X(x86_h_verr)              \
-	X(x86_h_arpl) X(x86_h_sgdt_sidt) X(x86_h_lgdt_lidt) X(x86_h_seg_check) X(x86_h_code_check)        \
+	X(x86_h_arpl) X(x86_h_arpl_mem) X(x86_h_sgdt_sidt) X(x86_h_lgdt_lidt) X(x86_h_seg_check) X(x86_h_code_check)        \
 	X(x86_h_read_cr) X(x86_h_smsw) X(x86_h_read_dr) X(x86_h_rdtsc) X(x86_h_pushf) X(x86_h_popf)       \
 	X(x86_h_cli) X(x86_h_sti) X(x86_h_cld_std) X(x86_h_stac_clac) X(x86_h_swapgs) X(x86_h_rdfsgs)     \
 	X(x86_h_wrfsgs) X(x86_h_rdpid) X(x86_h_string) X(x86_h_enter) X(x86_h_bound) X(x86_h_daa_group)   \

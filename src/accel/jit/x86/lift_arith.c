@@ -2,7 +2,7 @@
 /* lift_arith.c: integer arithmetic and logic. Spec: SDM vol. 1, 7.3.2 to 7.3.4; vol. 2. */
 #include "accel/jit/x86/lift_ops.h"
 
-enum { COND_E = 4 };
+enum { COND_B = 2, COND_E = 4 };
 
 /* The eight operations of 00..3F and group 1, in opcode order. */
 static const uint16_t arith_code[8] = { IR_ADD, IR_OR, IR_ADC, IR_SBB, IR_AND, IR_SUB, IR_XOR, IR_CMP };
@@ -277,9 +277,18 @@ bool x86_lift_aam_aad(struct x86_lift *l)
 /* D6: AL = CF ? FF : 0, in no manual of Intel's until late */
 bool x86_lift_salc(struct x86_lift *l)
 {
+	uint16_t bit, all;
+	struct ir_op *o;
+
 	if (l->x64)
 		return false;
-	x86_op(l, IR_SBB, IR_8, RAX, RAX, RAX)->fin = IRFL_CF;
+	bit = x86_const(l, 0);
+	o = x86_op(l, IR_SETCC, IR_8, bit, IR_NONE, IR_NONE);
+	o->cond = COND_B;
+	o->fin = IRFL_CF;
+	all = ir_temp(l->b);
+	x86_op(l, IR_NEG, IR_32, all, bit, IR_NONE);
+	x86_set_reg(l, RAX, 1, all);
 	return true;
 }
 

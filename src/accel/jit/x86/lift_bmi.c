@@ -81,7 +81,7 @@ static bool lift_rorx(struct x86_lift *l)
 {
 	struct native n = vex_native(l, NATIVE_REG_G | NATIVE_REG_W);
 
-	if (l->in.pp != 3 || l->in.vvvv)
+	if (l->in.pp != 3 || l->in.vvvv_used)
 		return false;
 	n.form |= NATIVE_IMM8;
 	n.imm8 = (uint8_t)l->in.imm;

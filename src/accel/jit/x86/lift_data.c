@@ -156,20 +156,12 @@ bool x86_lift_cwd(struct x86_lift *l)
 
 static bool lift_arpl(struct x86_lift *l)
 {
-	struct x86_mem m;
-	uint16_t dst;
-
 	if (!(l->mode & X86_MODE_PE) || (l->mode & X86_MODE_VM))
 		return false;
-	if (!l->in.is_mem) {
-		dst = X86_CALL_RET(l, x86_h_arpl, l->in.rm, l->in.reg, IR_NONE);
-		x86_set_reg(l, l->in.rm, 2, dst);
-		return true;
-	}
-	m = x86_mem(l, 2, true);
-	x86_mem_op(l, IR_PROBE_W, IR_16, m); /* the helper changes ZF: the store must not fault then */
-	dst = X86_CALL_RET(l, x86_h_arpl, x86_load(l, 2, m), l->in.reg, IR_NONE);
-	x86_store(l, 2, m, dst);
+	if (l->in.is_mem)
+		X86_CALL(l, x86_h_arpl_mem, x86_linear(l, 2, false), l->in.reg, IR_NONE);
+	else
+		x86_set_reg(l, l->in.rm, 2, X86_CALL_RET(l, x86_h_arpl, l->in.rm, l->in.reg, IR_NONE));
 	return true;
 }
 

@@ -163,7 +163,7 @@ bool x86_lift_popa(struct x86_lift *l)
 
 	if (l->x64)
 		return false;
-	for (unsigned n = RAX; n <= RDI; n++) {
+	for (unsigned n = RDI + 1; n-- > RAX;) {
 		if (n != RSP)
 			t[n] = x86_load(l, size, x86_stack_mem(l, (int)(size * (7 - n)), size, false));
 	}

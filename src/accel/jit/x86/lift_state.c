@@ -49,7 +49,7 @@ bool x86_lift_vex_mxcsr(struct x86_lift *l)
 {
 	unsigned digit = l->in.reg & 7;
 
-	if (!l->in.is_mem || l->in.pp || l->in.vex_l || l->in.vvvv || (digit != 2 && digit != 3) ||
+	if (!l->in.is_mem || l->in.pp || l->in.vex_l || l->in.vvvv_used || (digit != 2 && digit != 3) ||
 			!x86_lift_has(l, FEAT_1_ECX, 28))
 		return false;
 	/* AVX must be switched on, not only SSE */

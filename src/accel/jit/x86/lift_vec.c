@@ -166,9 +166,12 @@ static bool legal(const struct x86_lift *l, const struct row *r)
 	if ((len == VEX_0 && in->vex_l && !has_wide_form(l, r)) || (len == VEX_L && !in->vex_l) ||
 		(len == VEX_2 && in->vex_l && !has_avx2(l)))
 		return false;
+	if (!l->x64 && in->map == X86_MAP_0F3A && (in->opcode == 0x16 || in->opcode == 0x22) &&
+		in->rex & X86_REX_W)
+		return false; /* vpextrq, vpinsrq; elsewhere W is ignored outside 64-bit code */
 	if (kind == VEX_M)
 		kind = in->is_mem ? VEX_U : VEX_N;
-	return kind == VEX_N || in->vvvv == 0;
+	return kind == VEX_N || !in->vvvv_used;
 }
 
 static bool aligned(const struct x86_lift *l, const struct row *r, unsigned size)
@@ -215,7 +218,7 @@ static void set_general(struct x86_lift *l, struct ir_op *o, struct native *n, e
 		n->cls |= (uint8_t)(NATIVE_RM_G | (form == GV ? NATIVE_RM_W : 0));
 		o->a = in->rm;
 		n->reg_rm &= 0x0f;
-	} else {
+	} else if (form != VG && form != GV) {
 		return;
 	}
 	if (!wide) {
@@ -248,6 +251,12 @@ static bool lift_row(struct x86_lift *l, const struct row *r)
 	struct x86_mem m = { 0 };
 	struct ir_op *o;
 
+	if (!l->x64 && l->in.map == X86_MAP_0F3A) {
+		if (l->in.vex && l->in.opcode >= 0x4a && l->in.opcode <= 0x4c)
+			n.imm8 &= 0x7f; /* the fourth register is one of eight */
+		else if (l->in.opcode == 0x60 || l->in.opcode == 0x61)
+			n.form &= (uint8_t)~NATIVE_W; /* pcmpestr: lengths in EAX, EDX */
+	}
 	if (features[r->feature].vec)
 		enter_vec(l, l->in.vex);
 	if (features[r->feature].mmx)
@@ -299,6 +308,21 @@ static bool lift_shift_group(struct x86_lift *l)
 	return true;
 }
 
+/* vzeroupper, vzeroall in 16- and 32-bit code: registers 0 to 7 only, one by one with what clears (vpxor)
+ * or keeps (vmovdqa) the lower half. */
+static void clear_upper8(struct x86_lift *l)
+{
+	enter_vec(l, true);
+	for (uint8_t i = 0; i < 8; i++) {
+		struct native n = { .opcode = l->in.vex_l ? 0xef : 0x6f, .map = X86_MAP_0F, .pp = 1,
+			.form = NATIVE_VEX, .reg_rm = (uint8_t)(i | i << 4), .vvvv = l->in.vex_l ? i : 0 };
+		struct ir_op *o = ir_emit(l->b, IR_NATIVE, IR_64);
+
+		o->type = 0;
+		o->imm = native_pack(n);
+	}
+}
+
 /* 0F 77: emms, vzeroupper, vzeroall. */
 static bool lift_77(struct x86_lift *l)
 {
@@ -306,8 +330,12 @@ static bool lift_77(struct x86_lift *l)
 	struct native n = encoding(in, false);
 	struct ir_op *o;
 
-	if (in->lock || in->pp || (in->vex && (in->vex_bad || in->vvvv || !has_avx(l))))
+	if (in->lock || in->pp || (in->vex && (in->vex_bad || in->vvvv_used || !has_avx(l))))
 		return false;
+	if (in->vex && !l->x64) {
+		clear_upper8(l);
+		return true;
+	}
 	if (in->vex)
 		enter_vec(l, true);
 	else
@@ -335,7 +363,7 @@ static bool lift_maskmovdqu(struct x86_lift *l)
 	uint16_t va;
 	struct ir_op *o;
 
-	if (in->is_mem || in->lock || in->pp > 1 || (in->vex && (in->vex_bad || in->vex_l || in->vvvv ||
+	if (in->is_mem || in->lock || in->pp > 1 || (in->vex && (in->vex_bad || in->vex_l || in->vvvv_used ||
 		!sse || !has_avx(l))))
 		return false;
 	if (sse)

@@ -138,7 +138,9 @@ bool x86_lift_x87(struct x86_lift *l)
 	o->b = m.b;
 	o->mem = m.mem;
 	o->disp = m.disp;
-	o->flags = kind & 0x80 ? IRO_STORE : IRO_LOAD;
+	/* a store whose exception is unmasked writes nothing: where it goes through a buffer, that must hold
+	 * what is there */
+	o->flags = kind & 0x80 ? IRO_STORE | IRO_LOAD : IRO_LOAD;
 	o->imm = native_pack(n);
 	return true;
 }

@@ -195,7 +195,8 @@ bool x86_h_enter(struct jit_vcpu *v, uint64_t size, uint64_t level, uint64_t ops
 			return false;
 	}
 	s.sp = (s.sp & ~s.mask) | ((s.sp - size) & s.mask);
-	if (s.flat && !jit_probe(v, s.sp, 1, ACCESS_STORE, JIT_MEM_CPL))
+	if (!jit_probe(v, s.flat ? s.sp : (uint32_t)(s.ss.base + (s.sp & s.mask)), 1, ACCESS_STORE,
+		JIT_MEM_CPL))
 		return false;
 	x86_stack_commit(&s);
 	if (n == 2)

@@ -262,6 +262,19 @@ bool x86_h_arpl(struct jit_vcpu *v, uint64_t dst, uint64_t src)
 	return true;
 }
 
+/* Reads; writes, and changes ZF, only where there is something to raise. */
+bool x86_h_arpl_mem(struct jit_vcpu *v, uint64_t ea, uint64_t src)
+{
+	uint64_t dst = 0;
+
+	if (!jit_load(v, ea, 2, JIT_MEM_CPL, &dst))
+		return false;
+	if ((dst & 3) < (src & 3) && !jit_store(v, ea, 2, JIT_MEM_CPL, (dst & 0xfffc) | (src & 3)))
+		return false;
+	set_zf(v, (dst & 3) < (src & 3));
+	return true;
+}
+
 /* ---- ordinary accesses */
 
 bool x86_h_seg_check(struct jit_vcpu *v, uint64_t offset, uint64_t desc)
