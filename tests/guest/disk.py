@@ -29,22 +29,29 @@ def disk_option(env, path):
 
 @test("disk.fio", timeout=400, full_timeout=900)
 def fio(env):
-    """Random writes of all sizes, verified by fio; then the file system is clean from outside."""
+    """Random writes of several sizes, verified by fio; then the file system is clean from outside."""
     data = second_disk(env)
     m = env.machine(cpus=2, disk=env.disk("debian-full"), extra=disk_option(env, data))
     m.boot()
     m.login()
-    size = "512M" if env.full else "96M"
+    # write-zeroes and discard touch what they should and nothing else
+    m.run("dd if=/dev/urandom of=/tmp/r bs=1M count=4 status=none && dd if=/tmp/r of=/dev/vdb "
+          "oflag=direct bs=1M status=none && blkdiscard -f -z -o 1M -l 1M /dev/vdb && "
+          "blkdiscard -f -o 3M -l 1M /dev/vdb && sync && echo 3 > /proc/sys/vm/drop_caches && "
+          "cmp -n 1M /tmp/r /dev/vdb && cmp -n 1M -i 1M:0 /dev/vdb /dev/zero && "
+          "cmp -n 1M -i 2M /tmp/r /dev/vdb", 60)
+    scale = 8 if env.full else 1
     m.run("mkfs.ext4 -q /dev/vdb && mount -o discard /dev/vdb /mnt", 60)
-    m.run(f"fio --name=v --directory=/mnt --size={size} --rw=randrw --bsrange=512-128k "
-          "--bs_unaligned=0 --blockalign=4096 --direct=1 --ioengine=libaio --iodepth=16 "
-          "--numjobs=2 --verify=crc32c --verify_fatal=1 --do_verify=1 --randseed=7 "
-          "--fsync=64 --output=/tmp/fio.log || { cat /tmp/fio.log; false; }", 600)
+    # One block size a job: with several, fio loses track of what overlaps what.
+    jobs = " ".join(f"--name=b{size} --bs={size} --size={mib * scale}M"
+                    for size, mib in (("512", 2), ("4k", 24), ("16k", 24), ("128k", 32)))
+    m.run("fio --directory=/mnt --rw=randrw --direct=1 --ioengine=libaio --iodepth=16 "
+          "--verify=crc32c --verify_fatal=1 --do_verify=1 --randseed=7 --fsync=64 "
+          f"--output=/tmp/fio.log {jobs} || {{ head -n 40 /tmp/fio.log; false; }}", 600)
     m.run("dd if=/dev/urandom of=/mnt/file bs=64k count=300 status=none && "
           "sha256sum /mnt/file", 60)
     inside = m.run("sha256sum /mnt/file").split()[0]
-    m.run("rm /mnt/v.0.0 && fstrim /mnt && umount /mnt", 60)
-    m.run("blkdiscard -z -o 0 -l 4096 /dev/vdb -f || true; mount /dev/vdb /mnt && ls /mnt", 60)
+    m.run("rm /mnt/b4k.* && fstrim /mnt && umount /mnt", 60)
     assert m.poweroff() == 0
     for image in (m.disk, data):
         status, out = fsck(image, "-f", "-n")

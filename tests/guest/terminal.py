@@ -2,10 +2,12 @@
 """The terminal lodge-vm runs in: its keys, and its state afterwards."""
 import fcntl
 import os
+import pathlib
 import signal
 import termios
 
-from runner import test
+from guestlib.console import Console
+from runner import Skip, test
 
 
 def settings(m):
@@ -52,3 +54,22 @@ def closed(env):
     m.console.threads[0].join(5)
     m.console.close()
     m.console.wait(20)
+
+
+@test("terminal.run", timeout=240)
+def run_script(env):
+    """./run boots the default guest on this terminal and leaves it as it was."""
+    if env.backend.name != "lodge-vm":
+        raise Skip("lodge-vm's own script")
+    script = pathlib.Path(__file__).resolve().parents[2] / "run"
+    console = Console([str(script), "--accel", env.accel, "--cpus", "1", "--disk",
+                       str(env.disk())], log=env.log())
+    env.stack.callback(console.kill)
+    console.expect(r"login: ", 180)
+    console.send("root\n")
+    console.expect(r"root@lodge:\S*# ", 60)
+    assert "ssh -p" in console.stderr or "Ctrl-a x" in console.stderr, console.stderr
+    console.send("\x01x")
+    assert console.wait(20) == 0
+    after = termios.tcgetattr(console.slave)
+    assert after[3] & termios.ECHO and after[3] & termios.ICANON, "left the terminal raw"
