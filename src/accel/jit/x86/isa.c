@@ -180,6 +180,7 @@ static void state_changed(struct jit_vcpu *v)
 	if (!p->leaves)
 		p->leaves = x86_cpuid_build(&p->features, v->vcpu->machine->vcpu_count, v->vcpu->index,
 			p->tsc_khz, PHYS_BITS, &p->leaf_count);
+	x86_walk_forget(v);
 	jit_tlb_flush_all(v);
 	x86_mode_update(v);
 }

@@ -22,6 +22,7 @@ struct leaf {
 	uint64_t size;
 	unsigned entry_size;	/* 4 or 8 bytes */
 	bool w, u, nx;
+	bool upper_w, upper_u, upper_nx; /* without the leaf's own */
 };
 
 static bool page_fault(struct jit_vcpu *v, uint64_t va, uint32_t error, enum jit_access a,
@@ -116,6 +117,9 @@ static enum step walk_64(struct jit_vcpu *v, uint64_t va, uint64_t table, unsign
 		if (!(entry & PTE_P))
 			return STEP_FAULT;
 		*error = PF_P | PF_RSVD;
+		l->upper_w = l->w;
+		l->upper_u = l->u;
+		l->upper_nx = l->nx;
 		if (entry & reserved || (level == 4 && entry & PTE_PS))
 			return STEP_FAULT;
 		l->w &= (entry & PTE_W) != 0;
@@ -136,6 +140,38 @@ static enum step walk_64(struct jit_vcpu *v, uint64_t va, uint64_t table, unsign
 			return STEP_AGAIN;
 		table = entry & PTE_ADDR;
 	}
+}
+
+/*
+ * 4-level paging with the three upper levels remembered: their entries were present, and their accessed bits
+ * set, when they were read; INVLPG and its like forget them all.
+ */
+static enum step walk_4(struct jit_vcpu *v, uint64_t va, struct leaf *l, uint32_t *error)
+{
+	const struct x86_cpu *c = v->arch;
+	struct x86_private *p = x86_private(v);
+	struct x86_walk_cache *w = &p->walk_cache[va >> 21 & (X86_WALK_CACHE - 1)];
+	struct leaf below;
+	enum step s;
+
+	if (w->va == va >> 21 && w->cr3 == c->cr3 && w->gen == p->walk_gen) {
+		s = walk_64(v, va, w->table, 1, &below, error);
+		*l = below;
+		l->w &= w->w;
+		l->u &= w->u;
+		l->nx |= w->nx;
+		return s;
+	}
+	s = walk_64(v, va, c->cr3 & PTE_ADDR, 4, l, error);
+	if (s == STEP_OK && l->size == 4096)
+		*w = (struct x86_walk_cache){ .va = va >> 21, .cr3 = c->cr3, .gen = p->walk_gen,
+			.table = l->entry_pa & ~(uint64_t)0xfff, .w = l->upper_w, .u = l->upper_u, .nx = l->upper_nx };
+	return s;
+}
+
+void x86_walk_forget(struct jit_vcpu *v)
+{
+	x86_private(v)->walk_gen++;
 }
 
 static enum step walk_pae(struct jit_vcpu *v, uint64_t va, struct leaf *l, uint32_t *error)
@@ -194,7 +230,7 @@ static enum step walk_once(struct jit_vcpu *v, uint64_t va, struct leaf *l, uint
 	const struct x86_cpu *c = v->arch;
 
 	if (x86_long(c))
-		return walk_64(v, va, c->cr3 & PTE_ADDR, 4, l, error);
+		return walk_4(v, va, l, error);
 	va = (uint32_t)va;
 	return c->cr4 & X86_CR4_PAE ? walk_pae(v, va, l, error) : walk_32(v, va, l, error);
 }

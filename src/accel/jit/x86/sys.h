@@ -13,6 +13,8 @@
 #include "accel/jit/x86/helpers.h"
 #include "accel/jit/x86/x86.h"
 
+enum { X86_WALK_CACHE = 64 };
+
 /* struct jit_vcpu.isa_private */
 struct x86_private {
 	struct x86_features features;
@@ -26,6 +28,12 @@ struct x86_private {
 	uint32_t space;		/* what jit_as_switch was told last */
 	uint32_t pdpte_cr3;	/* CR3 the PDPTEs below were loaded for (PAE paging) */
 	uint64_t pdpte[4];
+	struct x86_walk_cache {	/* 2 MiB of linear addresses: the page table, and what the tables above allow */
+		uint64_t va, cr3, table;
+		uint32_t gen;
+		bool w, u, nx;
+	} walk_cache[X86_WALK_CACHE];
+	uint32_t walk_gen;	/* renewed by every instruction that invalidates anything */
 	bool intr_waiting;	/* an interrupt was seen pending while it could not be taken */
 	bool kicked;		/* KVM_HC_KICK_CPU arrived: the next hlt does not wait */
 	uint8_t ext;		/* EXT bit of error codes: an event from outside the program is under way */
@@ -83,6 +91,9 @@ static inline enum jit_mem_mode x86_mem_mode(unsigned cpl)
 /* ---- sys_mode.c */
 /* CPL is SS.DPL; the same in real mode (0) and virtual-8086 mode (3). */
 void x86_set_cpl(struct jit_vcpu *v, unsigned cpl);
+/* x86_mode_update after a change of CPL (and RFLAGS) from 64-bit code to 64-bit code: short if nothing but the
+ * privilege changed. */
+void x86_mode_update_64(struct jit_vcpu *v, unsigned cpl);
 /* After CR3, CR4, CPL or AC changed: the address space and privilege of accesses. */
 void x86_space_update(struct jit_vcpu *v);
 /* New rip, cut to the mode's width. */
@@ -177,6 +188,8 @@ bool x86_debug_insn_hit(struct jit_vcpu *v, uint64_t *dr6);
 bool x86_debug_io_hit(struct jit_vcpu *v, unsigned port, unsigned size);
 
 /* ---- mmu.c */
+/* What the walk itself remembers (SDM vol. 3, 4.10.3), on every invalidation whatever its extent. */
+void x86_walk_forget(struct jit_vcpu *v);
 bool x86_walk(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_priv priv, struct jit_walk *out);
 
 /* ---- sys_fpu_live.c */

@@ -15,6 +15,7 @@ static void flat(struct x86_segment *s, unsigned sel, unsigned attr)
 bool x86_h_syscall(struct jit_vcpu *v, uint64_t next)
 {
 	struct x86_cpu *c = v->arch;
+	const bool from64 = x86_code64(c);
 	const unsigned sel = c->star >> 32 & 0xfffc;
 	const uint64_t fl = x86_rflags(v), rip = x86_next_rip(v, (unsigned)next);
 
@@ -23,7 +24,7 @@ bool x86_h_syscall(struct jit_vcpu *v, uint64_t next)
 	c->gpr[RCX] = rip;
 	if (x86_long(c)) {
 		c->gpr[R11] = fl & ~(uint64_t)X86_FL_RF;
-		c->rip = x86_code64(c) ? c->lstar : c->cstar;
+		c->rip = from64 ? c->lstar : c->cstar;
 		c->rflags = (fl & ~c->fmask & ~(uint64_t)(X86_FL_RF | X86_FL_VM)) | 2;
 		v->hot->arith = c->rflags & X86_FL_ARITH;
 		flat(&c->seg[SEG_CS], sel, ATTR_CODE64);
@@ -33,7 +34,10 @@ bool x86_h_syscall(struct jit_vcpu *v, uint64_t next)
 		flat(&c->seg[SEG_CS], sel, ATTR_CODE32);
 	}
 	flat(&c->seg[SEG_SS], sel + 8, ATTR_DATA);
-	x86_mode_update(v);
+	if (from64)
+		x86_mode_update_64(v, 0);
+	else
+		x86_mode_update(v);
 	return true;
 }
 
@@ -60,7 +64,10 @@ bool x86_h_sysret(struct jit_vcpu *v, uint64_t opsize)
 		flat(&c->seg[SEG_CS], sel | 3, ATTR_CODE32 | DPL3);
 	flat(&c->seg[SEG_SS], (sel + 8) | 3, ATTR_DATA | DPL3);
 	x86_set_rip(v, c->gpr[RCX]);
-	x86_mode_update(v);
+	if (opsize == 8)
+		x86_mode_update_64(v, 3);
+	else
+		x86_mode_update(v);
 	if (c->rflags & X86_FL_IF)
 		x86_check_events(v);
 	return true;

@@ -14,6 +14,12 @@ static bool gp0(struct jit_vcpu *v)
 	return x86_raise_error(v, X86_GP, 0);
 }
 
+static void flush_all(struct jit_vcpu *v)
+{
+	x86_walk_forget(v);
+	jit_tlb_flush_all(v);
+}
+
 void x86_fp_changed(struct jit_vcpu *v)
 {
 	jit_vec_spill(v);
@@ -73,7 +79,7 @@ static bool write_cr0(struct jit_vcpu *v, uint64_t val)
 	c->cr0 = val;
 	c->efer = efer;
 	if (changed & (X86_CR0_PG | X86_CR0_WP | X86_CR0_PE))
-		jit_tlb_flush_all(v);
+		flush_all(v);
 	if (changed & CR0_FP)
 		x86_fp_changed(v);
 	x86_mode_update(v);
@@ -96,8 +102,10 @@ static bool write_cr3(struct jit_vcpu *v, uint64_t val)
 			return false;
 	}
 	c->cr3 = val;
-	if (!noflush)
+	if (!noflush) {
+		x86_walk_forget(v);
 		jit_tlb_flush_space(v, c->cr4 & X86_CR4_PCIDE ? val & 0xfff : 0, false);
+	}
 	x86_space_update(v);
 	return true;
 }
@@ -121,7 +129,7 @@ static bool write_cr4(struct jit_vcpu *v, uint64_t val)
 		return false;
 	c->cr4 = val;
 	if (changed & flushing)
-		jit_tlb_flush_all(v);
+		flush_all(v);
 	if (changed & (X86_CR4_OSFXSR | X86_CR4_OSXSAVE | X86_CR4_OSXMMEXCPT))
 		x86_fp_changed(v);
 	x86_mode_update(v);
@@ -226,6 +234,7 @@ bool x86_h_invlpg(struct jit_vcpu *v, uint64_t va)
 
 	if (x86_cpl(c) != 0)
 		return gp0(v);
+	x86_walk_forget(v);
 	if (!x86_long(c) || x86_is_canonical(va))
 		jit_tlb_flush_page(v, va);
 	return true;
@@ -242,6 +251,7 @@ bool x86_h_invpcid(struct jit_vcpu *v, uint64_t ea, uint64_t type)
 		return false;
 	if (type > 3 || (type < 2 && desc[0] >> 12) || (type < 2 && desc[0] && !(c->cr4 & X86_CR4_PCIDE)))
 		return gp0(v);
+	x86_walk_forget(v);
 	switch (type) {
 	case 0: /* one address */
 		if (!x86_is_canonical(desc[1]))
@@ -255,7 +265,7 @@ bool x86_h_invpcid(struct jit_vcpu *v, uint64_t ea, uint64_t type)
 		jit_tlb_flush_space(v, (uint32_t)desc[0], false);
 		return true;
 	default: /* all, with (2) and without (3) global pages */
-		jit_tlb_flush_all(v);
+		flush_all(v);
 		return true;
 	}
 }

@@ -178,7 +178,7 @@ static bool enter_long(struct jit_vcpu *v, const struct event *e)
 	c->gpr[RSP] = rsp - 8 * n;
 	c->rip = rip;
 	handler_flags(v, type == DESC_INT);
-	x86_mode_update(v);
+	x86_mode_update_64(v, new_cpl); /* from compatibility mode the key differs: not short */
 	return true;
 }
 

@@ -50,6 +50,21 @@ static uint32_t mode_legacy(const struct x86_cpu *c)
 	return m;
 }
 
+enum { MODE_64 = X86_MODE_64 | X86_MODE_FLAT_DATA | X86_MODE_FLAT_CODE | X86_MODE_FLAT_FSGS | X86_MODE_PE |
+	X86_MODE_LMA };
+
+void x86_mode_update_64(struct jit_vcpu *v, unsigned cpl)
+{
+	const struct x86_cpu *c = v->arch;
+
+	if (v->hot->mode != MODE_64 || c->rflags & (X86_FL_TF | X86_FL_AC)) {
+		x86_mode_update(v);
+		return;
+	}
+	v->hot->df_step = c->rflags & X86_FL_DF ? -1 : 1;
+	jit_as_set_priv(v, cpl == 3 ? JIT_PRIV_USER : JIT_PRIV_SUPER);
+}
+
 void x86_mode_update(struct jit_vcpu *v)
 {
 	struct x86_cpu *c = v->arch;
@@ -57,8 +72,7 @@ void x86_mode_update(struct jit_vcpu *v)
 	uint32_t m;
 
 	if (x86_code64(c))
-		m = X86_MODE_64 | X86_MODE_FLAT_DATA | X86_MODE_FLAT_CODE | X86_MODE_FLAT_FSGS |
-			X86_MODE_PE | X86_MODE_LMA;
+		m = MODE_64;
 	else
 		m = mode_legacy(c);
 	if (c->rflags & X86_FL_AC && c->cr0 & X86_CR0_AM && x86_cpl(c) == 3)

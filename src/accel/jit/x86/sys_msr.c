@@ -209,8 +209,10 @@ static bool write_efer(struct jit_vcpu *v, uint64_t val)
 	if (changed & X86_EFER_LME && c->cr0 & X86_CR0_PG)
 		return false;
 	c->efer = (val & ~(uint64_t)X86_EFER_LMA) | (c->efer & X86_EFER_LMA);
-	if (changed & X86_EFER_NXE)
+	if (changed & X86_EFER_NXE) {
+		x86_walk_forget(v);
 		jit_tlb_flush_all(v);
+	}
 	x86_mode_update(v);
 	return true;
 }

@@ -41,7 +41,10 @@ static void iret_flags(struct jit_vcpu *v, uint64_t image, uint64_t mask)
 		fl &= ~(uint64_t)X86_FL_RF;
 	c->rflags = fl;
 	v->hot->arith = fl & X86_FL_ARITH;
-	x86_mode_update(v);
+	if (x86_code64(c))
+		x86_mode_update_64(v, x86_cpl(c));
+	else
+		x86_mode_update(v);
 	if (c->nmi_pending)
 		jit_request_exit(v->hot);
 	else if (fl & X86_FL_IF)
@@ -211,6 +214,36 @@ static bool ret_task(struct jit_vcpu *v)
 	return x86_task_switch(v, (uint16_t)link, d, X86_TASK_IRET, c->rip, x86_rflags(v), false, 0);
 }
 
+/* IRETQ between 64-bit segments: the whole frame at once. */
+static bool iretq(struct jit_vcpu *v)
+{
+	struct x86_cpu *c = v->arch;
+	const unsigned cpl = x86_cpl(c);
+	const uint64_t mask = writable_flags(c, cpl, 8);
+	struct ret r = { .size = 8, .iret = true };
+	struct x86_segment ss;
+	uint64_t frame[5];
+
+	if (!x86_is_canonical(c->gpr[RSP]) || !x86_is_canonical(c->gpr[RSP] + 39))
+		return x86_raise_error(v, X86_SS, 0);
+	if (!jit_load_bytes(v, c->gpr[RSP], frame, sizeof(frame), JIT_MEM_CPL))
+		return false;
+	r.ip = frame[0];
+	r.cs = frame[1] & 0xffff;
+	r.flags = frame[2];
+	r.sp = frame[3];
+	r.ss = frame[4] & 0xffff;
+	if (!check_code(v, &r) || !check_stack(v, &r, &ss))
+		return false;
+	set_outer_stack(c, &r, &ss);
+	x86_segment_from_desc(&c->seg[SEG_CS], (uint16_t)r.cs, r.cs_desc);
+	if ((r.cs & 3) != cpl)
+		x86_segments_demote(c, r.cs & 3);
+	x86_set_rip(v, r.ip);
+	iret_flags(v, r.flags, mask);
+	return true;
+}
+
 bool x86_h_iret(struct jit_vcpu *v, uint64_t opsize)
 {
 	struct x86_cpu *c = v->arch;
@@ -222,6 +255,8 @@ bool x86_h_iret(struct jit_vcpu *v, uint64_t opsize)
 		return ret_real(v, &r);
 	if (c->rflags & X86_FL_NT)
 		return x86_long(c) ? x86_raise_error(v, X86_GP, 0) : ret_task(v);
+	if (opsize == 8)
+		return iretq(v);
 	x86_stack_current(v, &s);
 	if (!x86_stack_pop(&s, r.size, &r.ip) || !x86_stack_pop(&s, r.size, &r.cs) || !x86_stack_pop(&s, r.size, &r.flags))
 		return false;

@@ -224,6 +224,7 @@ static bool commit_task(struct jit_vcpu *v, const struct task *t, bool wide, boo
 		if (c->cr4 & X86_CR4_PAE && !x86_load_pdptes(v, t->cr3))
 			return false;
 		c->cr3 = t->cr3;
+		x86_walk_forget(v);
 		jit_tlb_flush_space(v, 0, false);
 	}
 	if (!wide)
