@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "core/ram.h"
 
+enum { HASH_BYTES = sizeof(struct block *) << BLOCK_HASH_BITS };
 enum { PAGE = 4096, POOL_CHUNK = 1 << 20, LINE_SHIFT = 6 };
 
 /* Memory that is given back all at once. */
@@ -34,19 +35,25 @@ static uint64_t no_page(void)
 	return (uint64_t)BLOCK_NO_PAGE;
 }
 
+/* Pages come as they are used. */
+static void *map_zeroed(size_t n)
+{
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
 int blocks_init(struct blocks *b, GError **error)
 {
 	size_t n = sizeof(*b->exit) * EXITS_MAX;
 
-	b->hash = g_new0(struct block *_Atomic, 1 << BLOCK_HASH_BITS);
+	b->hash = map_zeroed(HASH_BYTES);
 	b->pages = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	b->by_code = g_ptr_array_new();
 	b->pool = g_new0(struct pool, 1);
-	b->exit = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (b->exit == MAP_FAILED) {
-		b->exit = NULL;
-		return fail_errno(error, LODGE_ERROR_HOST, errno, "translator: memory for block exits");
-	}
+	b->exit = map_zeroed(n);
+	if (!b->exit || !b->hash)
+		return fail_errno(error, LODGE_ERROR_HOST, errno, "translator: memory for the table of blocks");
 	return 0;
 }
 
@@ -71,7 +78,8 @@ void blocks_fini(struct blocks *b)
 		g_ptr_array_free(b->by_code, TRUE);
 	if (b->pages)
 		g_hash_table_destroy(b->pages);
-	g_free((void *)b->hash);
+	if (b->hash)
+		munmap((void *)b->hash, HASH_BYTES);
 }
 
 void *blocks_alloc(struct blocks *b, size_t n)
@@ -334,7 +342,7 @@ bool blocks_range_hit(struct blocks *b, uint64_t pa, uint64_t n)
 
 static void empty_vcpu(struct jit_vcpu *v, void *opaque)
 {
-	softmmu_flush_jump_caches(v);
+	jc_flush_all(v);
 }
 
 void blocks_empty(struct jit_vm *vm)
@@ -351,7 +359,7 @@ void blocks_empty(struct jit_vm *vm)
 			__atomic_fetch_and(p->flag, (uint8_t)~RAM_CODE, __ATOMIC_SEQ_CST);
 	}
 	g_hash_table_remove_all(b->pages);
-	memset((void *)b->hash, 0, sizeof(*b->hash) << BLOCK_HASH_BITS);
+	madvise((void *)b->hash, HASH_BYTES, MADV_DONTNEED); /* zeroes it */
 	g_ptr_array_set_size(b->by_code, 0);
 	b->exits = 0;
 	pool_clear(b->pool);

@@ -15,7 +15,7 @@ struct jit_vcpu;
 struct jit_vm;
 struct block;
 
-enum { BLOCK_HASH_BITS = 16, BLOCK_NO_PAGE = -1 };
+enum { BLOCK_HASH_BITS = 18, BLOCK_NO_PAGE = -1 };
 
 /* How to get the guest's arithmetic flags at a site where they are not in hot.arith. */
 enum flags_kind {
@@ -57,16 +57,18 @@ struct block_exit {
 };
 
 struct block {
+	/* what a look-up touches: one cache line */
 	uint64_t pa;		/* physical address of the first byte */
 	uint64_t pa2;		/* physical page of the last byte when it is in another page, else NO_PAGE */
 	uint32_t mode;
-	uint16_t bytes, insns;
-	uint32_t off, size;	/* code in the arena */
-	uint8_t flags_in;	/* guest flags it may look at: must be in hot.arith on entry */
 	bool dead;
 	bool temporary;		/* in no table but by_code */
-	const void *code;
+	uint8_t flags_in;	/* guest flags it may look at: must be in hot.arith on entry */
 	struct block *_Atomic hash_next;
+	const void *code;
+
+	uint16_t bytes, insns;
+	uint32_t off, size;	/* code in the arena */
 	struct block *page_next[2];
 	struct block_site *site;
 	struct block_exit *exit;

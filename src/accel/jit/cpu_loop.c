@@ -433,12 +433,11 @@ static bool run_once(struct jit_vcpu *v)
 		k = block_get(v, once);
 	if (!k)
 		return v->isa->deliver(v);
-	if (v->as->mode != v->hot->mode) {
-		softmmu_jc_clear(v->as);
-		v->as->mode = v->hot->mode;
-	}
+	if (v->as->mode != v->hot->mode)
+		jc_mode_changed(v, v->as);
 	if (l->put && !k->temporary && vm->isa->pc_is_linear(v->hot->mode))
-		softmmu_jc_put(v, *guest_pc(v), v->isa->pc(v), k->code, v->hot->pc_base);
+		jc_put(v, *guest_pc(v), v->isa->pc(v), softmmu_global(v, v->isa->pc(v)), k->code,
+			v->hot->pc_base);
 	l->put = false;
 	if (vm->opt.exec)
 		trace_exec(v, k);

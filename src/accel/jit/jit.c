@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* jit.c: the translator as an accelerator: its part per machine and per vCPU made, reset and freed. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
 
 #include "accel/jit/cpu_loop.h"
 #include "accel/jit/host/host.h"
@@ -72,6 +73,12 @@ static int jit_open(struct machine *m, GError **error)
 	return 0;
 }
 
+/* Bytes of a vCPU's struct jit_hot, architectural state and jump cache. */
+static size_t hot_size(const struct jit_vm *vm)
+{
+	return HOT_SIZE + jc_offset(vm->isa->arch_size) + JC_SIZE * sizeof(struct jc_entry);
+}
+
 static void jit_vcpu_fini(struct vcpu *c)
 {
 	struct jit_vcpu *v = c->engine;
@@ -93,7 +100,7 @@ static void jit_vcpu_fini(struct vcpu *c)
 	softmmu_vcpu_fini(v);
 	cpu_loop_fini(v);
 	g_free(v->loop);
-	free(v->hot_block);
+	munmap(v->hot_block, hot_size(v->vm));
 	g_free(v);
 	c->engine = NULL;
 	c->arch = NULL;
@@ -103,7 +110,7 @@ static int jit_vcpu_init(struct vcpu *c, GError **error)
 {
 	struct jit_vm *vm = c->machine->accel_vm;
 	struct jit_vcpu *v = g_new0(struct jit_vcpu, 1);
-	size_t size = HOT_SIZE + vm->isa->arch_size + 64;
+	size_t size = hot_size(vm);
 
 	if (!vm->isa_config && vm->isa->config_new) {
 		vm->isa_config = vm->isa->config_new(c->machine, error);
@@ -115,10 +122,12 @@ static int jit_vcpu_init(struct vcpu *c, GError **error)
 	v->vcpu = c;
 	v->vm = vm;
 	v->isa = vm->isa;
-	v->hot_block = aligned_alloc(64, (size + 63) & ~(size_t)63);
-	if (!v->hot_block)
-		g_error("out of memory");
-	memset(v->hot_block, 0, (size + 63) & ~(size_t)63);
+	/* the jump cache is touched here and there only: pages come as they are used */
+	v->hot_block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (v->hot_block == MAP_FAILED) {
+		g_free(v);
+		return fail_errno(error, LODGE_ERROR_HOST, errno, "translator: memory for a vCPU");
+	}
 	v->hot = (void *)v->hot_block;
 	v->arch = v->hot_block + HOT_SIZE;
 	v->hot->vcpu = v;

@@ -17,6 +17,7 @@ int softmmu_vcpu_init(struct jit_vcpu *v)
 	struct jit_mmu *m = g_new0(struct jit_mmu, 1);
 
 	v->mmu = m;
+	jc_init(v);
 	m->l2 = g_malloc0(sizeof(*m->l2) * L2_SIZE);
 	m->next_gen = 1;
 	for (unsigned p = 0; p < JIT_PRIV_COUNT; p++)
@@ -46,24 +47,6 @@ static void tlb_empty(struct jit_as *as, unsigned table, unsigned slot)
 	as->tlb[table][slot].tag = ~(uint64_t)slot << 12; /* a page that belongs elsewhere */
 }
 
-static void jc_empty(struct jit_as *as, unsigned slot)
-{
-	as->jc[slot].pc = (uint32_t)((slot ^ 1) << (32 - JC_BITS)) * JC_INVERSE;
-}
-
-void softmmu_jc_clear(struct jit_as *as)
-{
-	if (as->jc_log_count > AS_LOG) {
-		for (unsigned i = 0; i < JC_SIZE; i++)
-			jc_empty(as, i);
-	} else {
-		for (unsigned k = 0; k < as->jc_log_count; k++)
-			jc_empty(as, as->jc_log[k]);
-	}
-	as->jc_log_count = 0;
-	memset(as->jc_pages, 0, sizeof(as->jc_pages));
-}
-
 void softmmu_as_clear(struct jit_as *as)
 {
 	if (as->log_count > AS_LOG) {
@@ -75,7 +58,6 @@ void softmmu_as_clear(struct jit_as *as)
 			tlb_empty(as, as->log[k] >> TLB_BITS, as->log[k] & (TLB_SIZE - 1));
 	}
 	as->log_count = 0;
-	softmmu_jc_clear(as);
 }
 
 struct jit_as *softmmu_as_new(struct jit_vcpu *v, uint64_t space, enum jit_priv priv)
@@ -85,8 +67,10 @@ struct jit_as *softmmu_as_new(struct jit_vcpu *v, uint64_t space, enum jit_priv 
 	as->space = space;
 	as->priv = priv;
 	as->gen = v->mmu->next_gen++;
-	as->log_count = as->jc_log_count = AS_LOG + 1;
+	as->log_count = AS_LOG + 1;
+	as->mode = v->hot->mode;
 	softmmu_as_clear(as);
+	jc_context_new(v, as);
 	return as;
 }
 
@@ -98,50 +82,14 @@ static void each_as(struct jit_vcpu *v, void (*fn)(struct jit_vcpu *, struct jit
 				fn(v, v->mmu->as[i][p], arg);
 }
 
-/* ---- jump cache */
-static uint64_t *jc_page_word(struct jit_as *as, uint64_t va, uint64_t *ret_bit)
-{
-	uint64_t n = (va >> 12 ^ va >> 24) % JC_PAGES;
-
-	*ret_bit = 1ull << n % 64;
-	return &as->jc_pages[n / 64];
-}
-
-void softmmu_jc_put(struct jit_vcpu *v, uint64_t pc, uint64_t va, const void *code, uint64_t pc_base)
-{
-	struct jit_as *as = v->as;
-	unsigned slot = jc_slot(pc);
-	uint64_t bit, *word = jc_page_word(as, va, &bit);
-
-	*word |= bit;
-	if (as->jc_log_count < AS_LOG)
-		as->jc_log[as->jc_log_count] = (uint16_t)slot;
-	if (as->jc_log_count <= AS_LOG)
-		as->jc_log_count++;
-	as->jc[slot] = (struct jc_entry){ .pc = pc, .code = code, .pc_base = pc_base };
-}
-
-static void clear_jc(struct jit_vcpu *v, struct jit_as *as, uint64_t arg)
-{
-	softmmu_jc_clear(as);
-}
-
-void softmmu_flush_jump_caches(struct jit_vcpu *v)
-{
-	each_as(v, clear_jc, 0);
-}
-
 /* ---- flushes */
 static void flush_page_as(struct jit_vcpu *v, struct jit_as *as, uint64_t page)
 {
 	unsigned slot = page >> 12 & (TLB_SIZE - 1);
-	uint64_t bit, *word = jc_page_word(as, page, &bit);
 
 	for (unsigned t = 0; t < 3; t++)
 		if (as->tlb[t][slot].tag == page)
 			tlb_empty(as, t, slot);
-	if (*word & bit)
-		softmmu_jc_clear(as);
 }
 
 void jit_tlb_flush_page(struct jit_vcpu *v, uint64_t va)
@@ -159,12 +107,14 @@ void jit_tlb_flush_page(struct jit_vcpu *v, uint64_t va)
 		if ((set[i].tag & ~7ull) == page)
 			set[i].gen = 0;
 	each_as(v, flush_page_as, page);
+	jc_flush_page(v, page);
 }
 
 static void flush_as(struct jit_vcpu *v, struct jit_as *as, uint64_t arg)
 {
 	softmmu_as_clear(as);
 	as->gen = v->mmu->next_gen++;
+	jc_flush_context(v, as);
 }
 
 static void flush_as_of(struct jit_vcpu *v, struct jit_as *as, uint64_t space)
@@ -203,6 +153,7 @@ void jit_tlb_flush_all(struct jit_vcpu *v)
 		m->global_gen[p] = m->next_gen++;
 	memset(m->large, 0, sizeof(m->large));
 	each_as(v, flush_as, 0);
+	jc_flush_all(v);
 }
 
 /* ---- store entries of one physical page */

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "accel/jit/isa.h"
+#include "accel/jit/jumpcache.h"
 
 struct jit_vcpu;
 struct jit_vm;
@@ -23,38 +24,24 @@ struct ram;
 
 enum {
 	TLB_BITS = 10, TLB_SIZE = 1 << TLB_BITS,
-	JC_BITS = 12, JC_SIZE = 1 << JC_BITS,
 	L2_BITS = 12, L2_SIZE = 1 << L2_BITS,	/* sets of two */
 	AS_SPACES = 8,		/* address spaces a vCPU keeps */
 	AS_LOG = 256,		/* filled slots remembered one by one; more: the table is cleared whole */
-	JC_PAGES = 4096,	/* bits of the filter "the jump cache may know this page" */
 };
 
 /* tag: page of the guest linear address, or a page that cannot stand in this slot. add: host address
- * minus guest address; in the fetch table: physical page number. */
+ * minus guest address; in the fetch table: physical page number, of which translated code looks at the low
+ * 32 bits, and FETCH_GLOBAL. */
+#define FETCH_GLOBAL (1ull << 63)
 struct tlb_entry {
 	uint64_t tag, add;
 };
 
-/* Slot of pc in the jump cache: the top bits of a product (Fibonacci hashing), as the low bits alone of
- * aligned functions would crowd a few slots. */
-#define JC_MULTIPLIER 0x9e3779b1u
-#define JC_INVERSE    0xe8b2f51u /* of it, modulo 2^32 */
-static inline unsigned jc_slot(uint64_t pc)
-{
-	return (uint32_t)pc * JC_MULTIPLIER >> (32 - JC_BITS);
-}
-
-struct jc_entry {
-	uint64_t pc;		/* guest pc (x86: rip); when empty one that belongs into another slot */
-	const void *code;	/* host code of the block */
-	uint64_t pc_base;	/* what hot.pc_base must be in it */
-	uint64_t spare;
-};
-
 struct jit_as {
 	struct tlb_entry tlb[3][TLB_SIZE];	/* by enum jit_access */
-	struct jc_entry jc[JC_SIZE];
+	uint64_t jc_gen;	/* jump cache entries with it count (jumpcache.h) */
+	uint32_t jc_key;	/* spreads them */
+	bool jc_shared;
 
 	/* not seen by translated code */
 	uint64_t space;
@@ -62,10 +49,8 @@ struct jit_as {
 	uint32_t gen;		/* tags second-level entries; renewed by a flush */
 	uint32_t mode;		/* block mode the jump cache is for */
 	uint64_t used;		/* stamp for replacement */
-	unsigned log_count, jc_log_count;
+	unsigned log_count;
 	uint16_t log[AS_LOG];	/* table << TLB_BITS | slot */
-	uint16_t jc_log[AS_LOG];
-	uint64_t jc_pages[JC_PAGES / 64];
 };
 
 struct l2_entry {
@@ -103,6 +88,7 @@ struct jit_mmu {
 	bool bounce_exclusive;	/* the other vCPUs are stopped until the commit */
 	bool code_hit;		/* the last fault is no fault: a store wants its own block gone first */
 	uint8_t bounce[128] __attribute__((aligned(64)));
+	struct jump_cache jc;
 	uint64_t large[64];	/* filter: 2 MiB regions that hold pieces of larger pages */
 	struct { uint64_t l1_miss, l2_hit, walks, mmio, flush_page, flush_all, switches; } count;
 };
@@ -113,14 +99,12 @@ void softmmu_vcpu_fini(struct jit_vcpu *v);
 bool softmmu_fetch(struct jit_vcpu *v, uint64_t va, uint64_t *ret_pa);
 /* Same for what is known without a walk; false: nothing recorded. */
 bool softmmu_peek(struct jit_vcpu *v, uint64_t va, uint64_t *ret_pa);
-/* Remembers that pc (at linear address va) starts `code` in the present context. */
-void softmmu_jc_put(struct jit_vcpu *v, uint64_t pc, uint64_t va, const void *code, uint64_t pc_base);
+/* Is va's page known to be global? */
+bool softmmu_global(struct jit_vcpu *v, uint64_t va);
 /* Makes GS base point at the present context; on entry of the vCPU's thread. */
 void softmmu_activate(struct jit_vcpu *v);
-void softmmu_jc_clear(struct jit_as *as);
 /* Exclusive or own thread: no store may go to this physical page without the slow path. */
 void softmmu_drop_writes(struct jit_vcpu *v, uint64_t pa);
-void softmmu_flush_jump_caches(struct jit_vcpu *v);
 
 /* --- softmmu_slow.c: what runs under translated code, in general registers only --- */
 enum { SLOW_COMMIT = 1 }; /* in softmmu_slow's second result */

@@ -94,6 +94,7 @@ static bool l2_find(struct jit_mmu *m, const struct jit_as *as, uint64_t page, e
 			continue;
 		out->pa = e->pa;
 		out->rights = e->tag & 7;
+		out->global = e->gen == m->global_gen[as->priv];
 		m->count.l2_hit++;
 		return true;
 	}
@@ -153,7 +154,8 @@ static struct jit_as *context(struct jit_vcpu *v, enum jit_priv priv)
 }
 
 /* Physical address of va for access a, or false with the fault recorded. */
-static bool translate(struct jit_vcpu *v, struct jit_as *as, uint64_t va, enum jit_access a, uint64_t *ret_pa)
+static bool walk(struct jit_vcpu *v, struct jit_as *as, uint64_t va, enum jit_access a, uint64_t *ret_pa,
+	bool *ret_global)
 {
 	uint64_t page = va & ~(uint64_t)(PAGE - 1);
 	struct jit_walk w = { 0 };
@@ -166,7 +168,15 @@ static bool translate(struct jit_vcpu *v, struct jit_as *as, uint64_t va, enum j
 		l2_put(v->mmu, as, page, &w);
 	}
 	*ret_pa = (w.pa & ~(uint64_t)(PAGE - 1)) | (va & (PAGE - 1));
+	*ret_global = w.global;
 	return true;
+}
+
+static bool translate(struct jit_vcpu *v, struct jit_as *as, uint64_t va, enum jit_access a, uint64_t *ret_pa)
+{
+	bool global;
+
+	return walk(v, as, va, a, ret_pa, &global);
 }
 
 /* May the page of pa have a first-level entry for access a? Then fills it. */
@@ -175,10 +185,8 @@ static void fill(struct jit_vcpu *v, struct jit_as *as, uint64_t va, uint64_t pa
 {
 	uint64_t page = va & ~(uint64_t)(PAGE - 1), ppage = pa & ~(uint64_t)(PAGE - 1);
 
-	if (a == ACCESS_FETCH) {
-		l1_put(as, page, a, ppage >> 12);
-		return;
-	}
+	if (a == ACCESS_FETCH)
+		return; /* softmmu_fetch's */
 	if (v->watching && v->isa->watch(v, va, 0, a))
 		return;
 	if (a == ACCESS_STORE) {
@@ -197,16 +205,17 @@ bool softmmu_fetch(struct jit_vcpu *v, uint64_t va, uint64_t *ret_pa)
 	struct tlb_entry *e = &v->as->tlb[ACCESS_FETCH][va >> 12 & (TLB_SIZE - 1)];
 	uint64_t page = va & ~(uint64_t)(PAGE - 1);
 	const struct phys_ram *r;
+	bool global;
 
 	if (e->tag == page) {
-		*ret_pa = e->add << 12 | (va & (PAGE - 1));
+		*ret_pa = (e->add & ~FETCH_GLOBAL) << 12 | (va & (PAGE - 1));
 		return true;
 	}
-	if (!translate(v, v->as, va, ACCESS_FETCH, ret_pa))
+	if (!walk(v, v->as, va, ACCESS_FETCH, ret_pa, &global))
 		return false;
 	r = phys_find(v->vm, *ret_pa);
 	if (r)
-		fill(v, v->as, va, *ret_pa, ACCESS_FETCH, r);
+		l1_put(v->as, page, ACCESS_FETCH, *ret_pa >> 12 | (global ? FETCH_GLOBAL : 0));
 	return true;
 }
 
@@ -218,6 +227,13 @@ bool softmmu_peek(struct jit_vcpu *v, uint64_t va, uint64_t *ret_pa)
 		!l2_find(v->mmu, v->as, va & ~(uint64_t)(PAGE - 1), ACCESS_FETCH, &w))
 		return false;
 	return softmmu_fetch(v, va, ret_pa);
+}
+
+bool softmmu_global(struct jit_vcpu *v, uint64_t va)
+{
+	struct tlb_entry *e = &v->as->tlb[ACCESS_FETCH][va >> 12 & (TLB_SIZE - 1)];
+
+	return e->tag == (va & ~(uint64_t)(PAGE - 1)) && e->add & FETCH_GLOBAL;
 }
 
 /* ---- physical accesses within one page */
@@ -609,6 +625,7 @@ void jit_as_switch(struct jit_vcpu *v, uint64_t space_id, enum jit_priv priv)
 			softmmu_as_clear(m->as[slot][p]);
 			m->as[slot][p]->space = space_id;
 			m->as[slot][p]->gen = m->next_gen++;
+			jc_context_new(v, m->as[slot][p]);
 		}
 	found:
 		m->current = slot;

@@ -57,7 +57,7 @@ void as_modrm(struct as_buf *a, struct enc e, unsigned reg, struct loc rm)
 {
 	bool no_base = rm.kind == LOC_MEM && rm.reg == NO_BASE;
 	unsigned base = no_base ? 5 : rm.reg & 7, b = no_base ? 0 : rm.reg >> 3, mod, x = 0;
-	bool sib = rm.kind == LOC_MEM && (rm.index != NO_INDEX || base == 4);
+	bool sib = rm.kind == LOC_MEM && (rm.index != NO_INDEX || base == 4 || no_base);
 	bool rex;
 
 	if (rm.kind == LOC_MEM && rm.gs)

@@ -49,6 +49,11 @@ static inline struct loc loc_gs(unsigned base, int32_t disp)
 {
 	return (struct loc){ .kind = LOC_MEM, .reg = (uint8_t)base, .index = NO_INDEX, .gs = true, .disp = disp };
 }
+/* gs:[disp] */
+static inline struct loc loc_gs_only(int32_t disp)
+{
+	return (struct loc){ .kind = LOC_MEM, .reg = NO_BASE, .index = NO_INDEX, .gs = true, .disp = disp };
+}
 static inline struct loc loc_imm(int64_t v)
 {
 	return (struct loc){ .kind = LOC_IMM, .index = NO_INDEX, .imm = v };

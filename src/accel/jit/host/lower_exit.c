@@ -174,7 +174,6 @@ static void lower_exit_test(struct lower *l)
 static void lower_exit_ind(struct lower *l)
 {
 	const struct thunks *t = &l->vm->thunks;
-	int32_t jc = (int32_t)offsetof(struct jit_as, jc);
 	struct loc a;
 
 	flags_save(l, IRFL_ALL);
@@ -186,15 +185,7 @@ static void lower_exit_ind(struct lower *l)
 		return;
 	}
 	/* the look-up in line, so that each site's jump is predicted for itself */
-	jc_index(&l->a);
-	as_alu_to(&l->a, ALU_CMP, 4, LOC_HOT(exit_request), loc_imm(0), false);
-	as_jcc(&l->a, 5, rw_of(l, t->leave[LEAVE_INDIRECT_POLL]));
-	as_alu(&l->a, ALU_CMP, 8, H_R13, loc_gs(H_R14, jc));
-	as_jcc(&l->a, 5, rw_of(l, t->leave[LEAVE_INDIRECT]));
-	as_mov(&l->a, 8, H_R15, loc_gs(H_R14, jc + (int)offsetof(struct jc_entry, pc_base)));
-	as_mov_to(&l->a, 8, LOC_HOT(pc_base), loc_reg(H_R15));
-	as_modrm(&l->a, (struct enc){ .opcode = 0xff }, 4,
-		loc_gs(H_R14, jc + (int)offsetof(struct jc_entry, code)));
+	thunks_jump(&l->a, l->vm);
 }
 
 void entry_check(struct lower *l)

@@ -297,35 +297,39 @@ const void *thunks_call(struct jit_vm *vm, uint64_t fn, unsigned flags)
 }
 
 /* ---- indirect jumps: r13 = guest pc; flags are in memory */
-void jc_index(struct as_buf *a)
+void thunks_jump(struct as_buf *a, const struct jit_vm *vm)
 {
-	enum { ENTRY_BITS = 5 };
+	int32_t table = (int32_t)jc_offset(vm->isa->arch_size);
+	const uint8_t *miss = arena_rw(&vm->arena, vm->thunks.leave[LEAVE_INDIRECT]);
 
-	_Static_assert(sizeof(struct jc_entry) == 1 << ENTRY_BITS, "an entry's size is a shift");
-	as_modrm(a, (struct enc){ .opcode = 0x69 }, H_R14, loc_reg(H_R13)); /* imul r14d, r13d, imm32 */
+	as_alu_to(a, ALU_CMP, 4, LOC_HOT(exit_request), loc_imm(0), false);
+	as_jcc(a, 5, arena_rw(&vm->arena, vm->thunks.leave[LEAVE_INDIRECT_POLL]));
+	if (!vm->opt.indirect) {
+		as_jmp(a, miss);
+		return;
+	}
+	as_mov(a, 4, H_R14, loc_gs_only((int32_t)offsetof(struct jit_as, jc_key)));
+	as_mov(a, 8, H_R15, loc_gs_only((int32_t)offsetof(struct jit_as, jc_gen)));
+	as_alu(a, ALU_XOR, 4, H_R14, loc_reg(H_R13));
+	as_modrm(a, (struct enc){ .opcode = 0x69 }, H_R14, loc_reg(H_R14)); /* imul r14d, r14d, imm32 */
 	as_32(a, JC_MULTIPLIER);
-	as_shift_imm(a, 5, 4, loc_reg(H_R14), 32 - JC_BITS - ENTRY_BITS);
-	as_alu(a, ALU_AND, 4, H_R14, loc_imm((JC_SIZE - 1) << ENTRY_BITS));
+	as_shift_imm(a, 5, 4, loc_reg(H_R14), 32 - JC_BITS);
+	as_shift_imm(a, 4, 4, loc_reg(H_R14), JC_ENTRY_BITS);
+	as_alu(a, ALU_CMP, 8, H_R13, loc_sib(H_RBP, H_R14, 0, table + (int)offsetof(struct jc_entry, pc)));
+	as_jcc(a, 5, miss);
+	as_alu(a, ALU_CMP, 8, H_R15, loc_sib(H_RBP, H_R14, 0, table + (int)offsetof(struct jc_entry, gen)));
+	as_jcc(a, 5, miss);
+	as_mov(a, 8, H_R15, loc_sib(H_RBP, H_R14, 0, table + (int)offsetof(struct jc_entry, pc_base)));
+	as_mov_to(a, 8, LOC_HOT(pc_base), loc_reg(H_R15));
+	as_modrm(a, (struct enc){ .opcode = 0xff }, 4,
+		loc_sib(H_RBP, H_R14, 0, table + (int)offsetof(struct jc_entry, code)));
 }
 
 static const void *emit_indirect(struct jit_vm *vm)
 {
 	struct as_buf a = begin(vm);
-	int32_t jc = (int32_t)offsetof(struct jit_as, jc);
 
-	as_alu_to(&a, ALU_CMP, 4, LOC_HOT(exit_request), loc_imm(0), false);
-	as_jcc(&a, 5, rw(vm, vm->thunks.leave[LEAVE_INDIRECT_POLL]));
-	if (vm->opt.indirect) {
-		jc_index(&a);
-		as_alu(&a, ALU_CMP, 8, H_R13, loc_gs(H_R14, jc));
-		as_jcc(&a, 5, rw(vm, vm->thunks.leave[LEAVE_INDIRECT]));
-		as_mov(&a, 8, H_R15, loc_gs(H_R14, jc + (int)offsetof(struct jc_entry, pc_base)));
-		as_mov_to(&a, 8, LOC_HOT(pc_base), loc_reg(H_R15));
-		as_modrm(&a, (struct enc){ .opcode = 0xff }, 4,
-			loc_gs(H_R14, jc + (int)offsetof(struct jc_entry, code)));
-	} else {
-		as_jmp(&a, rw(vm, vm->thunks.leave[LEAVE_INDIRECT]));
-	}
+	thunks_jump(&a, vm);
 	return end(vm, &a);
 }
 

@@ -54,7 +54,7 @@ int thunks_init(struct jit_vm *vm);
  * It takes its arguments in r13, r14, r15 and leaves a result in r13. NULL: table or arena is full. */
 const void *thunks_call(struct jit_vm *vm, uint64_t fn, unsigned flags);
 /* r14 = offset in as.jc of the slot of the guest pc in r13 (softmmu.h: jc_slot). Clobbers host flags. */
-void jc_index(struct as_buf *a);
+void thunks_jump(struct as_buf *a, const struct jit_vm *vm);
 /* Host code bytes written at rw (arena offset off) shall be fetched anew: nothing to do on x86. */
 
 /* C ends of thunks, in softmmu_slow.c's manner (general registers only): thunks_slow.c */

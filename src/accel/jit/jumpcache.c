@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* jumpcache.c: the cache of indirect jumps' targets, and its generations. */
+#include "accel/jit/jumpcache.h"
+
+#include "accel/jit/jit.h"
+#include "accel/jit/softmmu.h"
+
+static struct jc_entry *table(struct jit_vcpu *v)
+{
+	return (struct jc_entry *)(void *)((uint8_t *)v->arch + jc_offset(v->isa->arch_size));
+}
+
+static void set_gen(struct jit_as *as, uint64_t gen)
+{
+	as->jc_gen = gen;
+	as->jc_key = (uint32_t)gen * 0x85ebca6bu;
+}
+
+void jc_init(struct jit_vcpu *v)
+{
+	struct jump_cache *j = &v->mmu->jc;
+
+	j->next_gen = 1;
+	j->shared = j->next_gen++;
+}
+
+void jc_context_new(struct jit_vcpu *v, struct jit_as *as)
+{
+	struct jump_cache *j = &v->mmu->jc;
+
+	as->jc_shared = as->priv != JIT_PRIV_USER && as->mode == j->shared_mode;
+	set_gen(as, as->jc_shared ? j->shared : j->next_gen++);
+}
+
+/* Gives every context that (does not) share a new generation. */
+static void renew(struct jit_vcpu *v, bool shared)
+{
+	struct jit_mmu *m = v->mmu;
+
+	if (shared)
+		m->jc.shared = m->jc.next_gen++;
+	for (unsigned i = 0; i < AS_SPACES; i++) {
+		for (unsigned p = 0; p < JIT_PRIV_COUNT; p++) {
+			struct jit_as *as = m->as[i][p];
+
+			if (as && as->jc_shared == shared)
+				set_gen(as, shared ? m->jc.shared : m->jc.next_gen++);
+		}
+	}
+}
+
+void jc_mode_changed(struct jit_vcpu *v, struct jit_as *as)
+{
+	struct jump_cache *j = &v->mmu->jc;
+
+	as->mode = v->hot->mode;
+	if (as->priv != JIT_PRIV_USER && j->shared_mode != as->mode) {
+		renew(v, true);
+		j->shared_mode = as->mode;
+	}
+	jc_context_new(v, as);
+}
+
+static uint64_t *filter(struct jump_cache *j, uint64_t va, uint64_t *ret_bit)
+{
+	unsigned n = (va >> 12 ^ va >> 27) & 0x7fff;
+
+	*ret_bit = 1ull << n % 64;
+	return &j->pages[va >> 63][n / 64];
+}
+
+void jc_put(struct jit_vcpu *v, uint64_t pc, uint64_t va, bool global, const void *code, uint64_t pc_base)
+{
+	struct jit_as *as = v->as;
+	uint64_t bit, *word = filter(&v->mmu->jc, va, &bit);
+	uint32_t slot;
+
+	*word |= bit;
+	if (as->jc_shared && !global) {
+		as->jc_shared = false;
+		set_gen(as, v->mmu->jc.next_gen++);
+	}
+	slot = ((uint32_t)pc ^ as->jc_key) * JC_MULTIPLIER >> (32 - JC_BITS);
+	table(v)[slot] = (struct jc_entry){ .pc = pc, .code = code, .pc_base = pc_base, .gen = as->jc_gen };
+}
+
+static void forget_pages(struct jump_cache *j, unsigned half)
+{
+	for (unsigned i = 0; i < sizeof(j->pages[0]) / sizeof(j->pages[0][0]); i++)
+		j->pages[half][i] = 0;
+}
+
+void jc_flush_page(struct jit_vcpu *v, uint64_t va)
+{
+	struct jump_cache *j = &v->mmu->jc;
+	uint64_t bit, *word = filter(j, va, &bit);
+
+	if (!(*word & bit))
+		return;
+	renew(v, false);
+	if (va >> 63) /* the lower half's entries are not all in new generations, but none is shared */
+		renew(v, true);
+	forget_pages(j, va >> 63);
+}
+
+void jc_flush_context(struct jit_vcpu *v, struct jit_as *as)
+{
+	if (!as->jc_shared)
+		set_gen(as, v->mmu->jc.next_gen++);
+}
+
+void jc_flush_all(struct jit_vcpu *v)
+{
+	renew(v, false);
+	renew(v, true);
+	forget_pages(&v->mmu->jc, 0);
+	forget_pages(&v->mmu->jc, 1);
+}
