@@ -277,6 +277,14 @@ bool x86_h_arpl_mem(struct jit_vcpu *v, uint64_t ea, uint64_t src)
 
 /* ---- ordinary accesses */
 
+/* SDM vol. 3, 6.15, interrupt 17: CR0.AM, RFLAGS.AC, CPL 3. */
+static bool aligned(struct jit_vcpu *v, uint64_t va, unsigned size)
+{
+	if (!(v->hot->mode & X86_MODE_AC) || (size != 2 && size != 4 && size != 8) || !(va & (size - 1)))
+		return true;
+	return x86_raise_error(v, X86_AC, 0);
+}
+
 bool x86_h_seg_check(struct jit_vcpu *v, uint64_t offset, uint64_t desc)
 {
 	const struct x86_cpu *c = v->arch;
@@ -285,6 +293,10 @@ bool x86_h_seg_check(struct jit_vcpu *v, uint64_t offset, uint64_t desc)
 	const bool write = desc >> 3 & 1, code = s->attr & 8;
 	bool ok;
 
+	if (x86_code64(c)) { /* called for alignment only */
+		v->hot->ret = offset + (seg == SEG_FS || seg == SEG_GS ? s->base : 0);
+		return aligned(v, v->hot->ret, size);
+	}
 	offset = (uint32_t)offset;
 	ok = !(s->attr & SEG_ATTR_UNUSABLE) && x86_limit_ok(s, offset, size ? size : 1);
 	if (ok && x86_descriptors(c))
@@ -292,7 +304,7 @@ bool x86_h_seg_check(struct jit_vcpu *v, uint64_t offset, uint64_t desc)
 	if (!ok)
 		return x86_raise_error(v, seg == SEG_SS ? X86_SS : X86_GP, 0);
 	v->hot->ret = (uint32_t)(s->base + offset);
-	return true;
+	return aligned(v, v->hot->ret, size);
 }
 
 bool x86_h_code_check(struct jit_vcpu *v, uint64_t bytes)
