@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -25,10 +26,16 @@ static uint64_t host_memory(void)
 static int ram_map(struct ram *r, GError **error)
 {
 	unsigned flags = MFD_CLOEXEC | (r->hugepages ? MFD_HUGETLB : 0);
+	struct stat st;
 
 	r->fd = memfd_create(r->id, flags);
 	if (r->fd < 0)
 		return fail_errno(error, LODGE_ERROR_HOST, errno, "guest memory: memfd_create");
+	/* The block size of a huge-page file is the huge page. */
+	if (r->hugepages && fstat(r->fd, &st) == 0 && r->size % (uint64_t)st.st_blksize)
+		return fail(error, LODGE_ERROR_USAGE,
+			"guest memory of %" PRIu64 " MiB is no multiple of the huge page of %ld MiB",
+			r->size >> 20, (long)st.st_blksize >> 20);
 	if (ftruncate(r->fd, (off_t)r->size) < 0)
 		return fail_errno(error, LODGE_ERROR_HOST, errno, "guest memory of %" PRIu64 " MiB",
 			r->size >> 20);
