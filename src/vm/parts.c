@@ -101,6 +101,15 @@ static struct device *part_device(
 	return d;
 }
 
+/* The guest switched a slot off. */
+static void device_gone(void *opaque, const char *id)
+{
+	struct vm_backend *b = vm_backend_find(opaque, id);
+
+	if (b)
+		b->device = NULL;
+}
+
 /* Puts the device on the root bus, or with slot=ID behind that hot-pluggable port. */
 static int part_plug(struct vm *vm, const struct part *p, struct device *d, GError **error)
 {
@@ -116,6 +125,8 @@ static int part_plug(struct vm *vm, const struct part *p, struct device *d, GErr
 			"slotN)",
 			p->kind->name, slot);
 	}
+	pcie_root_port_of(port)->unplugged = device_gone;
+	pcie_root_port_of(port)->unplugged_opaque = vm;
 	return pcie_root_port_plug(pcie_root_port_of(port), d, error);
 }
 
