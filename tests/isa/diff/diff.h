@@ -16,6 +16,8 @@ enum {
 	CODE_BASE = 0x20000000, CODE_SIZE = 4096,	/* one page, then nothing */
 	DATA_BASE = 0x10000000, DATA_SIZE = 8192,	/* writable, then a read-only page, then nothing */
 	READONLY_SIZE = 4096,
+	SEGMENT_LIMIT = DATA_SIZE + READONLY_SIZE - 1,	/* of the data segment, where segmented */
+	CODE_SELECTOR = 7, DATA_SELECTOR = 15,		/* LDT entries 0 and 1 */
 	GS_OFFSET = 0x800,				/* GS base, from DATA_BASE */
 	MAX_INSNS = 8, MAX_BYTES = MAX_INSNS * 15,
 	VECTOR_NONE = -1,
@@ -23,8 +25,20 @@ enum {
 
 /* How this host decodes 64-bit code (X86_DECODE_*). Set once at start. */
 extern unsigned diff_decode_mode;
-/* What is tested: 64- or 32-bit (compatibility mode) code. */
+/* What is tested: 64-, 32- or 16-bit (compatibility mode) code. */
 extern unsigned diff_bits;
+/* Segments with bases and limits, from the LDT: always for 16 bits. Code and data start at offset 0. */
+extern bool diff_segmented;
+
+/* rip of linear address CODE_BASE; offset of linear address DATA_BASE. */
+static inline uint64_t diff_code_pc(void)
+{
+	return diff_segmented ? 0 : CODE_BASE;
+}
+static inline uint64_t diff_data_base(void)
+{
+	return diff_segmented ? DATA_BASE : 0;
+}
 
 /* One test: code and the state it starts from. */
 struct diff_case {
@@ -82,7 +96,7 @@ enum model_class {
 };
 /* What would become of the single instruction at p. */
 struct model_uses {
-	bool vec, fpu;
+	bool vec, fpu, branches;
 	uint8_t reads, kills; /* flags: IRFL_* */
 };
 enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, struct model_uses *ret);

@@ -52,7 +52,7 @@ static uint64_t value(struct rng *r)
 	case 0: return rng_below(r, 256);
 	case 1: return -rng_below(r, 256);
 	case 2: case 3: return corner[rng_below(r, COUNT(corner))];
-	case 4: return data_pointer(r);
+	case 4: return data_pointer(r) - diff_data_base();
 	case 5: return (uint32_t)rng_next(r);
 	default: return rng_next(r);
 	}
@@ -146,6 +146,19 @@ static void put(struct pieces *p, uint64_t v)
 	p->b[p->n++] = (uint8_t)v;
 }
 
+/* 16-bit addressing: no SIB, other displacements */
+static void put_modrm16(struct rng *r, struct pieces *p)
+{
+	unsigned mod = chance(r, 45) ? 3 : (unsigned)rng_below(r, 3), rm = (unsigned)rng_below(r, 8);
+
+	p->modrm = p->n;
+	put(p, mod << 6 | rng_below(r, 8) << 3 | rm);
+	p->disp = p->n;
+	p->disp_size = mod == 3 ? 0 : mod == 1 ? 1 : mod == 2 || rm == 6 ? 2 : 0;
+	for (unsigned i = 0; i < p->disp_size; i++)
+		put(p, rng_next(r));
+}
+
 static void put_modrm(struct rng *r, struct pieces *p)
 {
 	unsigned mod = chance(r, 45) ? 3 : (unsigned)rng_below(r, 3), rm = (unsigned)rng_below(r, 8), sib = 0;
@@ -192,7 +205,7 @@ static bool is_prefix(unsigned opcode)
 static void gen_bytes(struct rng *r, struct pieces *p, unsigned kind)
 {
 	unsigned map, opcode;
-	bool vex = false;
+	bool vex = false, p67 = chance(r, diff_bits == 16 ? 30 : 4);
 
 	memset(p, 0, sizeof(*p));
 	switch (kind) {
@@ -216,7 +229,7 @@ static void gen_bytes(struct rng *r, struct pieces *p, unsigned kind)
 		opcode = 0xd8 + (unsigned)rng_below(r, 8);
 		break;
 	}
-	if (chance(r, 4))
+	if (p67)
 		put(p, 0x67);
 	if (chance(r, 4))
 		put(p, 0x65);
@@ -237,7 +250,10 @@ static void gen_bytes(struct rng *r, struct pieces *p, unsigned kind)
 			put(p, map == 2 ? 0x38 : 0x3a);
 	}
 	put(p, opcode);
-	put_modrm(r, p);
+	if (diff_bits != 64 && (diff_bits == 16) != p67)
+		put_modrm16(r, p);
+	else
+		put_modrm(r, p);
 	p->imm = p->n;
 	for (unsigned i = 0; i < 8; i++)
 		put(p, 0);
@@ -261,19 +277,19 @@ static bool is_branch(const struct x86_insn *in)
 static void aim(struct rng *r, struct diff_case *c, const struct x86_insn *in, struct pieces *p,
 	uint32_t *claimed)
 {
-	uint64_t to = data_pointer(r), disp = (uint64_t)(int64_t)in->disp;
+	uint64_t to = data_pointer(r) - diff_data_base(), disp = (uint64_t)(int64_t)in->disp;
 	uint64_t *gpr = c->start.gpr;
 	bool has_base = in->base != X86_NO_REG, has_index = in->index != X86_NO_REG;
 
 	if (in->seg == SEG_GS)
 		to -= DATA_BASE + GS_OFFSET;
-	if (in->asize == 2)
+	if (!diff_segmented && in->asize == 2)
 		return;
 	if (!has_base && !has_index) {
 		uint32_t d = (uint32_t)(in->rip ? to - (CODE_BASE + c->offset + c->n + in->len) : to);
 
-		if (p->disp_size == 4)
-			memcpy(p->b + p->disp, &d, 4);
+		if (p->disp_size == 4 || p->disp_size == in->asize)
+			memcpy(p->b + p->disp, &d, p->disp_size);
 		return;
 	}
 	if (has_base && !(*claimed & 1u << in->base) && !(has_index && in->index == in->base)) {
@@ -326,9 +342,11 @@ static void gen_state(struct rng *r, struct diff_case *c)
 	if (diff_bits != 64)
 		for (unsigned i = 0; i < 16; i++)
 			s->gpr[i] = i < 8 ? (uint32_t)s->gpr[i] : 0;
-	s->gpr[RSP] = chance(r, 90) ? data_pointer(r) & ~7ull : (uint32_t)value(r);
+	s->gpr[RSP] = chance(r, 90) ? (data_pointer(r) - diff_data_base()) & ~7ull : value(r);
+	if (diff_bits != 64)
+		s->gpr[RSP] = (uint32_t)s->gpr[RSP];
 	s->rflags = X86_FL_IF | 2 | (rng_next(r) & X86_FL_ARITH) | (chance(r, 20) ? X86_FL_DF : 0);
-	s->rip = CODE_BASE + c->offset;
+	s->rip = diff_code_pc() + c->offset;
 	s->mxcsr = 0x1f80;
 	s->fpu.fcw = 0x37f;
 }
@@ -389,7 +407,7 @@ void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned ins
 		}
 		c->vec |= uses.vec;
 		c->fpu |= uses.fpu;
-		c->branches |= is_branch(&in);
+		c->branches |= is_branch(&in) || uses.branches;
 		c->gs |= in.seg == SEG_GS;
 	}
 	for (unsigned i = at = 0; c->branches && i < c->insns; at += c->len[i++])

@@ -144,9 +144,13 @@ static void make_system_state(struct guest *g)
 	c->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE | X86_EFER_NXE;
 	c->xcr0 = 7;
 	for (unsigned i = 0; i < 6; i++)
-		c->seg[i] = (struct x86_segment){ .limit = UINT32_MAX,
-			.attr = i != SEG_CS ? FLAT : CODE_SEG | (diff_bits == 64 ? SEG_ATTR_L : SEG_ATTR_DB) };
-	c->seg[SEG_GS].base = DATA_BASE + GS_OFFSET;
+		c->seg[i] = (struct x86_segment){
+			.base = !diff_segmented ? 0 : i == SEG_CS ? CODE_BASE : DATA_BASE,
+			.limit = !diff_segmented ? UINT32_MAX : i == SEG_CS ? 0xffff : SEGMENT_LIMIT,
+			.attr = (uint16_t)((i == SEG_CS ? CODE_SEG | (diff_bits == 64 ? SEG_ATTR_L : SEG_ATTR_DB) :
+				FLAT) & (diff_bits == 16 ? ~SEG_ATTR_DB : ~0)) };
+	if (diff_bits == 64)
+		c->seg[SEG_GS].base = DATA_BASE + GS_OFFSET;
 	c->tr = (struct x86_segment){ .base = SYSTEM(TSS), .limit = 0x67, .sel = 0x40, .attr = 0xb | SEG_ATTR_P };
 	c->gdtr = (struct x86_table){ SYSTEM(GDT), 0x7f };
 	c->idtr = (struct x86_table){ SYSTEM(IDT), VECTORS * 16 - 1 };

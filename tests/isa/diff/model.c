@@ -176,6 +176,8 @@ static uint32_t block_mode(void)
 {
 	uint32_t common = X86_MODE_PE | X86_MODE_LMA | X86_MODE_FLAT_DATA | X86_MODE_FLAT_CODE;
 
+	if (diff_segmented)
+		return X86_MODE_PE | X86_MODE_LMA | (diff_bits == 32 ? X86_MODE_32 | X86_MODE_SS32 : X86_MODE_16);
 	return common | (diff_bits == 64 ? X86_MODE_64 : X86_MODE_32 | X86_MODE_SS32 | X86_MODE_FLAT_FSGS);
 }
 
@@ -185,7 +187,9 @@ static bool helper_works(int64_t fn, const struct x86_insn *in)
 {
 	if (fn == (int64_t)(uintptr_t)x86_h_string)
 		return in->opcode >= 0xa4;
-	return fn == (int64_t)(uintptr_t)x86_h_pushf || fn == (int64_t)(uintptr_t)x86_h_maskmov ||
+	return fn == (int64_t)(uintptr_t)x86_h_seg_check || fn == (int64_t)(uintptr_t)x86_h_code_check ||
+		fn == (int64_t)(uintptr_t)x86_h_branch_check ||
+		fn == (int64_t)(uintptr_t)x86_h_pushf || fn == (int64_t)(uintptr_t)x86_h_maskmov ||
 		fn == (int64_t)(uintptr_t)x86_h_ldmxcsr || fn == (int64_t)(uintptr_t)x86_h_stmxcsr ||
 		fn == (int64_t)(uintptr_t)x86_h_x87_ctl || fn == (int64_t)(uintptr_t)x86_h_daa_group ||
 		fn == (int64_t)(uintptr_t)x86_h_bound || fn == (int64_t)(uintptr_t)x86_h_arpl ||
@@ -227,6 +231,7 @@ enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, 
 			call = true;
 		ret->vec |= o->code == IR_VEC_ENTER;
 		ret->fpu |= o->code == IR_FPU_ENTER;
+		ret->branches |= o->code == IR_EXIT_CC || o->code == IR_EXIT_IND;
 		if ((o->code == IR_EXIT_CC || !(ir_info[o->code].props & IRP_EXIT)) && (o->code != IR_CALL ||
 				o->imm == (int64_t)(uintptr_t)x86_h_pushf ||
 				o->imm == (int64_t)(uintptr_t)x86_h_daa_group))
@@ -247,12 +252,15 @@ static void set_system_state(struct x86_cpu *cpu)
 	cpu->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE | X86_EFER_NXE;
 	cpu->xcr0 = 7;
 	for (unsigned i = 0; i < 6; i++)
-		cpu->seg[i] = (struct x86_segment){ .limit = UINT32_MAX, .attr = i != SEG_CS ? DATA : CODE | (diff_bits == 64 ? SEG_ATTR_L : SEG_ATTR_DB) };
+		cpu->seg[i] = (struct x86_segment){
+			.base = !diff_segmented ? 0 : i == SEG_CS ? CODE_BASE : DATA_BASE,
+			.limit = !diff_segmented ? UINT32_MAX : i == SEG_CS ? 0xffff : SEGMENT_LIMIT, .attr = (uint16_t)((i == SEG_CS ? CODE | (diff_bits == 64 ? SEG_ATTR_L : SEG_ATTR_DB) : DATA) &
+				(diff_bits == 16 ? ~SEG_ATTR_DB : ~0)) };
 }
 
 static bool inside(const struct diff_case *c, uint64_t pc)
 {
-	return pc - (CODE_BASE + c->offset) < c->n;
+	return pc - (diff_code_pc() + c->offset) < c->n;
 }
 
 bool model_run(struct model *md, const struct diff_case *c, bool optimize, struct diff_result *out)
@@ -273,11 +281,11 @@ bool model_run(struct model *md, const struct diff_case *c, bool optimize, struc
 	memset(hot, 0, sizeof(*hot));
 	hot->arith = cpu->rflags;
 	hot->df_step = cpu->rflags & X86_FL_DF ? -1 : 1;
-	hot->pc_base = CODE_BASE;
+	hot->pc_base = diff_code_pc();
 	hot->mode = block_mode();
 	memcpy(md->mem->code + c->offset, c->code, c->n);
 	for (unsigned i = 0; inside(c, pc) && i < MAX_BLOCKS; i++) {
-		unsigned at = (unsigned)(pc - CODE_BASE);
+		unsigned at = (unsigned)(pc - diff_code_pc());
 		enum ir_ran ran;
 
 		lift(md, md->mem->code + at, c->offset + c->n - at, at, block_mode());
@@ -301,12 +309,10 @@ bool model_run(struct model *md, const struct diff_case *c, bool optimize, struc
 		memcpy(md->mem->model, md->mem->golden, DATA_SIZE);
 		out->memory_changed = memcmp(out->data, md->mem->golden, DATA_SIZE) != 0;
 	}
-	if (out->vector == VECTOR_NONE && byte_at(md, pc, false) == NULL) {
-		out->vector = canonical(pc) ? X86_PF : X86_GP;
-		out->fault_address = pc;
-	} else if (out->vector == VECTOR_NONE && pc - CODE_BASE >= CODE_SIZE) {
-		out->vector = X86_PF; /* data is not executable */
-		out->fault_address = pc;
+	if (out->vector == VECTOR_NONE && pc - diff_code_pc() >= CODE_SIZE) {
+		/* nothing to execute there */
+		out->vector = !canonical(pc) || (diff_segmented && pc > 0xffff) ? X86_GP : X86_PF;
+		out->fault_address = pc - diff_code_pc() + CODE_BASE;
 	}
 	if (why)
 		g_printerr("malformed IR: %s\n", why);

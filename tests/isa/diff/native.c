@@ -14,6 +14,7 @@
 #include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
+#include <asm/ldt.h>
 #include <asm/prctl.h>
 
 #include "diff.h"
@@ -31,6 +32,7 @@ struct entry {
 	uint64_t mask;		/* 160 */
 	uint32_t far_offset;	/* 168 */
 	uint16_t far_selector;	/* 172 */
+	uint16_t stack_selector; /* 174 */
 } native_entry;
 
 static uint8_t xsave_image[XSAVE_SIZE] __attribute__((aligned(64)));
@@ -66,6 +68,7 @@ static bool have_fsgsbase;
 	"	mov native_entry+104(%rip), %r13\n"                                                      \
 	"	mov native_entry+112(%rip), %r14\n"                                                      \
 	"	mov native_entry+120(%rip), %r15\n"                                                      \
+	"	mov native_entry+174(%rip), %ss\n"                                                       \
 	"	mov native_entry+32(%rip), %rsp\n"
 
 void native_enter(void);
@@ -146,7 +149,7 @@ static void handler(int sig, siginfo_t *info, void *context)
 		result->vector = VECTOR_NONE;
 	}
 	inside = false;
-	g[REG_CSGSFS] = (g[REG_CSGSFS] & ~0xffffll) | USER_CS;
+	g[REG_CSGSFS] = (g[REG_CSGSFS] & 0xffffffff0000ll) | USER_CS | (greg_t)USER_DS << 48;
 	g[REG_RIP] = (greg_t)(uintptr_t)native_back;
 	g[REG_RSP] = (greg_t)native_entry.host_rsp;
 	g[REG_EFL] = 0x202;
@@ -203,6 +206,20 @@ static void set_gs(void)
 		syscall(SYS_arch_prctl, ARCH_SET_GS, base);
 }
 
+/* Code and data with the bases and limits that diff.h says. */
+static void make_ldt(void)
+{
+	struct user_desc code = { .entry_number = CODE_SELECTOR >> 3, .base_addr = CODE_BASE, .limit = 0xffff,
+		.seg_32bit = diff_bits == 32, .contents = 2, .useable = 1 };
+	struct user_desc data = { .entry_number = DATA_SELECTOR >> 3, .base_addr = DATA_BASE,
+		.limit = SEGMENT_LIMIT, .seg_32bit = diff_bits == 32, .useable = 1 };
+
+	if (syscall(SYS_modify_ldt, 1, &code, sizeof(code)) || syscall(SYS_modify_ldt, 1, &data, sizeof(data))) {
+		fprintf(stderr, "no LDT on this host: %s\n", strerror(errno));
+		exit(77); /* skipped, to meson */
+	}
+}
+
 static void mask_alarm(int how)
 {
 	sigset_t set;
@@ -232,12 +249,15 @@ void native_init_thread(struct diff_memory *m, void (*stop_fn)(void *opaque), vo
 	sigaltstack(&alt, NULL);
 	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		sigaction(signals[i], &sa, &before[signals[i]]);
+	if (diff_segmented)
+		make_ldt();
 	if (diff_bits != 64)
-		__asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"(USER_DS));
+		__asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"(diff_segmented ? DATA_SELECTOR : USER_DS));
 	__asm__("mov %%es, %0; mov %%cs, %1; mov %%ss, %2; mov %%ds, %3; mov %%fs, %4; mov %%gs, %5" :
 		"=r"(m->selector[SEG_ES]), "=r"(m->selector[SEG_CS]), "=r"(m->selector[SEG_SS]),
 		"=r"(m->selector[SEG_DS]), "=r"(m->selector[SEG_FS]), "=r"(m->selector[SEG_GS]));
-	m->selector[SEG_CS] = diff_bits == 64 ? USER_CS : USER_CS32;
+	m->selector[SEG_CS] = diff_bits == 64 ? USER_CS : diff_segmented ? CODE_SELECTOR : USER_CS32;
+	m->selector[SEG_SS] = diff_segmented ? DATA_SELECTOR : USER_DS;
 	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
 	native_entry.mask = lo & 7;
 	native_entry.xsave = xsave_image;
@@ -274,7 +294,8 @@ bool native_run(struct diff_memory *m, const struct diff_case *c, struct diff_re
 	native_entry.rflags = c->start.rflags;
 	native_entry.rip = c->start.rip;
 	native_entry.far_offset = (uint32_t)c->start.rip;
-	native_entry.far_selector = USER_CS32;
+	native_entry.far_selector = diff_segmented ? CODE_SELECTOR : USER_CS32;
+	native_entry.stack_selector = diff_segmented ? DATA_SELECTOR : USER_DS;
 	fill_xsave(&c->start);
 	result = out;
 	hung = false;

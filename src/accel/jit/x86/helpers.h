@@ -54,6 +54,8 @@ bool x86_h_seg_check(struct jit_vcpu *v, uint64_t offset, uint64_t seg_write_siz
 /* Do `bytes` of code from here lie within CS? ret = 0: not all, leave and run instructions one by one; in such
  * a block (X86_MODE_STEP) #GP. */
 bool x86_h_code_check(struct jit_vcpu *v, uint64_t bytes);
+/* A near branch to `target` (already cut to its size): #GP(0) beyond the limit of CS. */
+bool x86_h_branch_check(struct jit_vcpu *v, uint64_t target);
 bool x86_h_canonical(struct jit_vcpu *v, uint64_t va, uint64_t stack);	/* #GP or #SS if not canonical */
 
 /* control registers, debug registers, MSRs, flags. Block ends after writes. */
@@ -143,7 +145,7 @@ enum { X86_VMASK_MMX, X86_VMASK_SSE, X86_VMASK_LOAD, X86_VMASK_STORE, X86_VMASK_
 	X(x86_h_syscall) X(x86_h_sysret) X(x86_h_sysenter) X(x86_h_sysexit) X(x86_h_hlt)                  \
 	X(x86_h_far_jmp) X(x86_h_far_call) X(x86_h_far_ret) X(x86_h_load_seg) X(x86_h_load_ss)            \
 	X(x86_h_lldt) X(x86_h_ltr) X(x86_h_sldt_str) X(x86_h_lar) X(x86_h_lsl) X(x86_h_verr)              \
-	X(x86_h_arpl) X(x86_h_arpl_mem) X(x86_h_sgdt_sidt) X(x86_h_lgdt_lidt) X(x86_h_seg_check) X(x86_h_code_check)        \
+	X(x86_h_arpl) X(x86_h_arpl_mem) X(x86_h_sgdt_sidt) X(x86_h_lgdt_lidt) X(x86_h_seg_check) X(x86_h_code_check) X(x86_h_branch_check)        \
 	X(x86_h_read_cr) X(x86_h_smsw) X(x86_h_read_dr) X(x86_h_rdtsc) X(x86_h_pushf) X(x86_h_popf)       \
 	X(x86_h_cli) X(x86_h_sti) X(x86_h_cld_std) X(x86_h_stac_clac) X(x86_h_swapgs) X(x86_h_rdfsgs)     \
 	X(x86_h_wrfsgs) X(x86_h_rdpid) X(x86_h_string) X(x86_h_enter) X(x86_h_bound) X(x86_h_daa_group)   \

@@ -103,6 +103,27 @@ static uint16_t cut_pc(struct x86_lift *l, uint16_t pc, unsigned size)
 	return t;
 }
 
+/* Could a target lie beyond the code segment's limit? In real and virtual-8086 mode 16 bits cannot. */
+static bool has_limit(const struct x86_lift *l)
+{
+	if (l->x64 || l->mode & X86_MODE_FLAT_CODE)
+		return false;
+	return branch_size(l) == 4 || ((l->mode & X86_MODE_PE) && !(l->mode & X86_MODE_VM));
+}
+
+/* #GP(0) at this instruction, before it changes anything, unless pc may be gone to. */
+static void check_target(struct x86_lift *l, uint16_t pc)
+{
+	if (has_limit(l))
+		X86_CALL(l, x86_h_branch_check, pc, IR_NONE, IR_NONE);
+}
+
+static void check_offset(struct x86_lift *l, int32_t off)
+{
+	if (has_limit(l))
+		check_target(l, cut_pc(l, x86_pc(l, off), branch_size(l)));
+}
+
 void x86_goto(struct x86_lift *l, int32_t off)
 {
 	unsigned size = branch_size(l);
@@ -128,6 +149,7 @@ static int32_t target(const struct x86_lift *l)
 
 bool x86_lift_jmp(struct x86_lift *l)
 {
+	check_offset(l, target(l));
 	x86_goto(l, target(l));
 	return true;
 }
@@ -141,6 +163,7 @@ static void jump_if(struct x86_lift *l, unsigned cond)
 	o->cond = (uint8_t)(cond ^ (wraps ? 1 : 0));
 	o->fin = ir_cond_flags(o->cond);
 	if (wraps) {
+		check_offset(l, to);
 		x86_goto(l, to);
 	} else if (to <= l->off || ++l->side_exits > MAX_SIDE_EXITS) {
 		/* below a loop lies its cold end: another block, if ever */
@@ -164,6 +187,7 @@ bool x86_lift_loop(struct x86_lift *l)
 
 	if (kind == 3) {
 		exit_if(l, IR_EXIT_NZ, width, RCX, l->next);
+		check_offset(l, to);
 		x86_goto(l, to);
 		return true;
 	}
@@ -175,12 +199,14 @@ bool x86_lift_loop(struct x86_lift *l)
 		o->cond = (uint8_t)(COND_E + (kind == 1)); /* LOOPE stops on NE */
 		o->fin = IRFL_ZF;
 	}
+	check_offset(l, to); /* only a taken branch faults; the counter has been written by then */
 	x86_goto(l, to);
 	return true;
 }
 
 bool x86_lift_call(struct x86_lift *l)
 {
+	check_offset(l, target(l));
 	x86_push(l, branch_size(l), x86_pc(l, l->next));
 	x86_goto(l, target(l));
 	return true;
@@ -192,6 +218,7 @@ bool x86_lift_ret(struct x86_lift *l)
 	unsigned size = branch_size(l);
 	uint16_t pc = x86_load(l, size, x86_stack_mem(l, 0, size, false));
 
+	check_target(l, pc);
 	x86_stack_adjust(l, (int)size + (l->in.opcode == 0xc2 ? (int)l->in.imm : 0));
 	exit_indirect(l, pc, IR_IND_RET);
 	return true;
@@ -205,6 +232,7 @@ static void branch_rm(struct x86_lift *l, bool call)
 
 	if (!l->in.is_mem)
 		pc = size == 8 ? (call && l->in.rm == RSP ? x86_mov(l, pc) : pc) : cut_pc(l, pc, size);
+	check_target(l, pc);
 	if (call)
 		x86_push(l, size, x86_pc(l, l->next));
 	exit_indirect(l, pc, call ? IR_IND_CALL : IR_IND_JUMP);

@@ -412,7 +412,7 @@ static bool lift_gather(struct x86_lift *l)
 	unsigned index = in->index == X86_NO_REG ? 4 : in->index, scale = in->scale;
 	uint16_t base;
 
-	if (!in->is_mem || (in->modrm & 7) != 4 || in->vex_bad || in->pp != 1 || !has_avx2(l))
+	if (!in->is_mem || (in->modrm & 7) != 4 || in->asize == 2 || in->vex_bad || in->pp != 1 || !has_avx2(l))
 		return false;
 	if (in->reg == in->vvvv || in->reg == index || in->vvvv == index)
 		return false;

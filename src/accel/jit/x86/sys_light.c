@@ -195,6 +195,8 @@ bool x86_h_enter(struct jit_vcpu *v, uint64_t size, uint64_t level, uint64_t ops
 			return false;
 	}
 	s.sp = (s.sp & ~s.mask) | ((s.sp - size) & s.mask);
+	if (!s.flat && !x86_limit_ok(&s.ss, s.sp & s.mask, 1))
+		return x86_raise_error(v, X86_SS, 0);
 	if (!jit_probe(v, s.flat ? s.sp : (uint32_t)(s.ss.base + (s.sp & s.mask)), 1, ACCESS_STORE,
 		JIT_MEM_CPL))
 		return false;

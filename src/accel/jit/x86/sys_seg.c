@@ -322,6 +322,13 @@ bool x86_h_code_check(struct jit_vcpu *v, uint64_t bytes)
 	return true;
 }
 
+bool x86_h_branch_check(struct jit_vcpu *v, uint64_t target)
+{
+	const struct x86_cpu *c = v->arch;
+
+	return target <= c->seg[SEG_CS].limit || x86_raise_error(v, X86_GP, 0);
+}
+
 bool x86_h_canonical(struct jit_vcpu *v, uint64_t va, uint64_t stack)
 {
 	return x86_is_canonical(va) || x86_raise_error(v, stack ? X86_SS : X86_GP, 0);
