@@ -93,21 +93,28 @@ def balloon(env):
     m, q = started(env, extra=BALLOON[env.backend.name])
     m.boot()
     m.login()
-    def total():
-        return int(m.run("grep MemTotal /proc/meminfo").split()[1]) >> 10
-    m.run("modprobe virtio_balloon")
-    before = total()
-    q.command("balloon", value=512 << 20)
+    m.run("modprobe virtio_balloon; sync; echo 3 > /proc/sys/vm/drop_caches")
+
+    def free():  # MiB; MemTotal stays where the balloon deflates by itself under pressure
+        return int(m.run("grep MemFree /proc/meminfo").split()[1]) >> 10
+
+    def reaches(wanted):
+        for _ in range(50):
+            if wanted(free()):
+                return True
+            time.sleep(0.2)
+        return False
+
+    before = free()
+    q.command("balloon", value=624 << 20)
     q.event("BALLOON_CHANGE")
-    for _ in range(50):
-        if total() < before - 400:
+    assert reaches(lambda now: now < before - 350), (before, free())
+    for _ in range(50):  # the last pages go one by one
+        actual = q.command("query-balloon")["actual"] >> 20
+        if actual <= 632:
             break
         time.sleep(0.2)
-    assert total() < before - 400, (before, total())
+    assert 616 <= actual <= 632, actual
     q.command("balloon", value=1024 << 20)
-    for _ in range(50):
-        if total() > before - 20:
-            break
-        time.sleep(0.2)
-    assert total() > before - 20, (before, total())
+    assert reaches(lambda now: now > before - 50), (before, free())
     assert m.poweroff() == 0

@@ -173,7 +173,7 @@ def apt(env):
 def modules(env):
     """Loading modules patches code that other vCPUs run."""
     m = env.workbench()
-    m.run("for i in 1 2 3; do for m in raid6_pq zstd_compress tcp_bbr sch_fq_codel; do "
+    m.run("for i in 1 2 3; do for m in raid6_pq zstd_compress tcp_bbr sch_fq; do "
           "modprobe $m && modprobe -r $m || exit 1; done; done", 90)
     m.run("cd /sys/kernel/tracing 2>/dev/null || { mount -t tracefs t /sys/kernel/tracing; "
           "cd /sys/kernel/tracing; }; for i in 1 2 3; do echo function > current_tracer && "
