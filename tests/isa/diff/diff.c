@@ -15,7 +15,7 @@
 #include "disasm.h"
 #include "guest.h"
 
-enum { MEMORY_LIFE = 256, MAX_REPORTS = 25, GUEST_HANG_MS = 500 };
+enum { MEMORY_LIFE = 256, MAX_REPORTS = 25, GUEST_HANG_MS = 20000 };
 
 unsigned diff_decode_mode;
 unsigned diff_bits = 64;

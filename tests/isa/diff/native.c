@@ -19,7 +19,7 @@
 
 #include "diff.h"
 
-enum { ALT_STACK = 65536, XSTATE_BV = 512, YMM_HIGH = 576, XSAVE_SIZE = 4096, HANG_MS = 200,
+enum { ALT_STACK = 65536, XSTATE_BV = 512, YMM_HIGH = 576, XSAVE_SIZE = 4096, HANG_MS = 2000,
        USER_CS = 0x33, USER_CS32 = 0x23, USER_DS = 0x2b /* Linux's selectors */ };
 
 /* Order and offsets are the assembly's. */
@@ -282,7 +282,8 @@ static void fill_xsave(const struct x86_cpu *c)
 
 void native_watchdog(unsigned ms)
 {
-	struct itimerval t = { .it_value = { .tv_sec = 0, .tv_usec = (suseconds_t)ms * 1000 } };
+	struct itimerval t = { .it_value = { .tv_sec = ms / 1000,
+		.tv_usec = (suseconds_t)(ms % 1000) * 1000 } };
 
 	setitimer(ITIMER_REAL, &t, NULL);
 }
