@@ -5,16 +5,19 @@
  */
 #include "accel/jit/ir/ir.h"
 
+#include <string.h>
+
 /* ---- forward: what each temporary is known to equal */
 struct known {
 	uint16_t copy;	/* a global or temporary it equals in full, or IR_NONE */
 	bool constant;
+	bool copied;	/* others may be copies of it */
 	int64_t value;
 };
 
 struct fold {
 	struct known temp[IR_MAX_TEMPS];
-	uint16_t copied[IR_GLOBALS]; /* how many live copies of this global there may be */
+	uint32_t copied;	/* globals of which there may be copies */
 };
 
 static bool is_temp(uint16_t x)
@@ -22,16 +25,18 @@ static bool is_temp(uint16_t x)
 	return x >= IR_TEMP0 && x < IR_IMM;
 }
 
-static void forget(struct ir *b, struct fold *f, uint32_t globals)
+/* x changes: what was copied from it no longer equals it. */
+static void forget_copies(const struct ir *b, struct fold *f, uint16_t x)
 {
-	for (unsigned g = 0; g < IR_GLOBALS; g++) {
-		if (!(globals & 1u << g) || !f->copied[g])
-			continue;
-		f->copied[g] = 0;
-		for (unsigned t = 0; t < b->temps; t++)
-			if (f->temp[t].copy == g)
-				f->temp[t].copy = IR_NONE;
-	}
+	for (unsigned t = 0; t < b->temps; t++)
+		if (f->temp[t].copy == x)
+			f->temp[t].copy = IR_NONE;
+}
+
+static void forget(const struct ir *b, struct fold *f, uint32_t globals)
+{
+	for (globals &= f->copied; globals; globals &= globals - 1)
+		forget_copies(b, f, (uint16_t)__builtin_ctz(globals));
 }
 
 static uint16_t substitute(struct fold *f, uint16_t x)
@@ -91,13 +96,17 @@ static void fold_block(struct ir *b)
 
 	for (unsigned t = 0; t < b->temps; t++)
 		f.temp[t] = (struct known){ .copy = IR_NONE };
-	for (unsigned g = 0; g < IR_GLOBALS; g++)
-		f.copied[g] = 0;
+	f.copied = 0;
 	for (unsigned i = 0; i < b->n; i++) {
 		struct ir_op *o = &b->op[i];
 
 		fold_uses(&f, o);
-		forget(b, &f, ir_globals_written(o));
+		if (f.copied) {
+			uint32_t written = ir_globals_written(o);
+
+			forget(b, &f, written);
+			f.copied &= ~written;
+		}
 		if (o->code == IR_NATIVE && is_temp(o->a) && !o->type)
 			f.temp[o->a - IR_TEMP0] = (struct known){ .copy = IR_NONE };
 		if (!ir_info[o->code].defs_d || !is_temp(o->d))
@@ -105,9 +114,8 @@ static void fold_block(struct ir *b)
 		struct known *k = &f.temp[o->d - IR_TEMP0];
 
 		/* a temporary that is written again is no longer what its copies copied */
-		for (unsigned t = 0; t < b->temps; t++)
-			if (f.temp[t].copy == o->d)
-				f.temp[t].copy = IR_NONE;
+		if (k->copied)
+			forget_copies(b, &f, o->d);
 		*k = (struct known){ .copy = IR_NONE };
 		if (o->code == IR_MOVI) {
 			k->constant = true;
@@ -115,9 +123,11 @@ static void fold_block(struct ir *b)
 		} else if (o->code == IR_MOV && o->type == IR_64 && o->a != IR_IMM) {
 			k->copy = o->a;
 			if (o->a < IR_GLOBALS)
-				f.copied[o->a]++;
+				f.copied |= 1u << o->a;
 			else if (is_temp(o->a) && f.temp[o->a - IR_TEMP0].constant)
 				*k = f.temp[o->a - IR_TEMP0];
+			else if (is_temp(o->a))
+				f.temp[o->a - IR_TEMP0].copied = true;
 		}
 	}
 }
@@ -142,10 +152,11 @@ static bool removable(const struct ir_op *o, const uint8_t *read)
 
 static void liveness(struct ir *b)
 {
-	uint8_t read[IR_MAX_TEMPS] = { 0 };
+	uint8_t read[IR_MAX_TEMPS];
 	uint8_t live = IRFL_ALL;
 	unsigned to = b->n;
 
+	memset(read, 0, b->temps);
 	for (unsigned i = b->n; i-- > 0;) {
 		struct ir_op *o = &b->op[i];
 
@@ -158,10 +169,12 @@ static void liveness(struct ir *b)
 		mark_read(read, o->c);
 		if (o->d != IR_NONE && (ir_reads(o, o->d) || (is_temp(o->d) && o->type < IR_32)))
 			mark_read(read, o->d);
-		b->op[--to] = *o;
+		if (--to != i)
+			b->op[to] = *o;
 	}
-	for (unsigned i = to; i < b->n; i++)
-		b->op[i - to] = b->op[i];
+	if (!to)
+		return;
+	memmove(b->op, b->op + to, (b->n - to) * sizeof(b->op[0]));
 	b->n -= to;
 }
 

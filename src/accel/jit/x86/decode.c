@@ -14,14 +14,26 @@ struct cursor {
 };
 
 /* Reading beyond the end is harmless here: `at` then exceeds the limit and decoding fails at its end. */
-static uint64_t take(struct cursor *c, unsigned bytes)
+static inline uint64_t take(struct cursor *c, unsigned bytes)
 {
 	uint64_t v = 0;
 
-	if (c->at + bytes <= c->n)
+	if (c->at + 8 <= c->n) {
+		memcpy(&v, c->p + c->at, 8);
+		if (bytes < 8)
+			v &= (1ull << bytes * 8) - 1;
+	} else if (c->at + bytes <= c->n) {
 		memcpy(&v, c->p + c->at, bytes);
+	}
 	c->at += bytes;
 	return v;
+}
+
+static inline uint8_t take_byte(struct cursor *c)
+{
+	size_t at = c->at++;
+
+	return at < c->n ? c->p[at] : 0;
 }
 
 static int64_t take_signed(struct cursor *c, unsigned bytes)
@@ -39,7 +51,7 @@ static int64_t take_signed(struct cursor *c, unsigned bytes)
 static void take_prefixes(struct x86_insn *in, struct cursor *c, unsigned bits)
 {
 	for (;;) {
-		uint8_t byte = (uint8_t)take(c, 1);
+		uint8_t byte = take_byte(c);
 
 		if (bits == 2 && (byte & 0xf0) == 0x40) {
 			in->has_rex = true;
@@ -95,7 +107,7 @@ static void decode_mem16(struct x86_insn *in, struct cursor *c)
 		in->base = X86_NO_REG;
 		in->disp = (int16_t)take(c, 2);
 	} else if (in->mod == 1) {
-		in->disp = (int8_t)take(c, 1);
+		in->disp = (int8_t)take_byte(c);
 	} else if (in->mod == 2) {
 		in->disp = (int16_t)take(c, 2);
 	}
@@ -107,7 +119,7 @@ static void decode_mem(struct x86_insn *in, struct cursor *c, bool bits64)
 	unsigned rm = in->modrm & 7;
 
 	if (rm == 4) {
-		uint8_t sib = (uint8_t)take(c, 1);
+		uint8_t sib = take_byte(c);
 
 		in->scale = sib >> 6;
 		in->index = ((sib >> 3) & 7) | (in->rex & X86_REX_X ? 8 : 0);
@@ -126,7 +138,7 @@ static void decode_mem(struct x86_insn *in, struct cursor *c, bool bits64)
 		in->base = (uint8_t)(rm | (in->rex & X86_REX_B ? 8 : 0));
 	}
 	if (in->mod == 1)
-		in->disp = (int8_t)take(c, 1);
+		in->disp = (int8_t)take_byte(c);
 	else if (in->mod == 2)
 		in->disp = (int32_t)take(c, 4);
 	in->mem_seg = in->base == RSP || in->base == RBP ? SEG_SS : SEG_DS;
@@ -135,7 +147,7 @@ static void decode_mem(struct x86_insn *in, struct cursor *c, bool bits64)
 static void decode_modrm(struct x86_insn *in, struct cursor *c, bool bits64, bool regs_only)
 {
 	in->has_modrm = true;
-	in->modrm = (uint8_t)take(c, 1);
+	in->modrm = take_byte(c);
 	in->mod = in->modrm >> 6;
 	in->reg = ((in->modrm >> 3) & 7) | (in->rex & X86_REX_R ? 8 : 0);
 	in->rm = (in->modrm & 7) | (in->rex & X86_REX_B ? 8 : 0);
@@ -197,14 +209,14 @@ static void decode_imm(struct x86_insn *in, struct cursor *c, unsigned kind, uns
 /* After C4, C5. False: no such map. */
 static bool take_vex(struct x86_insn *in, struct cursor *c, bool bits64)
 {
-	uint8_t b1 = (uint8_t)take(c, 1), b2 = b1;
+	uint8_t b1 = take_byte(c), b2 = b1;
 
 	in->vex_bad = in->p66 || in->rep || in->lock || in->has_rex;
 	in->vex = true;
 	in->rex = b1 & 0x80 ? 0 : X86_REX_R;
 	in->map = X86_MAP_0F;
 	if (in->opcode == 0xc4) {
-		b2 = (uint8_t)take(c, 1);
+		b2 = take_byte(c);
 		in->rex |= (b1 & 0x40 ? 0 : X86_REX_X) | (b1 & 0x20 ? 0 : X86_REX_B) |
 			(b2 & 0x80 ? X86_REX_W : 0);
 		in->map = b1 & 31;
@@ -219,7 +231,7 @@ static bool take_vex(struct x86_insn *in, struct cursor *c, bool bits64)
 		in->rex &= X86_REX_W;
 		in->vvvv &= 7;
 	}
-	in->opcode = (uint8_t)take(c, 1);
+	in->opcode = take_byte(c);
 	return true;
 }
 
@@ -269,13 +281,13 @@ static bool take_opcode(struct x86_insn *in, struct cursor *c, unsigned how, uns
 			return false;
 		break;
 	case 0x0f:
-		in->opcode = (uint8_t)take(c, 1);
+		in->opcode = take_byte(c);
 		in->map = X86_MAP_0F;
 		*ret_follows = map_0f[in->opcode];
 		if (in->opcode == 0x38 || in->opcode == 0x3a) {
 			in->map = in->opcode == 0x38 ? X86_MAP_0F38 : X86_MAP_0F3A;
 			*ret_follows = in->map == X86_MAP_0F38 ? M : MB;
-			in->opcode = (uint8_t)take(c, 1);
+			in->opcode = take_byte(c);
 		}
 		break;
 	default:
