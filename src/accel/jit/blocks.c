@@ -12,7 +12,7 @@
 #include "core/ram.h"
 
 enum { HASH_BYTES = sizeof(struct block *) << BLOCK_HASH_BITS };
-enum { PAGE = 4096, POOL_CHUNK = 1 << 20, LINE_SHIFT = 6 };
+enum { PAGE = 4096, POOL_CHUNK = 1 << 20, LINE_SHIFT = 6, CHUNK_SHIFT = 12 };
 
 /* Memory that is given back all at once. */
 struct pool {
@@ -43,7 +43,7 @@ static void *map_zeroed(size_t n)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-int blocks_init(struct blocks *b, GError **error)
+int blocks_init(struct blocks *b, size_t cache_size, GError **error)
 {
 	size_t n = sizeof(*b->exit) * EXITS_MAX;
 
@@ -52,6 +52,7 @@ int blocks_init(struct blocks *b, GError **error)
 	b->by_code = g_ptr_array_new();
 	b->pool = g_new0(struct pool, 1);
 	b->exit = map_zeroed(n);
+	b->by_chunk = g_new0(uint32_t, (cache_size >> CHUNK_SHIFT) + 2);
 	if (!b->exit || !b->hash)
 		return fail_errno(error, LODGE_ERROR_HOST, errno, "translator: memory for the table of blocks");
 	return 0;
@@ -74,6 +75,7 @@ void blocks_fini(struct blocks *b)
 	if (b->pool)
 		pool_clear(b->pool);
 	g_free(b->pool);
+	g_free(b->by_chunk);
 	if (b->by_code)
 		g_ptr_array_free(b->by_code, TRUE);
 	if (b->pages)
@@ -183,6 +185,9 @@ void blocks_add(struct jit_vm *vm, struct block *k, bool temporary)
 	struct blocks *b = &vm->blocks;
 	struct block *_Atomic *head = &b->hash[hash_of(k->pa, k->mode)];
 
+	for (unsigned c = b->last_chunk; c < (k->off + k->size) >> CHUNK_SHIFT; c++)
+		b->by_chunk[c + 1] = b->by_code->len;
+	b->last_chunk = (k->off + k->size) >> CHUNK_SHIFT;
 	g_ptr_array_add(b->by_code, k);
 	k->temporary = temporary;
 	if (temporary)
@@ -217,7 +222,6 @@ void blocks_link(struct jit_vm *vm, struct block_exit *e, struct block *to)
 	if (e->pfn_at) {
 		__atomic_store_n((uint32_t *)(void *)(vm->arena.rw + e->pfn_at), (uint32_t)(to->pa / PAGE),
 			__ATOMIC_RELEASE);
-		patch(vm, e->gate_at, e->gate_at + 4);
 	}
 	if (e->first_at && bare)
 		patch(vm, e->first_at, e->through_bare ? e->bare : to->off);
@@ -226,7 +230,7 @@ void blocks_link(struct jit_vm *vm, struct block_exit *e, struct block *to)
 static void unlink_exit(struct jit_vm *vm, struct block_exit *e)
 {
 	if (e->pfn_at)
-		patch(vm, e->gate_at, e->stub);
+		__atomic_store_n((uint32_t *)(void *)(vm->arena.rw + e->pfn_at), 0x7fffffffu, __ATOMIC_RELEASE);
 	if (e->first_at)
 		patch(vm, e->first_at, e->save);
 	patch(vm, e->final_at, e->stub);
@@ -361,6 +365,7 @@ void blocks_empty(struct jit_vm *vm)
 	g_hash_table_remove_all(b->pages);
 	madvise((void *)b->hash, HASH_BYTES, MADV_DONTNEED); /* zeroes it */
 	g_ptr_array_set_size(b->by_code, 0);
+	b->last_chunk = b->by_chunk[0] = 0;
 	b->exits = 0;
 	pool_clear(b->pool);
 	arena_clear(&vm->arena);
@@ -372,19 +377,29 @@ void blocks_empty(struct jit_vm *vm)
 /* ---- from code to block */
 struct block *blocks_of_code(struct blocks *b, uint32_t off)
 {
-	unsigned lo = 0, hi = b->by_code->len;
+	unsigned i;
 
-	while (lo < hi) {
-		unsigned mid = (lo + hi) / 2;
-		struct block *k = g_ptr_array_index(b->by_code, mid);
+	if (!b->by_code->len || off >> CHUNK_SHIFT > b->last_chunk)
+		return NULL;
+	/* the last block that starts before this chunk, and on from there */
+	for (i = b->by_chunk[off >> CHUNK_SHIFT]; i < b->by_code->len; i++) {
+		struct block *k = g_ptr_array_index(b->by_code, i);
 
 		if (off < k->off)
-			hi = mid;
-		else if (off >= k->off + k->size)
-			lo = mid + 1;
-		else
+			return NULL;
+		if (off < k->off + k->size)
 			return k;
 	}
+	return NULL;
+}
+
+struct block_exit *blocks_exit(struct blocks *b, uint32_t off)
+{
+	struct block *k = blocks_of_code(b, off - 1);
+
+	for (unsigned i = 0; k && i < k->exits; i++)
+		if (off - k->exit[i].stub <= 10) /* two calls: link, poll */
+			return &k->exit[i];
 	return NULL;
 }
 

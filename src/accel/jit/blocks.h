@@ -47,7 +47,6 @@ struct block_exit {
 	struct block_exit *next_in;	/* among those that lead to `to` */
 	int64_t imm;			/* target, from the start of from's page */
 	uint32_t first_at;		/* displacement of the jump or jcc that starts the exit; 0: none */
-	uint32_t gate_at;		/* cross-page: of the jump at `bare`: to stub while not linked */
 	uint32_t final_at;		/* displacement of the jump that leads to the target */
 	uint32_t pfn_at;		/* cross-page: immediate of the physical page check; else 0 */
 	uint32_t save, bare;		/* code that saves the flags; code behind it (arena offsets) */
@@ -80,7 +79,9 @@ struct blocks {
 	struct block *_Atomic *hash;
 	GHashTable *pages;		/* physical page number -> struct code_page */
 	GPtrArray *by_code;		/* struct block *, ascending off */
-	struct block_exit *exit;	/* array; an exit's id is its index */
+	uint32_t *by_chunk;		/* per 4 KiB of the arena: index of the block that reaches into it */
+	uint32_t last_chunk;
+	struct block_exit *exit;	/* array */
 	unsigned exits;
 	struct pool *pool;
 	struct { uint64_t made, dropped, flushes, linked, guest_bytes, host_bytes, insns, ns; } count;
@@ -88,7 +89,7 @@ struct blocks {
 
 enum { EXITS_MAX = 1 << 22 };
 
-int blocks_init(struct blocks *b, GError **error);
+int blocks_init(struct blocks *b, size_t cache_size, GError **error);
 void blocks_fini(struct blocks *b);
 /* Lock-free. pa2: physical page of the following page, asked for through `second` only when a block
  * reaches into it; returns NULL when there is none yet. */
@@ -105,6 +106,8 @@ bool blocks_range_hit(struct blocks *b, uint64_t pa, uint64_t n);
 void blocks_empty(struct jit_vm *vm);
 /* The block whose code holds arena offset `off`, or NULL. */
 struct block *blocks_of_code(struct blocks *b, uint32_t off);
+/* The exit whose stub's call returns to arena offset off. */
+struct block_exit *blocks_exit(struct blocks *b, uint32_t off);
 const struct block_site *blocks_site(const struct block *k, uint32_t off);
 /* Does the block with return address `off` cover any of these physical bytes? Takes the lock. */
 bool blocks_site_covers(struct jit_vm *vm, uint32_t off, uint64_t pa, uint64_t n);

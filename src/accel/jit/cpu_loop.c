@@ -347,10 +347,17 @@ void cpu_loop_unwind(struct jit_vcpu *v, uint32_t off, uint64_t host_flags)
 static void follow_link(struct jit_vcpu *v, bool link)
 {
 	struct jit_vm *vm = v->vm;
-	struct block_exit *e = &vm->blocks.exit[(uint32_t)v->hot->link];
-	struct block *from = e->from, *to;
-	uint64_t flushes = vm->blocks.count.flushes;
+	struct block *from, *to;
+	struct block_exit *e;
+	uint64_t flushes;
 
+	g_mutex_lock(&vm->lock);
+	e = blocks_exit(&vm->blocks, v->hot->fault_site);
+	flushes = vm->blocks.count.flushes;
+	g_mutex_unlock(&vm->lock);
+	if (!e)
+		g_error("translator: left through no exit, at +0x%x", v->hot->fault_site);
+	from = e->from;
 	*guest_pc(v) = v->hot->pc_base + (uint64_t)e->imm;
 	if (!link || !vm->opt.chain || vcpu_events(v->vcpu) || from->mode != v->hot->mode || v->loop->steps)
 		return;

@@ -61,7 +61,7 @@ static int jit_open(struct machine *m, GError **error)
 	vm->arena.fd = -1;
 	vm->lower = lower_new();
 	phys_init(vm);
-	if (arena_init(&vm->arena, vm->opt.cache_size, error) < 0 || blocks_init(&vm->blocks, error) < 0) {
+	if (arena_init(&vm->arena, vm->opt.cache_size, error) < 0 || blocks_init(&vm->blocks, vm->opt.cache_size, error) < 0) {
 		jit_close(m);
 		return -1;
 	}

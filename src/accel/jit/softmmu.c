@@ -42,20 +42,35 @@ void softmmu_vcpu_fini(struct jit_vcpu *v)
 	v->mmu = NULL;
 }
 
-static void tlb_empty(struct jit_as *as, unsigned table, unsigned slot)
+/* A page that belongs in another slot. */
+static uint64_t no_tag(unsigned slot)
 {
-	as->tlb[table][slot].tag = ~(uint64_t)slot << 12; /* a page that belongs elsewhere */
+	return ~(uint64_t)slot << 12;
+}
+
+static void data_empty(struct jit_as *as, unsigned slot)
+{
+	as->tlb[slot].tag[0] = as->tlb[slot].tag[1] = no_tag(slot);
+}
+
+static void fetch_empty(struct jit_as *as, unsigned slot)
+{
+	as->fetch[slot].tag = no_tag(slot);
 }
 
 void softmmu_as_clear(struct jit_as *as)
 {
 	if (as->log_count > AS_LOG) {
-		for (unsigned t = 0; t < 3; t++)
-			for (unsigned i = 0; i < TLB_SIZE; i++)
-				tlb_empty(as, t, i);
-	} else {
-		for (unsigned k = 0; k < as->log_count; k++)
-			tlb_empty(as, as->log[k] >> TLB_BITS, as->log[k] & (TLB_SIZE - 1));
+		for (unsigned i = 0; i < TLB_SIZE; i++) {
+			data_empty(as, i);
+			fetch_empty(as, i);
+		}
+	}
+	for (unsigned k = 0; k < as->log_count && as->log_count <= AS_LOG; k++) {
+		if (as->log[k] >> TLB_BITS)
+			fetch_empty(as, as->log[k] & (TLB_SIZE - 1));
+		else
+			data_empty(as, as->log[k] & (TLB_SIZE - 1));
 	}
 	as->log_count = 0;
 }
@@ -87,9 +102,10 @@ static void flush_page_as(struct jit_vcpu *v, struct jit_as *as, uint64_t page)
 {
 	unsigned slot = page >> 12 & (TLB_SIZE - 1);
 
-	for (unsigned t = 0; t < 3; t++)
-		if (as->tlb[t][slot].tag == page)
-			tlb_empty(as, t, slot);
+	if (as->tlb[slot].tag[0] == page || as->tlb[slot].tag[1] == page)
+		data_empty(as, slot);
+	if (as->fetch[slot].tag == page)
+		fetch_empty(as, slot);
 }
 
 void jit_tlb_flush_page(struct jit_vcpu *v, uint64_t va)
@@ -160,10 +176,10 @@ void jit_tlb_flush_all(struct jit_vcpu *v)
 static void drop_writes_as(struct jit_vcpu *v, struct jit_as *as, uint64_t host)
 {
 	for (unsigned i = 0; i < TLB_SIZE; i++) {
-		struct tlb_entry *e = &as->tlb[ACCESS_STORE][i];
+		uint64_t *tag = &as->tlb[i].tag[TLB_TAG(ACCESS_STORE)];
 
-		if (((e->tag >> 12) & (TLB_SIZE - 1)) == i && e->tag + e->add == host)
-			tlb_empty(as, ACCESS_STORE, i);
+		if (*tag != no_tag(i) && *tag + as->tlb[i].add == host)
+			*tag = no_tag(i);
 	}
 }
 

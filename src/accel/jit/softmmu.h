@@ -2,8 +2,8 @@
 /*
  * softmmu.h: guest virtual memory in software.
  *
- * struct jit_as is what translated code sees through GS: three direct-mapped TLBs and the jump cache of
- * one (address space, privilege). A vCPU has several, so that switching between known ones flushes
+ * struct jit_as is what translated code sees through GS: direct-mapped TLBs for data and for code of one
+ * (address space, privilege). A vCPU has several, so that switching between known ones flushes
  * nothing. Below stands one larger, tagged second-level TLB per vCPU; below that the ISA's page walk.
  *
  * Everything here is touched by its vCPU's thread only, or by another inside jit_exclusive.
@@ -29,16 +29,28 @@ enum {
 	AS_LOG = 256,		/* filled slots remembered one by one; more: the table is cleared whole */
 };
 
-/* tag: page of the guest linear address, or a page that cannot stand in this slot. add: host address
- * minus guest address; in the fetch table: physical page number, of which translated code looks at the low
- * 32 bits, and FETCH_GLOBAL. */
-#define FETCH_GLOBAL (1ull << 63)
-struct tlb_entry {
-	uint64_t tag, add;
+/*
+ * Tags are pages of guest linear addresses, or pages that cannot stand in this slot. Loads and stores share
+ * a line, so that both tags, if valid, are of the same page.
+ */
+struct tlb_line {
+	uint64_t tag[2];	/* by TLB_TAG(enum jit_access) */
+	uint64_t add;		/* host address minus guest address */
+	uint64_t spare;
 };
+#define TLB_TAG(a) ((a) - ACCESS_LOAD)
+enum { TLB_LINE_BITS = 5, FETCH_BITS = 4 };
+_Static_assert(sizeof(struct tlb_line) == 1 << TLB_LINE_BITS, "a line's size is a shift");
+
+struct fetch_entry {
+	uint64_t tag;
+	uint64_t pfn;		/* physical page number, 32 bits, and FETCH_GLOBAL */
+};
+#define FETCH_GLOBAL (1ull << 63)
 
 struct jit_as {
-	struct tlb_entry tlb[3][TLB_SIZE];	/* by enum jit_access */
+	struct tlb_line tlb[TLB_SIZE];	/* first: in reach of short displacements */
+	struct fetch_entry fetch[TLB_SIZE];
 	uint64_t jc_gen;	/* jump cache entries with it count (jumpcache.h) */
 	uint32_t jc_key;	/* spreads them */
 	bool jc_shared;
@@ -50,8 +62,22 @@ struct jit_as {
 	uint32_t mode;		/* block mode the jump cache is for */
 	uint64_t used;		/* stamp for replacement */
 	unsigned log_count;
-	uint16_t log[AS_LOG];	/* table << TLB_BITS | slot */
+	uint16_t log[AS_LOG];	/* fetch << TLB_BITS | slot */
 };
+
+/* May this access of n bytes (in one page) at va be done at va + tlb_of(as, va)->add? */
+static inline struct tlb_line *tlb_of(struct jit_as *as, uint64_t va)
+{
+	return &as->tlb[va >> 12 & (TLB_SIZE - 1)];
+}
+static inline bool tlb_hit(struct jit_as *as, uint64_t va, size_t n, enum jit_access a)
+{
+	return (tlb_of(as, va)->tag[TLB_TAG(a)] ^ va) <= 4096 - n;
+}
+static inline struct fetch_entry *fetch_of(struct jit_as *as, uint64_t va)
+{
+	return &as->fetch[va >> 12 & (TLB_SIZE - 1)];
+}
 
 struct l2_entry {
 	uint64_t tag;		/* page address | rights (1 << enum jit_access) */

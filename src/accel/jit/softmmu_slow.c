@@ -125,17 +125,32 @@ static void l2_put(struct jit_mmu *m, const struct jit_as *as, uint64_t page, co
 }
 
 /* ---- first level */
+static void l1_log(struct jit_as *as, unsigned what)
+{
+	if (as->log_count < AS_LOG)
+		as->log[as->log_count] = (uint16_t)what;
+	if (as->log_count <= AS_LOG)
+		as->log_count++;
+}
+
 static void l1_put(struct jit_as *as, uint64_t page, enum jit_access a, uint64_t add)
 {
 	unsigned slot = page >> 12 & (TLB_SIZE - 1);
-	struct tlb_entry *e = &as->tlb[a][slot];
+	struct tlb_line *e = &as->tlb[slot];
 
-	if (as->log_count < AS_LOG)
-		as->log[as->log_count] = (uint16_t)(a << TLB_BITS | slot);
-	if (as->log_count <= AS_LOG)
-		as->log_count++;
-	e->tag = page;
+	l1_log(as, slot);
+	if (e->tag[!TLB_TAG(a)] != page)
+		e->tag[!TLB_TAG(a)] = ~(uint64_t)slot << 12;
+	e->tag[TLB_TAG(a)] = page;
 	e->add = add;
+}
+
+static void l1_put_fetch(struct jit_as *as, uint64_t page, uint64_t pfn)
+{
+	unsigned slot = page >> 12 & (TLB_SIZE - 1);
+
+	l1_log(as, 1u << TLB_BITS | slot);
+	as->fetch[slot] = (struct fetch_entry){ page, pfn };
 }
 
 static struct jit_as *context(struct jit_vcpu *v, enum jit_priv priv)
@@ -202,20 +217,20 @@ static void fill(struct jit_vcpu *v, struct jit_as *as, uint64_t va, uint64_t pa
 
 bool softmmu_fetch(struct jit_vcpu *v, uint64_t va, uint64_t *ret_pa)
 {
-	struct tlb_entry *e = &v->as->tlb[ACCESS_FETCH][va >> 12 & (TLB_SIZE - 1)];
+	struct fetch_entry *e = fetch_of(v->as, va);
 	uint64_t page = va & ~(uint64_t)(PAGE - 1);
 	const struct phys_ram *r;
 	bool global;
 
 	if (e->tag == page) {
-		*ret_pa = (e->add & ~FETCH_GLOBAL) << 12 | (va & (PAGE - 1));
+		*ret_pa = (e->pfn & ~FETCH_GLOBAL) << 12 | (va & (PAGE - 1));
 		return true;
 	}
 	if (!walk(v, v->as, va, ACCESS_FETCH, ret_pa, &global))
 		return false;
 	r = phys_find(v->vm, *ret_pa);
 	if (r)
-		l1_put(v->as, page, ACCESS_FETCH, *ret_pa >> 12 | (global ? FETCH_GLOBAL : 0));
+		l1_put_fetch(v->as, page, *ret_pa >> 12 | (global ? FETCH_GLOBAL : 0));
 	return true;
 }
 
@@ -223,7 +238,7 @@ bool softmmu_peek(struct jit_vcpu *v, uint64_t va, uint64_t *ret_pa)
 {
 	struct jit_walk w;
 
-	if (v->as->tlb[ACCESS_FETCH][va >> 12 & (TLB_SIZE - 1)].tag != (va & ~(uint64_t)(PAGE - 1)) &&
+	if (fetch_of(v->as, va)->tag != (va & ~(uint64_t)(PAGE - 1)) &&
 		!l2_find(v->mmu, v->as, va & ~(uint64_t)(PAGE - 1), ACCESS_FETCH, &w))
 		return false;
 	return softmmu_fetch(v, va, ret_pa);
@@ -231,9 +246,9 @@ bool softmmu_peek(struct jit_vcpu *v, uint64_t va, uint64_t *ret_pa)
 
 bool softmmu_global(struct jit_vcpu *v, uint64_t va)
 {
-	struct tlb_entry *e = &v->as->tlb[ACCESS_FETCH][va >> 12 & (TLB_SIZE - 1)];
+	struct fetch_entry *e = fetch_of(v->as, va);
 
-	return e->tag == (va & ~(uint64_t)(PAGE - 1)) && e->add & FETCH_GLOBAL;
+	return e->tag == (va & ~(uint64_t)(PAGE - 1)) && e->pfn & FETCH_GLOBAL;
 }
 
 /* ---- physical accesses within one page */
@@ -391,7 +406,6 @@ static struct jit_as *as_for(struct jit_vcpu *v, enum jit_mem_mode mode)
 void *jit_direct(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_mem_mode mode, size_t *ret_len)
 {
 	struct jit_as *as = as_for(v, mode);
-	struct tlb_entry *e = &as->tlb[a][va >> 12 & (TLB_SIZE - 1)];
 	const struct phys_ram *r;
 	struct jit_walk w = { 0 };
 	uint64_t page = va & ~(uint64_t)(PAGE - 1), pa;
@@ -399,8 +413,8 @@ void *jit_direct(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_me
 	*ret_len = PAGE - (va & (PAGE - 1));
 	if (v->watching && v->isa->watch(v, va, 0, a))
 		return NULL;
-	if (e->tag == page && a != ACCESS_FETCH)
-		return (void *)(uintptr_t)(va + e->add);
+	if (a != ACCESS_FETCH && tlb_hit(as, va, 1, a))
+		return (void *)(uintptr_t)(va + tlb_of(as, va)->add);
 	/* no walk: its fault would be recorded */
 	if (!l2_find(v->mmu, as, page, a, &w))
 		return NULL;
@@ -483,10 +497,9 @@ static void store_word(void *p, uint64_t val, unsigned size)
 /* Small frames, such as those of interrupts, word by word. */
 static bool direct_bytes(struct jit_as *as, uint64_t va, void *buf, size_t n, enum jit_access a)
 {
-	struct tlb_entry *e = &as->tlb[a][va >> 12 & (TLB_SIZE - 1)];
-	uint64_t *host = (uint64_t *)(uintptr_t)(va + e->add), *words = buf;
+	uint64_t *host = (uint64_t *)(uintptr_t)(va + tlb_of(as, va)->add), *words = buf;
 
-	if (n > 128 || n & 7 || (e->tag ^ va) > PAGE - n)
+	if (n > 128 || n & 7 || !tlb_hit(as, va, n, a))
 		return false;
 	for (size_t i = 0; i < n / 8; i++) {
 		if (a == ACCESS_STORE)
@@ -518,11 +531,10 @@ bool jit_store_bytes(struct jit_vcpu *v, uint64_t va, const void *buf, size_t n,
 bool jit_load(struct jit_vcpu *v, uint64_t va, unsigned size, enum jit_mem_mode mode, uint64_t *ret)
 {
 	struct jit_as *as = as_for(v, mode);
-	struct tlb_entry *e = &as->tlb[ACCESS_LOAD][va >> 12 & (TLB_SIZE - 1)];
 	uint64_t val = 0;
 
-	if ((e->tag ^ va) <= PAGE - size)
-		val = load_word((void *)(uintptr_t)(va + e->add), size);
+	if (tlb_hit(as, va, size, ACCESS_LOAD))
+		val = load_word((void *)(uintptr_t)(va + tlb_of(as, va)->add), size);
 	else if (!access_bytes(v, va, &val, size, as, ACCESS_LOAD))
 		return false;
 	*ret = val;
@@ -532,10 +544,9 @@ bool jit_load(struct jit_vcpu *v, uint64_t va, unsigned size, enum jit_mem_mode 
 bool jit_store(struct jit_vcpu *v, uint64_t va, unsigned size, enum jit_mem_mode mode, uint64_t val)
 {
 	struct jit_as *as = as_for(v, mode);
-	struct tlb_entry *e = &as->tlb[ACCESS_STORE][va >> 12 & (TLB_SIZE - 1)];
 
-	if ((e->tag ^ va) <= PAGE - size) {
-		store_word((void *)(uintptr_t)(va + e->add), val, size);
+	if (tlb_hit(as, va, size, ACCESS_STORE)) {
+		store_word((void *)(uintptr_t)(va + tlb_of(as, va)->add), val, size);
 		return true;
 	}
 	return jit_store_bytes(v, va, &val, size, mode);

@@ -172,7 +172,6 @@ struct block *lower_block(struct jit_vm *vm, struct ir *b, uint64_t pa, uint64_t
 	l->vm = vm;
 	l->b = b;
 	l->sites = l->colds = l->exits = 0;
-	l->exit_id = t->exits;
 	l->slots = 0;
 	l->locked = 0;
 	l->vec = l->fpu = 0;

@@ -88,7 +88,6 @@ struct lower {
 	unsigned colds;
 	struct block_exit exit[EXITS_BLOCK_MAX];
 	unsigned exits;
-	uint32_t exit_id;	/* of exit[0] */
 };
 
 

@@ -8,6 +8,8 @@
  */
 #include "accel/jit/host/lower.h"
 
+enum { NO_PFN = 0x7fffffff };
+
 static uint32_t offset_of(const struct lower *l, const uint8_t *p)
 {
 	return (uint32_t)(p - l->vm->arena.rw);
@@ -26,58 +28,48 @@ static struct block_exit *exit_new(struct lower *l, int64_t imm)
 	return e;
 }
 
-static unsigned exit_number(const struct lower *l, const struct block_exit *e)
+/* Leaves to the loop, which knows the exit by the return address. */
+static void leave(struct lower *l, enum leave_reason why)
 {
-	return l->exit_id + (unsigned)(e - l->exit);
+	as_call(&l->a, rw_of(l, l->vm->thunks.leave[why]));
 }
 
-static void leave(struct lower *l, enum leave_reason why, unsigned id)
+/* r13 = page: compares the execute TLB with it and physical page pfn; returns the place of pfn. Misses
+ * jump to out[0], out[1]: short jumps, or with 32 bits. */
+static uint8_t *fetch_check(struct lower *l, uint32_t pfn, uint8_t *out[2], bool is_short)
 {
-	as_mov(&l->a, 4, H_R13, loc_imm(id));
-	as_jmp(&l->a, rw_of(l, l->vm->thunks.leave[why]));
-}
+	int32_t fetch = (int32_t)offsetof(struct jit_as, fetch);
+	uint8_t *at;
 
-static int32_t fetch_table(void)
-{
-	return (int32_t)(offsetof(struct jit_as, tlb) + ACCESS_FETCH * sizeof(((struct jit_as *)0)->tlb[0]));
-}
-
-/* r13 = page: compares the execute TLB with it and physical page pfn. Misses jump to out[0], out[1];
- * returns the place of pfn. */
-static uint8_t *fetch_check(struct lower *l, uint32_t pfn, uint8_t *out[2])
-{
-	as_mov(&l->a, 4, H_R14, loc_reg(H_R13));
-	as_shift_imm(&l->a, 5, 4, loc_reg(H_R14), 8);
-	as_alu(&l->a, ALU_AND, 4, H_R14, loc_imm((TLB_SIZE - 1) << 4));
-	as_alu(&l->a, ALU_CMP, 8, H_R13, loc_gs(H_R14, fetch_table()));
-	out[0] = as_jcc(&l->a, 5, NULL);
+	if (l->vm->thunks.host.bmi2) {
+		as_rorx(&l->a, 4, H_R14, loc_reg(H_R13), 12 - FETCH_BITS);
+	} else {
+		as_mov(&l->a, 4, H_R14, loc_reg(H_R13));
+		as_shift_imm(&l->a, 5, 4, loc_reg(H_R14), 12 - FETCH_BITS);
+	}
+	as_alu(&l->a, ALU_AND, 4, H_R14, loc_imm((TLB_SIZE - 1) << FETCH_BITS));
+	as_alu(&l->a, ALU_CMP, 8, H_R13, loc_gs(H_R14, fetch));
+	out[0] = is_short ? as_jcc8(&l->a, 5) : as_jcc(&l->a, 5, NULL);
 	/* cmp dword gs:[r14 + disp32], imm32: 12 bytes, the immediate last */
 	as_align_field(&l->a, 8);
-	as_modrm(&l->a, (struct enc){ .opcode = 0x81 }, 7, loc_gs(H_R14, fetch_table() + 8));
+	as_modrm(&l->a, (struct enc){ .opcode = 0x81 }, 7, loc_gs(H_R14, fetch + 8));
 	as_32(&l->a, pfn);
-	uint8_t *at = l->a.p - 4;
-
-	out[1] = as_jcc(&l->a, 5, NULL);
+	at = l->a.p - 4;
+	out[1] = is_short ? as_jcc8(&l->a, 5) : as_jcc(&l->a, 5, NULL);
 	return at;
 }
 
 static void poll(struct lower *l, uint8_t **out)
 {
 	as_alu_to(&l->a, ALU_CMP, 4, LOC_HOT(exit_request), loc_imm(0), false);
-	*out = as_jcc(&l->a, 5, NULL);
-}
-
-static void here(struct lower *l, uint8_t *disp)
-{
-	if (disp && !l->a.full)
-		as_patch(disp, l->a.p);
+	*out = as_jcc8(&l->a, 5);
 }
 
 /* From `save` on; l->f is the state at the exit. */
 static void exit_tail(struct lower *l, struct block_exit *e, bool backward)
 {
 	bool cross = e->imm < 0 || e->imm > 4095;
-	uint8_t *miss[2] = { NULL, NULL }, *polled = NULL, *gate = NULL, *final;
+	uint8_t *miss[2] = { NULL, NULL }, *polled = NULL, *final;
 
 	e->save = offset_of(l, l->a.p);
 	if (e->saves)
@@ -91,12 +83,9 @@ static void exit_tail(struct lower *l, struct block_exit *e, bool backward)
 		return;
 	}
 	if (cross) {
-		as_align_field(&l->a, 1);
-		gate = as_jmp(&l->a, NULL);
 		as_mov(&l->a, 8, H_R13, LOC_HOT(pc_base));
 		as_lea(&l->a, 8, H_R13, loc_mem(H_R13, (int32_t)(e->imm & ~4095ll)));
-		e->pfn_at = offset_of(l, fetch_check(l, 0x7fffffff, miss));
-		e->gate_at = offset_of(l, gate);
+		e->pfn_at = offset_of(l, fetch_check(l, NO_PFN, miss, true));
 	}
 	if (backward)
 		poll(l, &polled);
@@ -105,18 +94,18 @@ static void exit_tail(struct lower *l, struct block_exit *e, bool backward)
 	as_align_field(&l->a, 1);
 	final = as_jmp(&l->a, NULL);
 	e->final_at = offset_of(l, final);
-	here(l, final);
-	here(l, gate);
+	if (cross) /* not linked, or the page is mapped elsewhere now */
+		as_here8(&l->a, miss[1]);
 	e->stub = offset_of(l, l->a.p);
-	leave(l, LEAVE_LINK, exit_number(l, e));
+	leave(l, LEAVE_LINK);
 	if (polled) {
-		here(l, polled);
-		leave(l, LEAVE_POLL, exit_number(l, e));
+		as_here8(&l->a, polled);
+		leave(l, LEAVE_POLL);
 	}
-	if (cross) { /* mapped elsewhere now */
-		here(l, miss[0]);
-		here(l, miss[1]);
-		as_lea(&l->a, 8, H_R13, loc_mem(H_R13, (int32_t)(e->imm & 4095)));
+	if (cross) { /* the execute TLB does not know the page; the jump cache may */
+		as_here8(&l->a, miss[0]);
+		if (e->imm & 4095)
+			as_lea(&l->a, 8, H_R13, loc_mem(H_R13, (int32_t)(e->imm & 4095)));
 		as_jmp(&l->a, rw_of(l, l->vm->thunks.indirect));
 	}
 }
@@ -195,7 +184,7 @@ void entry_check(struct lower *l)
 
 	as_mov(&l->a, 8, H_R13, LOC_HOT(pc_base));
 	as_lea(&l->a, 8, H_R13, loc_mem(H_R13, 4096));
-	fetch_check(l, (uint32_t)(l->k->pa2 >> 12), miss);
+	fetch_check(l, (uint32_t)(l->k->pa2 >> 12), miss, false);
 	for (unsigned k = 0; k < 2; k++) {
 		c = cold_new(l, COLD_ENTRY);
 		c->from = miss[k];

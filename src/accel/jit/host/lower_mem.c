@@ -72,18 +72,16 @@ void emit_address(struct lower *l, const struct ir_op *o, unsigned reg, bool kee
 }
 
 /* ---- the check */
-static uint32_t table_of(enum jit_access a)
-{
-	return (uint32_t)(offsetof(struct jit_as, tlb) + a * sizeof(((struct jit_as *)0)->tlb[0]));
-}
-
 /* Address to r13, checked for `size` bytes; returns the cold stub, whose `back` is here. */
 static struct cold *check(struct lower *l, enum jit_access a, unsigned size, bool rmw, bool fused)
 {
 	const struct ir_op *o = l->o;
 	unsigned priv = o->flags & IRO_USER ? 1 + JIT_PRIV_USER : o->flags & IRO_SYSTEM ? 1 + JIT_PRIV_SUPER : 0;
 	struct cold *c = cold_new(l, a == ACCESS_STORE ? COLD_STORE : COLD_LOAD), *align;
-	int32_t table = (int32_t)table_of(a);
+	int32_t tag = 8 * TLB_TAG(a), add = (int32_t)offsetof(struct tlb_line, add);
+	enum { SHIFT = 12 - TLB_LINE_BITS };
+
+	_Static_assert(offsetof(struct jit_as, tlb) == 0, "short displacements");
 
 	flags_fault_point(l);
 	spill_all(l);
@@ -103,20 +101,20 @@ static struct cold *check(struct lower *l, enum jit_access a, unsigned size, boo
 		c->from = as_jmp(&l->a, NULL);
 	} else {
 		if (l->vm->thunks.host.bmi2) {
-			as_rorx(&l->a, 4, H_R14, loc_reg(H_R13), 8);
+			as_rorx(&l->a, 4, H_R14, loc_reg(H_R13), SHIFT);
 		} else {
 			as_mov(&l->a, 4, H_R14, loc_reg(H_R13));
-			as_shift_imm(&l->a, 5, 4, loc_reg(H_R14), 8);
+			as_shift_imm(&l->a, 5, 4, loc_reg(H_R14), SHIFT);
 		}
-		as_alu(&l->a, ALU_AND, 4, H_R14, loc_imm((TLB_SIZE - 1) << 4));
-		as_mov(&l->a, 8, H_R15, loc_gs(H_R14, table));
+		as_alu(&l->a, ALU_AND, 4, H_R14, loc_imm((TLB_SIZE - 1) << TLB_LINE_BITS));
+		as_mov(&l->a, 8, H_R15, loc_gs(H_R14, tag));
 		as_alu(&l->a, ALU_XOR, 8, H_R15, loc_reg(H_R13));
 		as_alu(&l->a, ALU_CMP, 8, H_R15, loc_imm(4096 - (int)size));
 		c->from = as_jcc(&l->a, 7, NULL);
 		if (fused)
-			as_mov(&l->a, 8, H_R15, loc_gs(H_R14, table + 8));
+			as_mov(&l->a, 8, H_R15, loc_gs(H_R14, add));
 		else
-			as_alu(&l->a, ALU_ADD, 8, H_R13, loc_gs(H_R14, table + 8));
+			as_alu(&l->a, ALU_ADD, 8, H_R13, loc_gs(H_R14, add));
 	}
 	c->back = l->a.p;
 	c->access = (struct access){ .op = o, .at = fused ? loc_sib(H_R13, H_R15, 0, 0) : loc_mem(H_R13, 0),
@@ -459,18 +457,32 @@ bool lower_memory(struct lower *l)
 }
 
 /* ---- cold stubs */
+/* Does this x87 instruction first take a pending exception? */
+static bool x87_waits(const struct ir_op *o)
+{
+	struct native n = native_unpack(o->imm);
+	unsigned digit = n.reg_rm & 7;
+
+	if (o->code != IR_NATIVE || n.map || n.opcode < 0xd8 || n.opcode > 0xdf)
+		return false;
+	return !(n.opcode == 0xd9 && digit >= 6) && !(n.opcode == 0xdd && digit >= 6);
+}
+
 void cold_access(struct lower *l, struct cold *c)
 {
+	const void *slow = thunks_slow(l->vm, c->desc);
+
+	if (!slow)
+		g_error("translator: too many kinds of memory access");
 	site_add(l, false);
-	as_mov(&l->a, 4, H_R14, loc_imm(c->desc));
-	as_call(&l->a, rw_of(l, l->vm->thunks.slow));
-	if (c->access.at.index != NO_INDEX) /* the host address is all in r13 */
-		as_mov(&l->a, 4, H_R15, loc_imm(0));
+	if (x87_waits(c->access.op))
+		as_8(&l->a, 0x9b); /* a pending x87 exception comes before the operand's faults */
+	/* a fused body uses r15 as well: the thunk leaves 0 in it */
+	as_call(&l->a, rw_of(l, slow));
 	if (c->kind == COLD_LOAD) {
 		as_jmp(&l->a, c->back);
 		return;
 	}
-	as_test(&l->a, 4, loc_reg(H_R14), loc_reg(H_R14));
 	as_jcc(&l->a, 4, c->back);
 	body(l, &c->access);
 	as_call(&l->a, rw_of(l, l->vm->thunks.commit));

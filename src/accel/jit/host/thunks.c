@@ -170,13 +170,13 @@ static const void *emit_out(struct jit_vm *vm)
 	return end(vm, &a);
 }
 
-/* r13 is left in hot.link. LEAVE_ENTRY: called, the return address is the place. */
+/* Those that are called leave the return address's offset in hot.fault_site; others r13 in hot.link. */
 static const void *emit_leave(struct jit_vm *vm, enum leave_reason why, const void *out)
 {
 	struct as_buf a = begin(vm);
 
 	store_gprs(&a, true);
-	if (why == LEAVE_ENTRY) {
+	if (why == LEAVE_ENTRY || why == LEAVE_LINK || why == LEAVE_POLL) {
 		as_pop(&a, H_R13);
 		as_mov(&a, 8, H_R14, loc_imm((int64_t)(uintptr_t)vm->arena.rx));
 		as_alu(&a, ALU_SUB, 8, H_R13, loc_reg(H_R14));
@@ -203,18 +203,19 @@ static const void *emit_fault(struct jit_vm *vm, const void *out)
 	return end(vm, &a);
 }
 
-/* ---- slow memory accesses: r13 = va, r14d = desc → r13 = host address, r14 = commit? */
-static const void *emit_slow(struct jit_vm *vm, const void *fault)
+/* ---- slow memory accesses: r13 = va → r13 = host address; loads: r15 = 0, stores: ZF = no commit */
+static const void *emit_slow_common(struct jit_vm *vm, const void *fault)
 {
 	struct as_buf a = begin(vm);
 	uint8_t *bad;
 
-	store_gprs(&a, false);
+	/* called by a slow thunk: the block's return address is the second on the stack */
 	as_mov(&a, 8, H_RDI, LOC_HOT(vcpu));
 	as_mov(&a, 8, H_RSI, loc_reg(H_R13));
 	as_mov(&a, 4, H_RDX, loc_reg(H_R14));
-	as_mov(&a, 8, H_RCX, loc_mem(H_RSP, 0));
-	call_c(&a, (uint64_t)(uintptr_t)softmmu_slow);
+	as_mov(&a, 8, H_RCX, loc_mem(H_RSP, 8));
+	as_mov(&a, 8, H_RAX, loc_imm((int64_t)(uintptr_t)softmmu_slow));
+	as_modrm(&a, (struct enc){ .opcode = 0xff }, 2, loc_reg(H_RAX));
 	as_test(&a, 8, loc_reg(H_RAX), loc_reg(H_RAX));
 	bad = as_jcc8(&a, 4);
 	as_mov(&a, 8, H_R13, loc_reg(H_RAX));
@@ -224,8 +225,45 @@ static const void *emit_slow(struct jit_vm *vm, const void *fault)
 	as_here8(&a, bad);
 	as_mov_to(&a, 8, loc_state(8 * 3), loc_reg(H_RBX));
 	as_mov_to(&a, 8, loc_state(8 * 12), loc_reg(H_R12));
+	as_alu(&a, ALU_ADD, 8, H_RSP, loc_imm(8));
 	as_jmp(&a, rw(vm, fault));
 	return end(vm, &a);
+}
+
+static const void *emit_slow(struct jit_vm *vm, uint32_t desc)
+{
+	struct thunks *t = &vm->thunks;
+	struct as_buf a = { .p = vm->arena.rw + t->slow_at, .end = vm->arena.rw + t->slow_end };
+
+	store_gprs(&a, false);
+	as_mov(&a, 4, H_R14, loc_imm(desc));
+	as_call(&a, rw(vm, vm->thunks.slow_common));
+	if ((desc >> 8 & 15) == ACCESS_STORE)
+		as_test(&a, 4, loc_reg(H_R14), loc_reg(H_R14));
+	as_mov(&a, 4, H_R15, loc_imm(0));
+	as_8(&a, 0xc3);
+	if (a.full)
+		return NULL;
+	const void *code = vm->arena.rx + t->slow_at;
+
+	t->slow_at = (uint32_t)(a.p - vm->arena.rw);
+	return code;
+}
+
+const void *thunks_slow(struct jit_vm *vm, uint32_t desc)
+{
+	struct thunks *t = &vm->thunks;
+	const void *code;
+
+	for (unsigned i = 0; i < t->slows; i++)
+		if (t->slow[i].desc == desc)
+			return t->slow[i].code;
+	code = t->slows < SLOW_MAX ? emit_slow(vm, desc) : NULL;
+	if (code) {
+		t->slow[t->slows].desc = desc;
+		t->slow[t->slows++].code = code;
+	}
+	return code;
 }
 
 /* Keeps EFLAGS: the store before it may have produced the guest's. */
@@ -381,13 +419,16 @@ int thunks_init(struct jit_vm *vm)
 	out = emit_out(vm);
 	for (unsigned i = 0; i < LEAVE_COUNT; i++)
 		t->leave[i] = i == LEAVE_FAULT ? emit_fault(vm, out) : emit_leave(vm, i, out);
-	t->slow = emit_slow(vm, t->leave[LEAVE_FAULT]);
+	t->slow_common = emit_slow_common(vm, t->leave[LEAVE_FAULT]);
 	t->commit = emit_commit(vm);
 	t->indirect = emit_indirect(vm);
 	t->align = thunks_call(vm, (uint64_t)(uintptr_t)thunks_align, IRO_LIGHT);
 	t->vec_enter = thunks_call(vm, (uint64_t)(uintptr_t)thunks_vec_enter, IRO_LIGHT);
 	t->fpu_enter = thunks_call(vm, (uint64_t)(uintptr_t)thunks_fpu_enter, IRO_LIGHT);
 	t->calls = 0; /* those stay when the arena is emptied */
+	t->slow_at = (uint32_t)vm->arena.used; /* made while a block is, so not where that goes */
+	vm->arena.used += SLOW_MAX * 128;
+	t->slow_end = (uint32_t)vm->arena.used;
 	vm->arena.fixed = vm->arena.used;
 	return t->fpu_enter ? 0 : -1;
 }

@@ -15,8 +15,8 @@ struct jit_vm;
 /* Why thunks.enter came back. */
 enum leave_reason {
 	LEAVE_LOOP,	/* the guest pc in the state is right: look it up */
-	LEAVE_LINK,	/* through exit number hot.link, which may be linked */
-	LEAVE_POLL,	/* through exit number hot.link, as exit_request was set */
+	LEAVE_LINK,	/* through the exit whose stub is at hot.fault_site, which may be linked */
+	LEAVE_POLL,	/* through such an exit, as exit_request was set */
 	LEAVE_INDIRECT,	/* to guest pc hot.link, not in the jump cache */
 	LEAVE_INDIRECT_POLL,
 	LEAVE_FAULT,	/* at hot.fault_site */
@@ -27,7 +27,7 @@ enum leave_reason {
 
 enum {
 	FRAME_SLOTS = 64,	/* 8-byte spill slots at RSP in translated code */
-	THUNKS_MAX = 512,
+	THUNKS_MAX = 512, SLOW_MAX = 128,
 };
 
 struct host_features {
@@ -41,15 +41,20 @@ struct thunks {
 	void (*vec_spill)(struct jit_hot *hot);
 	void (*vec_fill)(struct jit_hot *hot, uint64_t level);
 	void (*set_gs)(struct jit_as *as);
-	const void *slow, *commit, *align, *vec_enter, *fpu_enter;
+	const void *slow_common, *commit, *align, *vec_enter, *fpu_enter;
 	const void *leave[LEAVE_COUNT];
 	const void *indirect;	/* jump to guest pc r13 through the jump cache; flags are saved */
 	struct { uint64_t fn; unsigned flags; const void *code; } call[THUNKS_MAX];
 	unsigned calls;
+	struct { uint32_t desc; const void *code; } slow[SLOW_MAX];
+	unsigned slows;
+	uint32_t slow_at, slow_end; /* room for them in the arena */
 };
 
 /* Emits all but the call thunks. Sets arena.fixed. */
 int thunks_init(struct jit_vm *vm);
+/* The thunk for a slow memory access of this SLOW_DESC; emitted on first use. NULL: full. */
+const void *thunks_slow(struct jit_vm *vm, uint32_t desc);
 /* The thunk for C function fn (IRO_LIGHT, IRO_NOFAULT matter); emitted on first use, so needs the lock.
  * It takes its arguments in r13, r14, r15 and leaves a result in r13. NULL: table or arena is full. */
 const void *thunks_call(struct jit_vm *vm, uint64_t fn, unsigned flags);
