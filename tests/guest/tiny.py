@@ -21,14 +21,15 @@ def has_virtualization():
 
 def run(env, name, accel):
     plain = accel == "kvm" and not has_virtualization()
+    cpus = 2 if name == "smp" else 1
     image = assemble(env, name, env.tmp / f"{name}.bin", *(["-DPLAIN"] if plain else []))
     if env.backend.name == "lodge-vm":
-        argv = [env.binary, "--accel", accel, "--memory", "64M", "--kernel",
+        argv = [env.binary, "--accel", accel, "--cpus", str(cpus), "--memory", "64M", "--kernel",
                 f"path={image},format=raw", "--debug-console", "stdio", "--debug-exit"]
     else:
         rom = assemble(env, "rom", env.tmp / "rom", f'-DIMAGE="{image}"')
         argv = ["qemu-system-x86_64", "-M", "q35", "-accel", "kvm" if accel == "kvm" else "tcg",
-                "-cpu", "max", "-m", "64M", "-nodefaults", "-display", "none", "-bios",
+                "-cpu", "max", "-smp", str(cpus), "-m", "64M", "-nodefaults", "-display", "none", "-bios",
                 rom, "-chardev", "stdio,id=c,signal=off", "-device",
                 "isa-debugcon,chardev=c,iobase=0xe9", "-device", "isa-debug-exit,iobase=0xf4"]
     done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=30,
@@ -46,7 +47,7 @@ def usable_kvm(env):
         raise Skip(f"/dev/kvm: {e.strerror}") from None
 
 
-for mode in ("real", "protected", "limits", "long", "system"):
+for mode in ("real", "protected", "limits", "tasks", "long", "system", "smp"):
     @test(f"tiny.jit_{mode}", timeout=30)
     def on_jit(env, mode=mode):
         if mode == "limits" and env.backend.name == "qemu":
@@ -58,6 +59,6 @@ for mode in ("real", "protected", "limits", "long", "system"):
     @test(f"tiny.kvm_{mode}", timeout=30)
     def on_kvm(env, mode=mode):
         usable_kvm(env)
-        if mode == "system" and not has_virtualization():
+        if mode in ("tasks", "system", "smp") and not has_virtualization():
             raise Skip("this /dev/kvm has neither VT-x nor SVM")
         return run(env, mode, "kvm")
