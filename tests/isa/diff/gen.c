@@ -351,6 +351,15 @@ static void gen_state(struct rng *r, struct diff_case *c)
 	s->fpu.fcw = 0x37f;
 }
 
+/* The rest of the instruction lies in a page that is not there. */
+static void cut_at_page_end(struct rng *r, struct diff_case *c)
+{
+	c->n = 1 + (unsigned)rng_below(r, c->n - 1);
+	c->len[0] = (uint8_t)c->n;
+	c->offset = CODE_SIZE - c->n;
+	c->start.rip = diff_code_pc() + c->offset;
+}
+
 bool gen_flags(struct model *md, struct diff_case *c)
 {
 	unsigned at = 0;
@@ -413,6 +422,10 @@ void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned ins
 	for (unsigned i = at = 0; c->branches && i < c->insns; at += c->len[i++])
 		if (decode(c->code + at, c->len[i], &in) == X86_DECODED && is_branch(&in))
 			aim_branch(r, c, at, &in);
+	if (insns == 1 && c->n > 1 && chance(r, 2))
+		cut_at_page_end(r, c);
+	if (!c->vec && !c->fpu && chance(r, 3))
+		c->start.rflags |= X86_FL_AC;
 	if (c->vec)
 		fill_vec(r, &c->start);
 	if (c->fpu)

@@ -141,7 +141,7 @@ static void make_system_state(struct guest *g)
 	struct x86_cpu *c = &g->system;
 
 	*c = *(struct x86_cpu *)g->vcpu->arch;
-	c->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_WP | X86_CR0_NE | X86_CR0_MP | X86_CR0_ET;
+	c->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_AM | X86_CR0_WP | X86_CR0_NE | X86_CR0_MP | X86_CR0_ET;
 	c->cr3 = PML4;
 	c->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE | X86_CR4_FSGSBASE;
 	c->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE | X86_EFER_NXE;

@@ -247,7 +247,7 @@ static void set_system_state(struct x86_cpu *cpu)
 	enum { CODE = 0xb | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_G,
 	       DATA = 3 | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_DB | SEG_ATTR_G };
 
-	cpu->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_NE | X86_CR0_MP | X86_CR0_ET;
+	cpu->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_AM | X86_CR0_NE | X86_CR0_MP | X86_CR0_ET;
 	cpu->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE;
 	cpu->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE | X86_EFER_NXE;
 	cpu->xcr0 = 7;
@@ -268,6 +268,7 @@ bool model_run(struct model *md, const struct diff_case *c, bool optimize, struc
 	struct jit_hot *hot = (struct jit_hot *)md->state->hot;
 	struct x86_cpu *cpu = &md->state->cpu;
 	uint64_t pc = c->start.rip;
+	uint32_t mode = block_mode() | (c->start.rflags & X86_FL_AC ? X86_MODE_AC | X86_MODE_USER : 0);
 	const char *why = NULL;
 
 	*cpu = c->start;
@@ -282,13 +283,18 @@ bool model_run(struct model *md, const struct diff_case *c, bool optimize, struc
 	hot->arith = cpu->rflags;
 	hot->df_step = cpu->rflags & X86_FL_DF ? -1 : 1;
 	hot->pc_base = diff_code_pc();
-	hot->mode = block_mode();
+	hot->mode = mode;
 	memcpy(md->mem->code + c->offset, c->code, c->n);
 	for (unsigned i = 0; inside(c, pc) && i < MAX_BLOCKS; i++) {
 		unsigned at = (unsigned)(pc - diff_code_pc());
 		enum ir_ran ran;
 
-		lift(md, md->mem->code + at, c->offset + c->n - at, at, block_mode());
+		lift(md, md->mem->code + at, c->offset + c->n - at, at, mode);
+		if (!md->ir.insns) { /* reaches into the next page */
+			out->vector = X86_PF;
+			out->fault_address = CODE_BASE + CODE_SIZE;
+			break;
+		}
 		if (optimize)
 			ir_optimize(&md->ir, IR_OPT_ALL);
 		why = ir_verify(&md->ir, NULL);

@@ -130,6 +130,8 @@ static void handler(int sig, siginfo_t *info, void *context)
 	greg_t *g = u->uc_mcontext.gregs;
 	struct x86_cpu *c = &result->cpu;
 
+	/* the kernel leaves RFLAGS.AC to handlers */
+	__asm__ volatile("pushf; andl $~0x40000, (%%rsp); popf" : : : "cc", "memory");
 	if (!inside) {
 		other_signal(sig, info, context);
 		return;

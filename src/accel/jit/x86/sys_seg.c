@@ -295,7 +295,8 @@ bool x86_h_seg_check(struct jit_vcpu *v, uint64_t offset, uint64_t desc)
 
 	if (x86_code64(c)) { /* called for alignment only */
 		v->hot->ret = offset + (seg == SEG_FS || seg == SEG_GS ? s->base : 0);
-		return aligned(v, v->hot->ret, size);
+		/* not canonical: the access itself raises that, which comes first */
+		return !x86_is_canonical(v->hot->ret) || aligned(v, v->hot->ret, size);
 	}
 	offset = (uint32_t)offset;
 	ok = !(s->attr & SEG_ATTR_UNUSABLE) && x86_limit_ok(s, offset, size ? size : 1);

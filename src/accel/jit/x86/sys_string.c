@@ -207,6 +207,8 @@ static bool place(const struct string *s, enum x86_seg seg, uint64_t off, bool w
 	p->off = off & address_mask(s->asize);
 	if (!linear(s, seg, p->off, s->size, write, &p->va))
 		return false;
+	if (s->v->hot->mode & X86_MODE_AC && p->va & (s->size - 1))
+		return x86_raise_error(s->v, X86_AC, 0);
 	*n = min64(*n, min64(in_page(s, p->va), to_wrap(s, p->off)));
 	p->host = NULL;
 	if (*n && !x86_code64(s->v->arch)) { /* the block as a whole against the limit; else one by one */
