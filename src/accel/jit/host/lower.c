@@ -91,7 +91,7 @@ static void lower_op(struct lower *l)
 		!(ir_info[o->code].props & IRP_CALL))
 		flags_before_write(l, ir_globals_written(o), false);
 	if (o->code == IR_FENCE)
-		as_bytes(&l->a, "\x0f\xae\xf0", 3);
+		as_bytes(&l->a, o->sub ? "\x0f\xae\xe8" : "\x0f\xae\xf0", 3);
 	else if (o->code == IR_VEC_ENTER || o->code == IR_FPU_ENTER)
 		lower_enter(l);
 	else if (o->code == IR_CALL)

@@ -145,9 +145,9 @@ bool x86_lift_group15(struct x86_lift *l)
 		return fsgsbase(l);
 	if (l->in.pp || digit < 5 || !x86_lift_has(l, FEAT_1_EDX, digit == 7 ? 25 : 26))
 		return false;
-	/* LFENCE and SFENCE order what x86 orders anyway, but for what the host does to our own accesses */
-	if (digit == 6)
-		x86_op(l, IR_FENCE, IR_64, IR_NONE, IR_NONE, IR_NONE);
+	/* SFENCE orders what x86 orders anyway; LFENCE orders RDTSC too, and holds speculation back */
+	if (digit != 7)
+		x86_op(l, IR_FENCE, IR_64, IR_NONE, IR_NONE, IR_NONE)->sub = digit == 5;
 	return true;
 }
 

@@ -151,7 +151,6 @@ bool x86_h_rdtsc(struct jit_vcpu *v, uint64_t aux)
 
 	if (c->cr4 & X86_CR4_TSD && x86_cpl(c) != 0)
 		return x86_raise_error(v, X86_GP, 0);
-	__asm__ volatile("lfence" : : : "memory"); /* for the guest's own before it, which is not translated */
 	tsc = x86_tsc(v);
 	c->gpr[RAX] = (uint32_t)tsc;
 	c->gpr[RDX] = tsc >> 32;
