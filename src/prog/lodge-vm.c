@@ -4,7 +4,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -63,26 +64,32 @@ static void on_end(void *opaque)
 	g_main_loop_quit(((struct run *)opaque)->loop);
 }
 
-static gboolean on_signal(struct run *r, int sig)
+static gboolean on_signal(int fd, GIOCondition condition, void *opaque)
 {
-	r->signal = sig;
-	machine_request(r->vm->machine, MACHINE_REQ_POWEROFF, "host-signal");
+	struct run *r = opaque;
+	struct signalfd_siginfo info;
+
+	if (read(fd, &info, sizeof(info)) == sizeof(info)) {
+		r->signal = (int)info.ssi_signo;
+		machine_request(r->vm->machine, MACHINE_REQ_POWEROFF, "host-signal");
+	}
 	return G_SOURCE_CONTINUE;
 }
 
-static gboolean on_sigterm(void *opaque)
+/*
+ * What ends us is read from a descriptor: GLib's own way would bring a thread along. Called before
+ * there are threads, which inherit the mask; a signal that comes early waits for the loop.
+ */
+static int signals_open(void)
 {
-	return on_signal(opaque, SIGTERM);
-}
+	sigset_t ends;
 
-static gboolean on_sigint(void *opaque)
-{
-	return on_signal(opaque, SIGINT);
-}
-
-static gboolean on_sighup(void *opaque)
-{
-	return on_signal(opaque, SIGHUP);
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGHUP);
+	sigprocmask(SIG_BLOCK, &ends, NULL);
+	return signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 static void on_escape(void *opaque, char key)
@@ -107,7 +114,7 @@ static void on_escape(void *opaque, char key)
 	}
 }
 
-static int run(struct vm *vm)
+static int run(struct vm *vm, int signals)
 {
 	struct run r = { .vm = vm };
 	struct machine *m = vm->machine;
@@ -115,9 +122,7 @@ static int run(struct vm *vm)
 	r.loop = g_main_loop_new(NULL, FALSE);
 	m->ended = on_end;
 	m->ended_opaque = &r;
-	g_unix_signal_add(SIGTERM, on_sigterm, &r);
-	g_unix_signal_add(SIGINT, on_sigint, &r);
-	g_unix_signal_add(SIGHUP, on_sighup, &r);
+	g_unix_fd_add(signals, G_IO_IN, on_signal, &r);
 	if (vm->stdio)
 		char_set_escape(vm->stdio, on_escape, &r);
 	for (guint i = 0; i < vm->backends->len; i++) {
@@ -141,13 +146,14 @@ int main(int argc, char **argv)
 	struct vm *vm;
 	struct monitor *monitor = NULL;
 	GError *error = NULL;
-	int rc;
+	int rc, signals;
 
 	g_set_prgname("lodge-vm");
 	signal(SIGPIPE, SIG_IGN);
 	rc = manual(argc, argv);
 	if (rc >= 0)
 		return rc;
+	signals = signals_open();
 	vm_spec_init(&spec);
 	if (vm_spec_parse(&spec, argc - 1, argv + 1, &error) < 0) {
 		vm_spec_fini(&spec);
@@ -161,7 +167,7 @@ int main(int argc, char **argv)
 		log_info("%s", vm->accel_why);
 	if (vm->spec.qmp)
 		monitor = monitor_new(vm, vm->spec.qmp, &error);
-	rc = error ? say(error) : run(vm);
+	rc = error ? say(error) : run(vm, signals);
 	monitor_free(monitor);
 	vm_free(vm);
 	return rc;
