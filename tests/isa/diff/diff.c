@@ -103,8 +103,8 @@ static uint64_t undefined(const struct diff_case *c, const struct diff_result *n
 	return undefined_flags(&in, &c->start);
 }
 
-/* CMPS and MOVS use two places; which of two faults comes first differs even between prefixes. */
-static bool open_address(const struct diff_case *c)
+/* Is one of the instructions, of the one-byte map, `opcode` under mask? */
+static bool contains(const struct diff_case *c, uint8_t opcode, uint8_t mask)
 {
 	unsigned at = 0;
 
@@ -112,10 +112,16 @@ static bool open_address(const struct diff_case *c)
 		struct x86_insn in;
 
 		if (x86_decode(&in, c->code + at, c->len[i], diff_decode_mode) == X86_DECODED &&
-				in.map == X86_MAP_1BYTE && (in.opcode & 0xfc) == 0xa4)
+				in.map == X86_MAP_1BYTE && (in.opcode & mask) == opcode)
 			return true;
 	}
 	return false;
+}
+
+/* CMPS and MOVS use two places; which of two faults comes first differs even between prefixes. */
+static bool open_address(const struct diff_case *c)
+{
+	return contains(c, 0xa4, 0xfc);
 }
 
 static const char *compare_fault(const struct diff_case *c, const struct diff_result *n,
@@ -157,6 +163,9 @@ static const char *compare(const struct diff_case *c, const struct diff_result *
 
 	if (what)
 		return what;
+	/* AMD's POPA has changed some registers when it faults */
+	if (n->vector != VECTOR_NONE && diff_bits != 64 && contains(c, 0x61, 0xff))
+		return NULL;
 	if (n->vector != m->vector && (n->vector == X86_MF || n->vector == X86_UD))
 		return NULL;
 	/* A branch to a non-canonical address faults at the branch on the host, at its target here: known

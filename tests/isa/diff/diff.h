@@ -97,6 +97,7 @@ enum model_class {
 /* What would become of the single instruction at p. */
 struct model_uses {
 	bool vec, fpu, branches;
+	bool image; /* FXRSTOR: all vector and x87 registers */
 	uint8_t reads, kills; /* flags: IRFL_* */
 };
 enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, struct model_uses *ret);

@@ -402,7 +402,7 @@ void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned ins
 		if (decode(p.b, p.n, &in) != X86_DECODED)
 			continue;
 		cls = model_classify(md, p.b, in.len, &uses);
-		if (cls == MODEL_SKIP || (cls == MODEL_UD && !chance(r, 3)))
+		if (cls == MODEL_SKIP || (cls == MODEL_UD && !chance(r, 3)) || (uses.image && insns > 1))
 			continue;
 		if (in.is_mem)
 			aim(r, c, &in, &p, &claimed);
@@ -414,8 +414,8 @@ void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned ins
 			c->insns--;
 			continue;
 		}
-		c->vec |= uses.vec;
-		c->fpu |= uses.fpu;
+		c->vec |= uses.vec || uses.image;
+		c->fpu |= uses.fpu || uses.image;
 		c->branches |= is_branch(&in) || uses.branches;
 		c->gs |= in.seg == SEG_GS;
 	}

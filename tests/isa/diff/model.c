@@ -187,7 +187,8 @@ static bool helper_works(int64_t fn, const struct x86_insn *in)
 {
 	if (fn == (int64_t)(uintptr_t)x86_h_string)
 		return in->opcode >= 0xa4;
-	return fn == (int64_t)(uintptr_t)x86_h_seg_check || fn == (int64_t)(uintptr_t)x86_h_code_check ||
+	return fn == (int64_t)(uintptr_t)x86_h_fxrstor ||
+		fn == (int64_t)(uintptr_t)x86_h_seg_check || fn == (int64_t)(uintptr_t)x86_h_code_check ||
 		fn == (int64_t)(uintptr_t)x86_h_branch_check ||
 		fn == (int64_t)(uintptr_t)x86_h_pushf || fn == (int64_t)(uintptr_t)x86_h_maskmov ||
 		fn == (int64_t)(uintptr_t)x86_h_ldmxcsr || fn == (int64_t)(uintptr_t)x86_h_stmxcsr ||
@@ -231,6 +232,7 @@ enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, 
 			call = true;
 		ret->vec |= o->code == IR_VEC_ENTER;
 		ret->fpu |= o->code == IR_FPU_ENTER;
+		ret->image |= o->code == IR_CALL && o->imm == (int64_t)(uintptr_t)x86_h_fxrstor;
 		ret->branches |= o->code == IR_EXIT_CC || o->code == IR_EXIT_IND;
 		if ((o->code == IR_EXIT_CC || !(ir_info[o->code].props & IRP_EXIT)) && (o->code != IR_CALL ||
 				o->imm == (int64_t)(uintptr_t)x86_h_pushf ||

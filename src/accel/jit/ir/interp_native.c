@@ -314,7 +314,7 @@ bool ir_native_run(const struct ir_env *env, const struct ir_op *o, uint64_t gpr
 	ir_native_enter(&f);
 	if (!x87)
 		area.fsw |= c->fpu.fsw & FSW_PENDING;
-	if (area.xstate_bv & 6 && simd_fault(c, area.mxcsr & MX_FLAGS)) {
+	if (simd_fault(c, area.mxcsr & MX_FLAGS)) {
 		if (area.xstate_bv & 1)
 			enter_mmx(c, area.fsw, area.ftw);
 		return false;

@@ -170,8 +170,8 @@ bool x86_lift_movsxd_arpl(struct x86_lift *l)
 {
 	if (!l->x64)
 		return lift_arpl(l);
-	if (l->in.osize < 8) {
-		x86_set_reg(l, l->in.reg, l->in.osize, x86_rm(l, l->in.osize));
+	if (l->in.osize < 8) { /* a move; AMD reads 32 bits also for a 16-bit register */
+		x86_set_reg(l, l->in.reg, l->in.osize, x86_rm(l, l->cfg->amd ? 4 : l->in.osize));
 	} else if (l->in.is_mem) {
 		struct ir_op *o = x86_mem_op(l, IR_LDSX, IR_64, x86_mem(l, 4, false));
 

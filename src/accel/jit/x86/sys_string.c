@@ -207,7 +207,7 @@ static bool place(const struct string *s, enum x86_seg seg, uint64_t off, bool w
 	p->off = off & address_mask(s->asize);
 	if (!linear(s, seg, p->off, s->size, write, &p->va))
 		return false;
-	if (s->v->hot->mode & X86_MODE_AC && p->va & (s->size - 1))
+	if (s->v->hot->mode & X86_MODE_AC && p->va & (s->size - 1) && x86_is_canonical(p->va))
 		return x86_raise_error(s->v, X86_AC, 0);
 	*n = min64(*n, min64(in_page(s, p->va), to_wrap(s, p->off)));
 	p->host = NULL;
