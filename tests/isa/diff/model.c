@@ -178,7 +178,7 @@ static uint32_t block_mode(void)
 
 	if (diff_segmented)
 		return X86_MODE_PE | X86_MODE_LMA | (diff_bits == 32 ? X86_MODE_32 | X86_MODE_SS32 : X86_MODE_16);
-	return common | (diff_bits == 64 ? X86_MODE_64 : X86_MODE_32 | X86_MODE_SS32 | X86_MODE_FLAT_FSGS);
+	return common | (diff_bits == 64 ? X86_MODE_64 : X86_MODE_32 | X86_MODE_SS32 | X86_MODE_FLAT_FS | X86_MODE_FLAT_GS);
 }
 
 /* Helpers that work here as they are; the others need a whole machine, or what they show differs between

@@ -115,7 +115,8 @@ static bool needs_check(const struct x86_lift *l, unsigned seg, bool write)
 		return false;
 	switch (seg) {
 	case SEG_CS: return write || !(l->mode & X86_MODE_FLAT_CODE);
-	case SEG_FS: case SEG_GS: return !(l->mode & X86_MODE_FLAT_FSGS);
+	case SEG_FS: return !(l->mode & X86_MODE_FLAT_FS);
+	case SEG_GS: return !(l->mode & X86_MODE_FLAT_GS);
 	default: return !(l->mode & X86_MODE_FLAT_DATA);
 	}
 }

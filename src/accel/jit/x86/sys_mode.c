@@ -39,8 +39,10 @@ static uint32_t mode_legacy(const struct x86_cpu *c)
 		m |= X86_MODE_FLAT_DATA;
 	if (s[SEG_CS].base == 0 && s[SEG_CS].limit == 0xffffffff)
 		m |= X86_MODE_FLAT_CODE;
-	if (unlimited(&s[SEG_FS]) && unlimited(&s[SEG_GS]))
-		m |= X86_MODE_FLAT_FSGS;
+	if (unlimited(&s[SEG_FS]))
+		m |= X86_MODE_FLAT_FS;
+	if (unlimited(&s[SEG_GS]))
+		m |= X86_MODE_FLAT_GS;
 	if (x86_protected(c))
 		m |= X86_MODE_PE;
 	if (x86_vm86(c))
@@ -50,8 +52,8 @@ static uint32_t mode_legacy(const struct x86_cpu *c)
 	return m;
 }
 
-enum { MODE_64 = X86_MODE_64 | X86_MODE_FLAT_DATA | X86_MODE_FLAT_CODE | X86_MODE_FLAT_FSGS | X86_MODE_PE |
-	X86_MODE_LMA };
+enum { MODE_64 = X86_MODE_64 | X86_MODE_FLAT_DATA | X86_MODE_FLAT_CODE | X86_MODE_FLAT_FS | X86_MODE_FLAT_GS |
+	X86_MODE_PE | X86_MODE_LMA };
 
 void x86_mode_update_64(struct jit_vcpu *v, unsigned cpl)
 {

@@ -23,11 +23,11 @@ enum {
 	X86_MODE_PE = 1 << 5,		/* protected mode */
 	X86_MODE_VM = 1 << 6,		/* virtual-8086 */
 	X86_MODE_LMA = 1 << 7,		/* EFER.LMA: also compatibility mode (affects syscall, sysenter, …) */
-	X86_MODE_FLAT_FSGS = 1 << 8,	/* 16/32 bit: FS and GS have no limits to check (bases are added anyway) */
+	X86_MODE_FLAT_FS = 1 << 8,	/* 16/32 bit: FS has no limit to check (its base is added anyway) */
 	X86_MODE_USER = 1 << 9,		/* CPL 3: only ever set together with AC checks (X86_MODE_AC) */
 	X86_MODE_AC = 1 << 10,		/* alignment checks are on (CR0.AM, RFLAGS.AC, CPL 3) */
 	X86_MODE_STEP = 1 << 11,	/* one-instruction block (TF, interrupt shadow, debugger) */
-	X86_MODE_X87_SLOW = 1 << 12,	/* reserved */
+	X86_MODE_FLAT_GS = 1 << 12,	/* GS likewise */
 };
 
 static inline struct x86_cpu *x86_cpu_of(struct jit_vcpu *v)
