@@ -26,9 +26,13 @@ enum {
 	RX_MAX = 512,
 	RX_PAUSE = 64,	/* frames waiting for the device: stop reading the host's sockets */
 	EVENTS_MAX = 64,
-	/* Nothing of these packets ever meets a wire: their data goes through sockets. Large ones
-	 * spare guest and stack most of their work. A multiple of 8 below 64 KiB less a header. */
-	USER_MTU = 65520,
+	/*
+	 * Nothing of these packets ever meets a wire: their data goes through sockets, and large
+	 * ones spare guest and stack work. Not larger, though: libslirp knows no window scaling,
+	 * and a segment of half a window brings both sides' silly window avoidance to wait for
+	 * each other.
+	 */
+	USER_MTU = 9000,
 };
 
 struct frame {
