@@ -50,7 +50,7 @@ def lodge_vm(args):
     build = ROOT / "build-release"
     if not (build / "build.ninja").exists():
         quietly(["meson", "setup", str(build), str(ROOT), "--buildtype=release", "-Dtests=false"])
-    quietly(["ninja", "-C", str(build)])
+    quietly(["ninja", "-C", str(build), "src/prog/lodge-vm"])
     return str(build / "src/prog/lodge-vm")
 
 

@@ -6,6 +6,7 @@
   ./test --full      everything, guest tests in their long form (hours)
   ./test tree        only the checks of the source tree
   ./test unit        only the unit tests (ASan and UBSan, clang)
+  ./test isa         only the translator against the host CPU (optimized build, gcc)
   ./test guest       only the guest tests (optimized build, gcc)
   ./test NAME...     only tests whose name matches: a whole name or a pattern (`boot.*`)
   ./test --list      names of the tests
@@ -70,7 +71,8 @@ def build_asan():
 
 
 def build_release():
-    return build(RELEASE, "gcc", ["--buildtype=release", "-Dwerror=true", "-Dtests=false"])
+    return build(RELEASE, "gcc", ["--buildtype=release", "-Dwerror=true", "-Dtests=true"],
+                 ["src/prog/lodge-vm", "tests/isa/isa_diff"])
 
 
 # ---- tree
@@ -104,12 +106,18 @@ def run_tree(wanted, results):
                         "\n  " + "\n  ".join(wrong) if wrong else "")
 
 
-# ---- unit
+# ---- unit, isa
 
-def unit_names():
-    text = subprocess.run(["meson", "test", "-C", str(ASAN), "--list", "--no-rebuild"],
+def meson_names(where):
+    """{test name: suite} as the configured build has them; empty if there is none."""
+    text = subprocess.run(["meson", "test", "-C", str(where), "--list", "--no-rebuild"],
                           capture_output=True, text=True).stdout
-    return [line.split(" / ")[-1].strip() for line in text.splitlines() if line.strip()]
+    found = {}
+    for line in text.splitlines():
+        if line.strip():
+            suite, _, name = line.rpartition(" / ")
+            found[name.strip()] = suite.split(":")[-1].strip()
+    return found
 
 
 def cases(output, word):
@@ -117,29 +125,21 @@ def cases(output, word):
     return sum(int(n) for n in re.findall(rf"\[  {word} *\] (\d+) test", output))
 
 
-def run_unit(wanted, results):
-    if not build_asan():
-        results.add("unit.build", "FAIL", 0, "the sanitizer build does not compile")
-        return
-    every = unit_names()
-    if not every:
-        results.add("unit.list", "FAIL", 0, "meson lists no tests")
-    names = [n for n in every if wanted("unit." + n)]
-    if not names:
-        return
-    log = ASAN / "meson-logs/testlog.json"
+def run_meson(where, names, prefix, results):
+    """Runs meson tests; each case counts, named after its program."""
+    log = where / "meson-logs/testlog.json"
     log.unlink(missing_ok=True)
     env = dict(os.environ, UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1",
                ASAN_OPTIONS="detect_stack_use_after_return=1:strict_string_checks=1")
-    run = subprocess.run(["meson", "test", "-C", str(ASAN), "--no-rebuild", "--quiet", *names],
+    run = subprocess.run(["meson", "test", "-C", str(where), "--no-rebuild", "--quiet", *names],
                          env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, text=True, errors="replace")
     lines = log.read_text().splitlines() if log.exists() else []
     if len(lines) < len(names):
-        results.add("unit.run", "FAIL", 0, run.stdout[-2000:])
+        results.add(prefix + "run", "FAIL", 0, run.stdout[-2000:])
     for line in lines:
         t = json.loads(line)
-        name = "unit." + t["name"].split(" / ")[-1].strip()
+        name = prefix + t["name"].split(" / ")[-1].strip()
         output = (t.get("stdout") or "") + (t.get("stderr") or "")
         good, bad, skip = (cases(output, w) for w in ("PASSED", "FAILED", "SKIPPED"))
         if t["result"] == "SKIP":
@@ -151,6 +151,29 @@ def run_unit(wanted, results):
         else:
             results.add(name, "FAIL", t["duration"], f"{t['result']}\n{output[-4000:]}",
                         cases=max(bad, 1))
+
+
+def run_unit(wanted, results):
+    if not build_asan():
+        results.add("unit.build", "FAIL", 0, "the sanitizer build does not compile")
+        return
+    every = [n for n, suite in meson_names(ASAN).items() if suite != "isa"]
+    if not every:
+        results.add("unit.list", "FAIL", 0, "meson lists no tests")
+    names = [n for n in every if wanted("unit." + n)]
+    if names:
+        run_meson(ASAN, names, "unit.", results)
+
+
+def run_isa(wanted, results):
+    """Instruction by instruction against the host CPU: on the optimized build, since sanitizers
+    use the vector registers and the addresses that the code under test has for itself."""
+    if not build_release():
+        results.add("isa.build", "FAIL", 0, "the release build does not compile")
+        return
+    names = [n for n, suite in meson_names(RELEASE).items() if suite == "isa" and wanted("isa." + n)]
+    if names:
+        run_meson(RELEASE, names, "isa.", results)
 
 
 # ---- guest
@@ -181,16 +204,20 @@ def main():
 
     if args.list:
         import runner
-        for name in [*tree_tests(), *("unit." + n for n in unit_names()),
+        built = {**meson_names(RELEASE), **meson_names(ASAN)}
+        for name in [*tree_tests(), *(("isa." if suite == "isa" else "unit.") + n
+                                      for n, suite in built.items()),
                      *("guest." + n for n in runner.names())]:
             print(name)
         return 0
     results = Results()
     start = time.monotonic()
     run_tree(wanted, results)
-    # A name that is plainly of another group needs no build of this one.
-    if not args.names or any(not p.startswith(("tree", "guest")) for p in args.names):
-        run_unit(wanted, results)
+    # A name that is plainly of other groups needs no build of this one.
+    for group, run in (("unit", run_unit), ("isa", run_isa)):
+        others = tuple({"tree", "unit", "isa", "guest"} - {group})
+        if not args.names or any(not p.startswith(others) for p in args.names):
+            run(wanted, results)
     run_guest(wanted, results, args.full)
     total = results.passed + results.failed + results.skipped
     if args.names and not total:

@@ -175,9 +175,9 @@ def modules(env):
     m = env.workbench()
     m.run("for i in 1 2 3; do for m in raid6_pq zstd_compress tcp_bbr sch_fq; do "
           "modprobe $m && modprobe -r $m || exit 1; done; done", 90)
-    m.run("cd /sys/kernel/tracing 2>/dev/null || { mount -t tracefs t /sys/kernel/tracing; "
-          "cd /sys/kernel/tracing; }; for i in 1 2 3; do echo function > current_tracer && "
-          "ls -R /proc/self >/dev/null; echo nop > current_tracer || exit 1; done", 90)
+    m.run("mountpoint -q /sys/kernel/tracing || mount -t tracefs t /sys/kernel/tracing; "
+          "cd /sys/kernel/tracing && for i in 1 2 3; do echo function > current_tracer && "
+          "ls -R /proc/self >/dev/null && echo nop > current_tracer || exit 1; done", 90)
 
 
 @test("shell.dmesg", timeout=60)

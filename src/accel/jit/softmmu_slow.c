@@ -10,6 +10,7 @@
 
 #include "accel/jit/blocks.h"
 #include "accel/jit/vm.h"
+#include "base/unaligned.h"
 #include "core/ram.h"
 
 enum { PAGE = 4096 };
@@ -474,9 +475,9 @@ static uint64_t load_word(const void *p, unsigned size)
 
 	switch (size) {
 	case 1: return *(const uint8_t *)p;
-	case 2: return *(const uint16_t *)p;
-	case 4: return *(const uint32_t *)p;
-	case 8: return *(const uint64_t *)p;
+	case 2: return *(const unaligned_u16 *)p;
+	case 4: return *(const unaligned_u32 *)p;
+	case 8: return *(const unaligned_u64 *)p;
 	default:
 		copy(&val, p, size);
 		return val;
@@ -487,9 +488,9 @@ static void store_word(void *p, uint64_t val, unsigned size)
 {
 	switch (size) {
 	case 1: *(uint8_t *)p = (uint8_t)val; break;
-	case 2: *(uint16_t *)p = (uint16_t)val; break;
-	case 4: *(uint32_t *)p = (uint32_t)val; break;
-	case 8: *(uint64_t *)p = val; break;
+	case 2: *(unaligned_u16 *)p = (uint16_t)val; break;
+	case 4: *(unaligned_u32 *)p = (uint32_t)val; break;
+	case 8: *(unaligned_u64 *)p = val; break;
 	default: copy(p, &val, size);
 	}
 }
@@ -497,7 +498,7 @@ static void store_word(void *p, uint64_t val, unsigned size)
 /* Small frames, such as those of interrupts, word by word. */
 static bool direct_bytes(struct jit_as *as, uint64_t va, void *buf, size_t n, enum jit_access a)
 {
-	uint64_t *host = (uint64_t *)(uintptr_t)(va + tlb_of(as, va)->add), *words = buf;
+	unaligned_u64 *host = (unaligned_u64 *)(uintptr_t)(va + tlb_of(as, va)->add), *words = buf;
 
 	if (n > 128 || n & 7 || !tlb_hit(as, va, n, a))
 		return false;

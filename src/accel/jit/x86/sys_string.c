@@ -6,6 +6,7 @@
  */
 #include "accel/jit/x86/sys.h"
 #include "accel/jit/x86/sys_io.h"
+#include "base/unaligned.h"
 
 enum { PAGE = 4096 };
 
@@ -78,9 +79,9 @@ static uint64_t element(const void *p, unsigned size)
 {
 	switch (size) {
 	case 1: return *(const uint8_t *)p;
-	case 2: return *(const uint16_t *)p;
-	case 4: return *(const uint32_t *)p;
-	default: return *(const uint64_t *)p;
+	case 2: return *(const unaligned_u16 *)p;
+	case 4: return *(const unaligned_u32 *)p;
+	default: return *(const unaligned_u64 *)p;
 	}
 }
 
