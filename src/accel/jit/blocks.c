@@ -346,7 +346,7 @@ bool blocks_range_hit(struct blocks *b, uint64_t pa, uint64_t n)
 
 static void empty_vcpu(struct jit_vcpu *v, void *opaque)
 {
-	jc_flush_all(v);
+	jc_forget_code(v);
 }
 
 void blocks_empty(struct jit_vm *vm)

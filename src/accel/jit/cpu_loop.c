@@ -443,7 +443,7 @@ static bool run_once(struct jit_vcpu *v)
 	if (v->as->mode != v->hot->mode)
 		jc_mode_changed(v, v->as);
 	if (l->put && !k->temporary && vm->isa->pc_is_linear(v->hot->mode))
-		jc_put(v, *guest_pc(v), v->isa->pc(v), softmmu_global(v, v->isa->pc(v)), k->code,
+		jc_put(v, *guest_pc(v), v->isa->pc(v), k->pa, softmmu_global(v, v->isa->pc(v)), k->code,
 			v->hot->pc_base);
 	l->put = false;
 	if (vm->opt.exec)

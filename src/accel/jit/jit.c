@@ -76,7 +76,7 @@ static int jit_open(struct machine *m, GError **error)
 /* Bytes of a vCPU's struct jit_hot, architectural state and jump cache. */
 static size_t hot_size(const struct jit_vm *vm)
 {
-	return HOT_SIZE + jc_offset(vm->isa->arch_size) + JC_SIZE * sizeof(struct jc_entry);
+	return HOT_SIZE + jc_end(vm->isa->arch_size);
 }
 
 static void jit_vcpu_fini(struct vcpu *c)

@@ -69,13 +69,23 @@ static uint64_t *filter(struct jump_cache *j, uint64_t va, uint64_t *ret_bit)
 	return &j->pages[va >> 63][n / 64];
 }
 
-void jc_put(struct jit_vcpu *v, uint64_t pc, uint64_t va, bool global, const void *code, uint64_t pc_base)
+void jc_note_page(struct jit_vcpu *v, uint64_t va)
 {
-	struct jit_as *as = v->as;
 	uint64_t bit, *word = filter(&v->mmu->jc, va, &bit);
-	uint32_t slot;
 
 	*word |= bit;
+}
+
+void jc_put(struct jit_vcpu *v, uint64_t pc, uint64_t va, uint64_t pa, bool global, const void *code,
+	uint64_t pc_base)
+{
+	struct jit_as *as = v->as;
+	uint64_t key = pa ^ (uint64_t)v->hot->mode << JP_MODE_SHIFT;
+	struct jp_entry *by_pa = (struct jp_entry *)(void *)((uint8_t *)v->arch + jp_offset(v->isa->arch_size));
+	uint32_t slot;
+
+	jc_note_page(v, va);
+	by_pa[(uint32_t)key * JC_MULTIPLIER >> (32 - JP_BITS)] = (struct jp_entry){ key, code };
 	if (as->jc_shared && !global) {
 		as->jc_shared = false;
 		set_gen(as, v->mmu->jc.next_gen++);
@@ -84,23 +94,32 @@ void jc_put(struct jit_vcpu *v, uint64_t pc, uint64_t va, bool global, const voi
 	table(v)[slot] = (struct jc_entry){ .pc = pc, .code = code, .pc_base = pc_base, .gen = as->jc_gen };
 }
 
-static void forget_pages(struct jump_cache *j, unsigned half)
+/* Clears the filter of one half, but for what execute TLBs hold. */
+static void forget_pages(struct jit_vcpu *v, unsigned half)
 {
-	for (unsigned i = 0; i < sizeof(j->pages[0]) / sizeof(j->pages[0][0]); i++)
-		j->pages[half][i] = 0;
+	struct jit_mmu *m = v->mmu;
+
+	for (unsigned i = 0; i < sizeof(m->jc.pages[0]) / sizeof(m->jc.pages[0][0]); i++)
+		m->jc.pages[half][i] = 0;
+	for (unsigned i = 0; i < AS_SPACES * JIT_PRIV_COUNT; i++) {
+		struct jit_as *as = m->as[i / JIT_PRIV_COUNT][i % JIT_PRIV_COUNT];
+
+		for (unsigned k = 0; as && k < TLB_SIZE; k++)
+			if (((as->fetch[k].tag >> 12) & (TLB_SIZE - 1)) == k && as->fetch[k].tag >> 63 == half)
+				jc_note_page(v, as->fetch[k].tag);
+	}
 }
 
 void jc_flush_page(struct jit_vcpu *v, uint64_t va)
 {
-	struct jump_cache *j = &v->mmu->jc;
-	uint64_t bit, *word = filter(j, va, &bit);
+	uint64_t bit, *word = filter(&v->mmu->jc, va, &bit);
 
 	if (!(*word & bit))
 		return;
 	renew(v, false);
-	if (va >> 63) /* the lower half's entries are not all in new generations, but none is shared */
+	if (va >> 63) /* the lower half's entries are all in generations of their own */
 		renew(v, true);
-	forget_pages(j, va >> 63);
+	forget_pages(v, va >> 63);
 }
 
 void jc_flush_context(struct jit_vcpu *v, struct jit_as *as)
@@ -113,6 +132,16 @@ void jc_flush_all(struct jit_vcpu *v)
 {
 	renew(v, false);
 	renew(v, true);
-	forget_pages(&v->mmu->jc, 0);
-	forget_pages(&v->mmu->jc, 1);
+	forget_pages(v, 0);
+	forget_pages(v, 1);
+}
+
+void jc_forget_code(struct jit_vcpu *v)
+{
+	struct jp_entry *by_pa = (struct jp_entry *)(void *)((uint8_t *)v->arch + jp_offset(v->isa->arch_size));
+
+	jc_flush_all(v);
+	for (unsigned i = 0; i < JP_SIZE; i++)
+		if (by_pa[i].key)
+			by_pa[i].key = 0;
 }

@@ -36,19 +36,47 @@ struct jump_cache {
 	uint64_t pages[2][512];	/* filters: which pages of the lower, upper half entries may lead to */
 };
 
+/*
+ * Behind it stands a second table, by physical address: what the first does not know in this generation
+ * may have been run in another one, or at another address. A dropped block's entry stays: its code leads
+ * back to the loop.
+ */
+enum { JP_BITS = 15, JP_SIZE = 1 << JP_BITS, JP_ENTRY_BITS = 4, JP_MODE_SHIFT = 46 };
+struct jp_entry {
+	uint64_t key;		/* physical pc ^ mode << JP_MODE_SHIFT; 0: empty */
+	const void *code;
+};
+_Static_assert(sizeof(struct jp_entry) == 1 << JP_ENTRY_BITS, "an entry's size is a shift");
+
 /* Offset of the table from the start of an architectural state of `arch_size` bytes. */
 static inline size_t jc_offset(size_t arch_size)
 {
 	return (arch_size + 63) & ~(size_t)63;
 }
 
+/* Of the second table, and of the end of both. */
+static inline size_t jp_offset(size_t arch_size)
+{
+	return jc_offset(arch_size) + JC_SIZE * sizeof(struct jc_entry);
+}
+static inline size_t jc_end(size_t arch_size)
+{
+	return jp_offset(arch_size) + JP_SIZE * sizeof(struct jp_entry);
+}
+
 void jc_init(struct jit_vcpu *v);
+/* An execute TLB entry for va's page was made: emitted code may put entries for it from now on. */
+void jc_note_page(struct jit_vcpu *v, uint64_t va);
+/* All code is gone. */
+void jc_forget_code(struct jit_vcpu *v);
 /* A context was made or given to another address space. */
 void jc_context_new(struct jit_vcpu *v, struct jit_as *as);
 /* hot.mode is no longer what as->mode says. */
 void jc_mode_changed(struct jit_vcpu *v, struct jit_as *as);
-/* Remembers that pc (at linear address va) starts `code` in the present context. global: va's page is. */
-void jc_put(struct jit_vcpu *v, uint64_t pc, uint64_t va, bool global, const void *code, uint64_t pc_base);
+/* Remembers that pc (at linear address va, physical pa) starts `code` in the present context and mode.
+ * global: va's page is. */
+void jc_put(struct jit_vcpu *v, uint64_t pc, uint64_t va, uint64_t pa, bool global, const void *code,
+	uint64_t pc_base);
 /* The mapping of this page may change; all non-global mappings of as; everything. */
 void jc_flush_page(struct jit_vcpu *v, uint64_t va);
 void jc_flush_context(struct jit_vcpu *v, struct jit_as *as);

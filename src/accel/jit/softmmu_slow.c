@@ -146,10 +146,11 @@ static void l1_put(struct jit_as *as, uint64_t page, enum jit_access a, uint64_t
 	e->add = add;
 }
 
-static void l1_put_fetch(struct jit_as *as, uint64_t page, uint64_t pfn)
+static void l1_put_fetch(struct jit_vcpu *v, struct jit_as *as, uint64_t page, uint64_t pfn)
 {
 	unsigned slot = page >> 12 & (TLB_SIZE - 1);
 
+	jc_note_page(v, page);
 	l1_log(as, 1u << TLB_BITS | slot);
 	as->fetch[slot] = (struct fetch_entry){ page, pfn };
 }
@@ -231,7 +232,7 @@ bool softmmu_fetch(struct jit_vcpu *v, uint64_t va, uint64_t *ret_pa)
 		return false;
 	r = phys_find(v->vm, *ret_pa);
 	if (r)
-		l1_put_fetch(v->as, page, *ret_pa >> 12 | (global ? FETCH_GLOBAL : 0));
+		l1_put_fetch(v, v->as, page, *ret_pa >> 12 | (global ? FETCH_GLOBAL : 0));
 	return true;
 }
 

@@ -335,24 +335,83 @@ const void *thunks_call(struct jit_vm *vm, uint64_t fn, unsigned flags)
 }
 
 /* ---- indirect jumps: r13 = guest pc; flags are in memory */
+static void jc_slot(struct as_buf *a, unsigned r)
+{
+	as_mov(a, 4, r, loc_gs_only((int32_t)offsetof(struct jit_as, jc_key)));
+	as_alu(a, ALU_XOR, 4, r, loc_reg(H_R13));
+	as_modrm(a, (struct enc){ .opcode = 0x69 }, r, loc_reg(r)); /* imul r, r, imm32 */
+	as_32(a, JC_MULTIPLIER);
+	as_shift_imm(a, 5, 4, loc_reg(r), 32 - JC_BITS);
+	as_shift_imm(a, 4, 4, loc_reg(r), JC_ENTRY_BITS);
+}
+
+/* r13 = pc, which is the linear address, and not in the jump cache. Is its page in the execute TLB, and a
+ * block at its physical address in the second table? Then into the jump cache with it, and there. */
+static const void *emit_indirect_miss(struct jit_vm *vm)
+{
+	struct as_buf a = begin(vm);
+	const uint8_t *leave = rw(vm, vm->thunks.leave[LEAVE_INDIRECT]);
+	int32_t fetch = (int32_t)offsetof(struct jit_as, fetch), jp = (int32_t)jp_offset(vm->isa->arch_size),
+		jc = (int32_t)jc_offset(vm->isa->arch_size);
+	uint8_t *fine;
+
+	as_mov(&a, 4, H_R14, loc_reg(H_R13));
+	as_shift_imm(&a, 5, 4, loc_reg(H_R14), 12 - FETCH_BITS);
+	as_alu(&a, ALU_AND, 4, H_R14, loc_imm((TLB_SIZE - 1) << FETCH_BITS));
+	as_mov(&a, 8, H_R15, loc_reg(H_R13));
+	as_alu(&a, ALU_AND, 8, H_R15, loc_imm(-4096));
+	as_alu(&a, ALU_CMP, 8, H_R15, loc_gs(H_R14, fetch));
+	as_jcc(&a, 5, leave);
+	as_mov(&a, 8, H_R14, loc_gs(H_R14, fetch + 8));
+	as_test(&a, 8, loc_reg(H_R14), loc_reg(H_R14));
+	fine = as_jcc8(&a, 8); /* FETCH_GLOBAL is the sign */
+	as_alu_to(&a, ALU_CMP, 1, loc_gs_only((int32_t)offsetof(struct jit_as, jc_shared)), loc_imm(0), false);
+	as_jcc(&a, 5, leave);
+	as_here8(&a, fine);
+	as_shift_imm(&a, 4, 8, loc_reg(H_R14), 12);
+	as_mov(&a, 4, H_R15, loc_reg(H_R13));
+	as_alu(&a, ALU_AND, 4, H_R15, loc_imm(4095));
+	as_alu(&a, ALU_OR, 8, H_R14, loc_reg(H_R15));
+	as_mov(&a, 4, H_R15, LOC_HOT(mode));
+	as_alu(&a, ALU_CMP, 4, H_R15, loc_gs_only((int32_t)offsetof(struct jit_as, mode)));
+	as_jcc(&a, 5, leave);
+	as_shift_imm(&a, 4, 8, loc_reg(H_R15), JP_MODE_SHIFT);
+	as_alu(&a, ALU_XOR, 8, H_R14, loc_reg(H_R15));
+	as_modrm(&a, (struct enc){ .opcode = 0x69 }, H_R15, loc_reg(H_R14));
+	as_32(&a, JC_MULTIPLIER);
+	as_shift_imm(&a, 5, 4, loc_reg(H_R15), 32 - JP_BITS);
+	as_shift_imm(&a, 4, 4, loc_reg(H_R15), JP_ENTRY_BITS);
+	as_alu(&a, ALU_CMP, 8, H_R14, loc_sib(H_RBP, H_R15, 0, jp));
+	as_jcc(&a, 5, leave);
+	as_mov(&a, 8, H_R14, loc_sib(H_RBP, H_R15, 0, jp + (int)offsetof(struct jp_entry, code)));
+	as_mov(&a, 8, H_R15, loc_reg(H_R13));
+	as_alu(&a, ALU_AND, 8, H_R15, loc_imm(-4096));
+	as_mov_to(&a, 8, LOC_HOT(pc_base), loc_reg(H_R15));
+	as_push(&a, H_RAX);
+	jc_slot(&a, H_RAX);
+	as_mov_to(&a, 8, loc_sib(H_RBP, H_RAX, 0, jc + (int)offsetof(struct jc_entry, pc)), loc_reg(H_R13));
+	as_mov_to(&a, 8, loc_sib(H_RBP, H_RAX, 0, jc + (int)offsetof(struct jc_entry, code)), loc_reg(H_R14));
+	as_mov_to(&a, 8, loc_sib(H_RBP, H_RAX, 0, jc + (int)offsetof(struct jc_entry, pc_base)), loc_reg(H_R15));
+	as_mov(&a, 8, H_R13, loc_gs_only((int32_t)offsetof(struct jit_as, jc_gen)));
+	as_mov_to(&a, 8, loc_sib(H_RBP, H_RAX, 0, jc + (int)offsetof(struct jc_entry, gen)), loc_reg(H_R13));
+	as_pop(&a, H_RAX);
+	as_modrm(&a, (struct enc){ .opcode = 0xff }, 4, loc_reg(H_R14));
+	return end(vm, &a);
+}
+
 void thunks_jump(struct as_buf *a, const struct jit_vm *vm)
 {
 	int32_t table = (int32_t)jc_offset(vm->isa->arch_size);
-	const uint8_t *miss = arena_rw(&vm->arena, vm->thunks.leave[LEAVE_INDIRECT]);
+	const uint8_t *miss = arena_rw(&vm->arena, vm->thunks.indirect_miss);
 
 	as_alu_to(a, ALU_CMP, 4, LOC_HOT(exit_request), loc_imm(0), false);
 	as_jcc(a, 5, arena_rw(&vm->arena, vm->thunks.leave[LEAVE_INDIRECT_POLL]));
 	if (!vm->opt.indirect) {
-		as_jmp(a, miss);
+		as_jmp(a, arena_rw(&vm->arena, vm->thunks.leave[LEAVE_INDIRECT]));
 		return;
 	}
-	as_mov(a, 4, H_R14, loc_gs_only((int32_t)offsetof(struct jit_as, jc_key)));
+	jc_slot(a, H_R14);
 	as_mov(a, 8, H_R15, loc_gs_only((int32_t)offsetof(struct jit_as, jc_gen)));
-	as_alu(a, ALU_XOR, 4, H_R14, loc_reg(H_R13));
-	as_modrm(a, (struct enc){ .opcode = 0x69 }, H_R14, loc_reg(H_R14)); /* imul r14d, r14d, imm32 */
-	as_32(a, JC_MULTIPLIER);
-	as_shift_imm(a, 5, 4, loc_reg(H_R14), 32 - JC_BITS);
-	as_shift_imm(a, 4, 4, loc_reg(H_R14), JC_ENTRY_BITS);
 	as_alu(a, ALU_CMP, 8, H_R13, loc_sib(H_RBP, H_R14, 0, table + (int)offsetof(struct jc_entry, pc)));
 	as_jcc(a, 5, miss);
 	as_alu(a, ALU_CMP, 8, H_R15, loc_sib(H_RBP, H_R14, 0, table + (int)offsetof(struct jc_entry, gen)));
@@ -421,6 +480,7 @@ int thunks_init(struct jit_vm *vm)
 		t->leave[i] = i == LEAVE_FAULT ? emit_fault(vm, out) : emit_leave(vm, i, out);
 	t->slow_common = emit_slow_common(vm, t->leave[LEAVE_FAULT]);
 	t->commit = emit_commit(vm);
+	t->indirect_miss = emit_indirect_miss(vm);
 	t->indirect = emit_indirect(vm);
 	t->align = thunks_call(vm, (uint64_t)(uintptr_t)thunks_align, IRO_LIGHT);
 	t->vec_enter = thunks_call(vm, (uint64_t)(uintptr_t)thunks_vec_enter, IRO_LIGHT);

@@ -43,6 +43,7 @@ struct thunks {
 	void (*set_gs)(struct jit_as *as);
 	const void *slow_common, *commit, *align, *vec_enter, *fpu_enter;
 	const void *leave[LEAVE_COUNT];
+	const void *indirect_miss; /* … what it does when that does not know */
 	const void *indirect;	/* jump to guest pc r13 through the jump cache; flags are saved */
 	struct { uint64_t fn; unsigned flags; const void *code; } call[THUNKS_MAX];
 	unsigned calls;
