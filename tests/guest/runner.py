@@ -34,6 +34,10 @@ class Env:
         # The same tests under QEMU show whether a test itself is right.
         self.backend = machines.BACKENDS[os.environ.get("LODGE_TEST_BACKEND", "lodge")]
         self.accel = os.environ.get("LODGE_TEST_ACCEL", "jit")
+        # CI ends a run at some time: better fail what is left than be cut without a summary.
+        minutes = os.environ.get("LODGE_TEST_MINUTES")
+        self.deadline = float(os.environ.get("LODGE_TEST_STARTED", time.time())) + \
+            60 * float(minutes) if minutes else None
         self.stack = contextlib.ExitStack()  # of the running test
         self.shared = {}  # machines kept between tests
         self.shared_stack = contextlib.ExitStack()
@@ -135,6 +139,12 @@ def on_alarm(*_):
 def run_one(env, name, result):
     function, short, long = TESTS[name]
     limit = (long if env.full else short) * SCALE
+    if env.deadline:
+        left = env.deadline - time.time()
+        if left < 10:
+            result(name, "FAIL", 0, "LODGE_TEST_MINUTES are over")
+            return
+        limit = min(limit, left)
     start = time.monotonic()
     state, detail = "ok", ""
     env.begin(name)
