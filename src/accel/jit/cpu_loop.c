@@ -10,7 +10,8 @@
 #include <ucontext.h>
 
 #include "accel/jit/host/host.h"
-#include "accel/jit/ir/ir.h"
+#include "accel/jit/interpret.h"
+#include "accel/jit/ir/interp.h"
 #include "accel/jit/lockstep.h"
 #include "accel/jit/trace.h"
 #include "accel/jit/vm.h"
@@ -45,6 +46,8 @@ void cpu_loop_init(struct jit_vcpu *v)
 	v->loop->birth = g_new0(struct birth, 1);
 	if (v->vm->opt.lockstep)
 		v->loop->lockstep = lockstep_new();
+	if (v->vm->opt.interp)
+		v->loop->native_page = ir_native_page_new();
 }
 
 void cpu_loop_fini(struct jit_vcpu *v)
@@ -52,6 +55,7 @@ void cpu_loop_fini(struct jit_vcpu *v)
 	g_free(v->loop->ir);
 	g_free(v->loop->birth);
 	lockstep_free(v->loop->lockstep);
+	ir_native_page_free(v->loop->native_page);
 }
 
 static void drop_writes(struct jit_vcpu *v, void *opaque)
@@ -424,6 +428,28 @@ static bool lift_again(struct jit_vcpu *v, const struct block *k)
 	return v->loop->ir->insns == k->insns;
 }
 
+/* In place of translated code: LODGE_JIT=interp. false: the vCPU shuts down. */
+static bool interpret_once(struct jit_vcpu *v, const struct block *k, bool once)
+{
+	struct jit_loop *l = v->loop;
+	bool stepping = v->isa->single(v), moved, ok;
+	uint64_t pc = 0;
+
+	lift_again(v, k);
+	if (once)
+		cut_to_one(l->ir);
+	ok = interpret_block(v, l->ir, l->native_page, &pc, &moved);
+	if (moved)
+		*guest_pc(v) = pc;
+	if (l->steps)
+		l->steps--;
+	if (!ok)
+		return v->isa->deliver(v);
+	if (stepping)
+		v->isa->after_step(v);
+	return true;
+}
+
 /* Runs translated code once. false: the vCPU shuts down. */
 static bool run_once(struct jit_vcpu *v)
 {
@@ -440,6 +466,8 @@ static bool run_once(struct jit_vcpu *v)
 		k = block_get(v, once);
 	if (!k)
 		return v->isa->deliver(v);
+	if (vm->opt.interp)
+		return interpret_once(v, k, once);
 	if (v->as->mode != v->hot->mode)
 		jc_mode_changed(v, v->as);
 	if (l->put && !k->temporary && vm->isa->pc_is_linear(v->hot->mode))

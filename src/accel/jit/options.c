@@ -26,6 +26,7 @@ static const struct {
 	{ "perf", offsetof(struct jit_options, perf), true },	  /* /tmp/perf-PID.map */
 	{ "trace", offsetof(struct jit_options, trace), true },	  /* every block's IR and host code */
 	{ "exec", offsetof(struct jit_options, exec), true },	  /* every block run, with registers */
+	{ "interp", offsetof(struct jit_options, interp), true }, /* by the IR interpreter */
 	{ "lockstep", offsetof(struct jit_options, lockstep), true }, /* against the interpreter */
 	{ "verify", offsetof(struct jit_options, verify), true }, /* ir_verify on every block */
 };

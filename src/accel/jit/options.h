@@ -11,6 +11,7 @@ struct jit_options {
 	bool chain;		/* blocks are linked */
 	bool indirect;		/* jump cache */
 	bool recover;		/* flags are recomputed rather than saved before ops that can fault */
+	bool interp;		/* blocks are interpreted, not run */
 	bool stats, perf, trace, exec, lockstep, verify;
 	size_t cache_size;	/* bytes of host code */
 };

@@ -73,6 +73,7 @@ struct jit_loop {
 	struct ir *ir;		/* working storage; owned */
 	struct birth *birth;	/* likewise */
 	struct lockstep *lockstep; /* LODGE_JIT=lockstep; owned */
+	void *native_page;	/* LODGE_JIT=interp: see ir/interp.h; owned */
 	unsigned signal_trap;	/* SIGFPE: trap number and EFLAGS */
 	uint64_t signal_flags;
 	uint64_t left[LEAVE_COUNT]; /* statistics */
