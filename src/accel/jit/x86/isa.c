@@ -237,10 +237,27 @@ static void same_tsc(struct jit_vcpu *first, void *opaque)
 		x86_cpu_of(v)->tsc_offset = x86_cpu_of(first)->tsc_offset;
 }
 
+/* Of a state from outside: what the host itself would choke on, or what this CPU does not have. */
+static void sanitize(struct jit_vcpu *v)
+{
+	const struct x86_private *p = x86_private(v);
+	struct x86_cpu *c = v->arch;
+
+	c->mxcsr &= 0xffff;
+	c->cr4 &= p->cr4_mask;
+	c->efer &= p->efer_mask | X86_EFER_LMA;
+	c->xcr0 = (c->xcr0 & p->xcr0_mask) | 1;
+	c->xss &= p->xss_mask;
+	c->rflags |= 2;
+	if (c->activity > X86_SHUTDOWN)
+		c->activity = X86_RUNNING;
+}
+
 static void state_put(struct jit_vcpu *v)
 {
 	struct x86_cpu *c = v->arch;
 
+	sanitize(v);
 	c->tsc_offset = c->tsc - __rdtsc();
 	if (v->vcpu->index)
 		jit_for_each_vcpu(v->vm, same_tsc, v);

@@ -64,7 +64,7 @@ static void scale(uint64_t khz, uint32_t *mul, int8_t *shift)
 void x86_kvmclock_write(struct jit_vcpu *v)
 {
 	const struct x86_cpu *c = v->arch;
-	const uint64_t pa = c->kvm_system_time & ~(uint64_t)1;
+	const uint64_t pa = c->kvm_system_time & ~(uint64_t)3; /* aligned, so no word leaves its page */
 	struct vcpu_time_info t = { .flags = TIME_TSC_STABLE };
 
 	if (!(c->kvm_system_time & 1))
@@ -84,16 +84,17 @@ void x86_kvmclock_write(struct jit_vcpu *v)
 void x86_kvm_wall_clock_write(struct jit_vcpu *v)
 {
 	const struct x86_cpu *c = v->arch;
+	const uint64_t pa = c->kvm_wall_clock & ~(uint64_t)3;
 	struct wall_clock w;
 	struct timespec now;
 	int64_t boot;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	boot = (int64_t)now.tv_sec * NS_PER_SEC + now.tv_nsec - clock_ns(v->vcpu->machine->clock);
-	w.version = ((uint32_t)jit_phys_load(v, c->kvm_wall_clock, 4) + 2) & ~1u;
+	w.version = ((uint32_t)jit_phys_load(v, pa, 4) + 2) & ~1u;
 	w.sec = (uint32_t)(boot / NS_PER_SEC);
 	w.nsec = (uint32_t)(boot % NS_PER_SEC);
-	put(v, c->kvm_wall_clock, &w, sizeof(w));
+	put(v, pa, &w, sizeof(w));
 }
 
 struct kick {
