@@ -13,13 +13,14 @@
 #include "accel/jit/x86/lift.h"
 
 enum {
+	LOOP_INSNS = 2, LOOP_BYTES = 9,			/* dec r15d; jnz to the start */
 	CODE_BASE = 0x20000000, CODE_SIZE = 4096,	/* one page, then nothing */
 	DATA_BASE = 0x10000000, DATA_SIZE = 8192,	/* writable, then a read-only page, then nothing */
 	READONLY_SIZE = 4096,
 	SEGMENT_LIMIT = DATA_SIZE + READONLY_SIZE - 1,	/* of the data segment, where segmented */
 	CODE_SELECTOR = 7, DATA_SELECTOR = 15,		/* LDT entries 0 and 1 */
 	GS_OFFSET = 0x800,				/* GS base, from DATA_BASE */
-	MAX_INSNS = 8, MAX_BYTES = MAX_INSNS * 15,
+	MAX_INSNS = 8, MAX_BYTES = MAX_INSNS * 15 + LOOP_BYTES,
 	VECTOR_NONE = -1,
 };
 
@@ -45,11 +46,12 @@ struct diff_case {
 	uint8_t code[MAX_BYTES];
 	unsigned n;			/* bytes */
 	unsigned insns;
-	uint8_t len[MAX_INSNS];
+	uint8_t len[MAX_INSNS + LOOP_INSNS];
 	unsigned offset;		/* of code in its page */
 	struct x86_cpu start;
 	uint8_t open;			/* IRFL_*: flags that are undefined in the end, whatever the counts were */
 	uint8_t open_ever;		/* … after some instruction */
+	bool loop;			/* runs R15 times, by two instructions at its end */
 	bool branches, gs;		/* has branches, GS overrides */
 	bool vec, fpu;			/* looks at or changes vector, x87 registers */
 };
@@ -99,6 +101,7 @@ struct model_uses {
 	bool vec, fpu, branches;
 	bool image; /* FXRSTOR: all vector and x87 registers */
 	uint8_t reads, kills; /* flags: IRFL_* */
+	bool r15; /* changes it */
 };
 enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, struct model_uses *ret);
 bool model_run(struct model *md, const struct diff_case *c, bool optimize, struct diff_result *out);
@@ -114,6 +117,8 @@ uint64_t rng_below(struct rng *r, uint64_t n);
 /* A new case of `insns` instructions; what to make is in `kinds`. */
 enum { GEN_INT = 1, GEN_VEC = 2, GEN_FPU = 4 };
 void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned insns, unsigned kinds);
+/* Points a loop's last instruction at its first, whatever lies between. */
+void gen_close_loop(struct diff_case *c);
 /* Fills c->open and c->open_ever. False: an instruction depends on what an earlier one left undefined. */
 bool gen_flags(struct model *md, struct diff_case *c);
 void gen_memory(struct rng *r, uint8_t *p, size_t n);

@@ -360,11 +360,10 @@ static void cut_at_page_end(struct rng *r, struct diff_case *c)
 	c->start.rip = diff_code_pc() + c->offset;
 }
 
-bool gen_flags(struct model *md, struct diff_case *c)
+static bool pass_flags(struct model *md, struct diff_case *c)
 {
 	unsigned at = 0;
 
-	c->open = c->open_ever = 0;
 	for (unsigned i = 0; i < c->insns; at += c->len[i++]) {
 		struct model_uses uses;
 		struct x86_insn in;
@@ -383,13 +382,45 @@ bool gen_flags(struct model *md, struct diff_case *c)
 	return true;
 }
 
+bool gen_flags(struct model *md, struct diff_case *c)
+{
+	c->open = c->open_ever = 0;
+	/* a loop's second round begins with what the first left open */
+	return pass_flags(md, c) && (!c->loop || pass_flags(md, c));
+}
+
+void gen_close_loop(struct diff_case *c)
+{
+	static const uint8_t tail[LOOP_BYTES] = { 0x41, 0xff, 0xcf, 0x0f, 0x85 };
+	int32_t back = -(int32_t)c->n;
+
+	memcpy(c->code + c->n - LOOP_BYTES, tail, 5);
+	memcpy(c->code + c->n - 4, &back, 4);
+}
+
+/* Only in 64-bit code, where a register can be set aside. False: it would read flags left undefined. */
+static bool make_loop(struct rng *r, struct model *md, struct diff_case *c)
+{
+	c->loop = true;
+	c->n += LOOP_BYTES;
+	c->len[c->insns] = 3;
+	c->len[c->insns + 1] = 6;
+	c->insns += LOOP_INSNS;
+	gen_close_loop(c);
+	c->branches = true;
+	c->start.gpr[R15] = 2 + rng_below(r, 12);
+	return gen_flags(md, c);
+}
+
 void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned insns, unsigned kinds)
 {
-	uint32_t claimed = 0;
+	bool loop = insns > 1 && diff_bits == 64 && chance(r, 30);
+	uint32_t claimed = loop ? 1u << R15 : 0;
 	unsigned at;
 	struct x86_insn in;
 
 	c->n = c->insns = 0;
+	c->loop = false;
 	c->offset = 256 + (unsigned)rng_below(r, CODE_SIZE - 256 - MAX_BYTES - 64);
 	c->vec = c->fpu = c->branches = c->gs = false;
 	gen_state(r, c);
@@ -402,7 +433,8 @@ void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned ins
 		if (decode(p.b, p.n, &in) != X86_DECODED)
 			continue;
 		cls = model_classify(md, p.b, in.len, &uses);
-		if (cls == MODEL_SKIP || (cls == MODEL_UD && !chance(r, 3)) || (uses.image && insns > 1))
+		if (cls == MODEL_SKIP || (cls == MODEL_UD && !chance(r, 3)) || (uses.image && insns > 1) ||
+				(loop && uses.r15))
 			continue;
 		if (in.is_mem)
 			aim(r, c, &in, &p, &claimed);
@@ -419,7 +451,11 @@ void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned ins
 		c->branches |= is_branch(&in) || uses.branches;
 		c->gs |= in.seg == SEG_GS;
 	}
-	for (unsigned i = at = 0; c->branches && i < c->insns; at += c->len[i++])
+	if (loop && !make_loop(r, md, c)) {
+		gen_case(r, md, c, insns, kinds);
+		return;
+	}
+	for (unsigned i = at = 0; c->branches && i < c->insns - (c->loop ? LOOP_INSNS : 0); at += c->len[i++])
 		if (decode(c->code + at, c->len[i], &in) == X86_DECODED && is_branch(&in))
 			aim_branch(r, c, at, &in);
 	if (insns == 1 && c->n > 1 && chance(r, 2))

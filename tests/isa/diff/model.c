@@ -9,7 +9,7 @@
 #include "diff.h"
 #include "model_mem.h"
 
-enum { MAX_BLOCKS = 64 };
+enum { MAX_BLOCKS = 4096 };
 
 struct model {
 	struct diff_memory *mem;
@@ -239,6 +239,7 @@ enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, 
 				o->imm == (int64_t)(uintptr_t)x86_h_daa_group))
 			ret->reads |= (o->code == IR_EXIT_CC ? o->fin : ir_flags_read(o)) & ~ret->kills;
 		ret->kills |= ir_flags_killed(o);
+		ret->r15 |= o->code != IR_CALL && ir_globals_written(o) >> R15 & 1;
 	}
 	return call || !md->ir.insns ? MODEL_SKIP : MODEL_RUNS;
 }
