@@ -7,6 +7,7 @@
   ./test tree        only the checks of the source tree
   ./test unit        only the unit tests (ASan and UBSan, clang)
   ./test isa         only the translator against the host CPU (optimized build, gcc)
+  ./test fuzz        only the fuzzers, for a short while each (libFuzzer, ASan and UBSan, clang)
   ./test guest       only the guest tests (optimized build, gcc)
   ./test NAME...     only tests whose name matches: a whole name or a pattern (`boot.*`)
   ./test --list      names of the tests
@@ -25,6 +26,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests/tools"), str(ROOT / "tests/guest")]
 ASAN = ROOT / "build-asan"
 RELEASE = ROOT / "build-release"
+FUZZ = ROOT / "build-fuzz"
+FUZZ_SECONDS = {False: 8, True: 600}  # each; short and long form
 
 
 class Results:
@@ -176,6 +179,33 @@ def run_isa(wanted, results):
         run_meson(RELEASE, names, "isa.", results)
 
 
+# ---- fuzz
+
+def fuzz_names():
+    return sorted(f.stem.removeprefix("fuzz_") for f in (ROOT / "tests/fuzz").glob("fuzz_*.c"))
+
+
+def run_fuzz(wanted, results, full):
+    """Each fuzzer from an empty corpus, with a fixed seed: whatever it finds is a failure."""
+    names = [n for n in fuzz_names() if wanted("fuzz." + n)]
+    if names and not build(FUZZ, "clang", [
+            "-Doptimization=1", "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dfuzz=true",
+            "-Dtests=true", "-Dc_args=-fsanitize=fuzzer-no-link"],
+            [f"tests/fuzz/fuzz_{n}" for n in names]):
+        results.add("fuzz.build", "FAIL", 0, "the fuzzers do not compile")
+        return
+    for name in names:
+        start = time.monotonic()
+        run = subprocess.run([str(FUZZ / f"tests/fuzz/fuzz_{name}"), "-seed=1", "-timeout=60",
+                              f"-max_total_time={FUZZ_SECONDS[full]}", "-print_final_stats=1"],
+                             cwd=FUZZ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True, errors="replace")
+        done = re.search(r"number_of_executed_units: (\d+)", run.stdout)
+        good = run.returncode == 0 and done and int(done[1]) > 100
+        results.add("fuzz." + name, "ok" if good else "FAIL", time.monotonic() - start,
+                    f"{done[1]} inputs" if good else run.stdout[-3000:])
+
+
 # ---- guest
 
 def run_guest(wanted, results, full):
@@ -207,6 +237,7 @@ def main():
         built = {**meson_names(RELEASE), **meson_names(ASAN)}
         for name in [*tree_tests(), *(("isa." if suite == "isa" else "unit.") + n
                                       for n, suite in built.items()),
+                     *("fuzz." + n for n in fuzz_names()),
                      *("guest." + n for n in runner.names())]:
             print(name)
         return 0
@@ -215,9 +246,10 @@ def main():
     run_tree(wanted, results)
     # A name that is plainly of other groups needs no build of this one.
     for group, run in (("unit", run_unit), ("isa", run_isa)):
-        others = tuple({"tree", "unit", "isa", "guest"} - {group})
+        others = tuple({"tree", "unit", "isa", "fuzz", "guest"} - {group})
         if not args.names or any(not p.startswith(others) for p in args.names):
             run(wanted, results)
+    run_fuzz(wanted, results, args.full)
     run_guest(wanted, results, args.full)
     total = results.passed + results.failed + results.skipped
     if args.names and not total:

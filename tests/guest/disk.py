@@ -132,7 +132,8 @@ def many(env):
         subprocess.run(["truncate", "-s", f"{16 + i}M", str(p)], check=True)
         paths.append(p)
         if env.backend.name == "lodge-vm":
-            extra += ["--disk", f"path={p},format=raw"]
+            packed = ",packed=on" if i % 2 else ""  # both ring layouts
+            extra += ["--disk", f"path={p},format=raw{packed}"]
         else:
             extra += ["-drive", f"file={p},format=raw,if=none,id=e{i}",
                       "-device", f"virtio-blk-pci,drive=e{i},disable-legacy=on"]
