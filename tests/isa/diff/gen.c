@@ -462,6 +462,9 @@ void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned ins
 		cut_at_page_end(r, c);
 	if (!c->vec && !c->fpu && chance(r, 3))
 		c->start.rflags |= X86_FL_AC;
+	/* not with a 16-bit stack: each trap of the host leaves junk in the upper part of RSP */
+	if (insns == 1 && diff_bits != 16 && chance(r, 3))
+		c->start.rflags |= X86_FL_TF;
 	if (c->vec)
 		fill_vec(r, &c->start);
 	if (c->fpu)

@@ -21,7 +21,7 @@
 enum {
 	PML4 = 0x1000, PDPT = 0x2000, PD = 0x3000, PT_DATA = 0x4000, PT_CODE = 0x5000, PT_SYSTEM = 0x6000,
 	GDT = 0x7000, IDT = 0x8000, TSS = 0x9000, HANDLERS = 0xa000, STACK = 0xb000, CODE = 0xc000,
-	PD_SYSTEM = 0xd000,
+	PDPT_SYSTEM = 0xd000, PD_SYSTEM = 0xe000,
 	DATA = 0x10000, RAM_SIZE = 0x100000,
 	VECTORS = 32, STUB = 16, EXIT_PORT = 0x80,
 };
@@ -83,10 +83,10 @@ static uint64_t get64(const struct guest *g, uint64_t pa)
 
 static void map_page(struct guest *g, uint64_t table, uint64_t va, uint64_t pa, uint64_t bits)
 {
-	uint64_t pd = va >> 63 ? PD_SYSTEM : PD;
+	uint64_t pdpt = va >> 63 ? PDPT_SYSTEM : PDPT, pd = va >> 63 ? PD_SYSTEM : PD;
 
-	put64(g, PML4 + 8 * (va >> 39 & 511), PDPT | P | RW | US);
-	put64(g, PDPT + 8 * (va >> 30 & 511), pd | P | RW | US);
+	put64(g, PML4 + 8 * (va >> 39 & 511), pdpt | P | RW | US);
+	put64(g, pdpt + 8 * (va >> 30 & 511), pd | P | RW | US);
 	put64(g, pd + 8 * (va >> 21 & 511), table | P | RW | US);
 	put64(g, table + 8 * (va >> 12 & 511), pa | bits);
 }

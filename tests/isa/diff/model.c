@@ -271,7 +271,8 @@ bool model_run(struct model *md, const struct diff_case *c, bool optimize, struc
 	struct jit_hot *hot = (struct jit_hot *)md->state->hot;
 	struct x86_cpu *cpu = &md->state->cpu;
 	uint64_t pc = c->start.rip;
-	uint32_t mode = block_mode() | (c->start.rflags & X86_FL_AC ? X86_MODE_AC | X86_MODE_USER : 0);
+	uint32_t mode = block_mode() | (c->start.rflags & X86_FL_AC ? X86_MODE_AC | X86_MODE_USER : 0) |
+		(c->start.rflags & X86_FL_TF ? X86_MODE_STEP : 0);
 	const char *why = NULL;
 
 	*cpu = c->start;
@@ -308,6 +309,10 @@ bool model_run(struct model *md, const struct diff_case *c, bool optimize, struc
 			out->vector = cpu->exception_vector; /* a helper raised it */
 		if (ran != IR_RAN_PC)
 			break;
+		if (c->start.rflags & X86_FL_TF) {
+			out->vector = X86_DB;
+			break;
+		}
 	}
 	memset(md->mem->code + c->offset, 0xcc, c->n);
 	cpu->rip = pc;

@@ -37,7 +37,7 @@ struct entry {
 
 static uint8_t xsave_image[XSAVE_SIZE] __attribute__((aligned(64)));
 static struct diff_result *result;
-static volatile bool inside, hung;
+static volatile bool inside, started, hung;
 static struct sigaction before[NSIG];
 static void (*stop)(void *opaque);
 static void *stop_opaque;
@@ -51,8 +51,6 @@ static bool have_fsgsbase;
 	"	mov native_entry+160(%rip), %eax\n"                                                      \
 	"	xor %edx, %edx\n"                                                                        \
 	"	xrstor64 (%rcx)\n"                                                                       \
-	"	push native_entry+128(%rip)\n"                                                           \
-	"	popf\n"                                                                                  \
 	"	mov native_entry+0(%rip), %rax\n"                                                        \
 	"	mov native_entry+8(%rip), %rcx\n"                                                        \
 	"	mov native_entry+16(%rip), %rdx\n"                                                       \
@@ -68,6 +66,8 @@ static bool have_fsgsbase;
 	"	mov native_entry+104(%rip), %r13\n"                                                      \
 	"	mov native_entry+112(%rip), %r14\n"                                                      \
 	"	mov native_entry+120(%rip), %r15\n"                                                      \
+	"	push native_entry+128(%rip)\n"                                                           \
+	"	popf\n"                                                                                  \
 	"	mov native_entry+174(%rip), %ss\n"                                                       \
 	"	mov native_entry+32(%rip), %rsp\n"
 
@@ -134,6 +134,11 @@ static void handler(int sig, siginfo_t *info, void *context)
 	__asm__ volatile("pushf; andl $~0x40000, (%%rsp); popf" : : : "cc", "memory");
 	if (!inside) {
 		other_signal(sig, info, context);
+		return;
+	}
+	/* RFLAGS.TF traps already in native_enter, and once before the first instruction of the test */
+	if (!started && g[REG_TRAPNO] == X86_DB) {
+		started = (uint64_t)g[REG_RIP] == native_entry.rip;
 		return;
 	}
 	for (unsigned i = 0; i < 16; i++)
@@ -301,7 +306,7 @@ bool native_run(struct diff_memory *m, const struct diff_case *c, struct diff_re
 	native_entry.stack_selector = diff_segmented ? DATA_SELECTOR : USER_DS;
 	fill_xsave(&c->start);
 	result = out;
-	hung = false;
+	hung = started = false;
 	inside = true;
 	set_gs();
 	native_watchdog(HANG_MS);
