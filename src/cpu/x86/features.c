@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "base/own.h"
 #include "cpu/x86/cpuid.h"
 
@@ -267,6 +268,18 @@ static int base_model(const char *name, const struct x86_features *can, struct x
 	return 0;
 }
 
+static int no_feature(const char *name, GError **error)
+{
+	g_autofree char *hint = NULL;
+	struct nearest near;
+
+	nearest_init(&near, name);
+	for (size_t i = 0; i < array_len(names); i++)
+		nearest_offer(&near, names[i].name);
+	hint = nearest_hint(&near);
+	return fail(error, LODGE_ERROR_USAGE, "no CPU feature '%s'%s", name, hint);
+}
+
 /* One "+name" or "-name". */
 static int apply_suffix(const char *s, const struct x86_features *can, struct x86_features *out,
 	GString *missing, GError **error)
@@ -277,7 +290,7 @@ static int apply_suffix(const char *s, const struct x86_features *can, struct x8
 	if (*s != '+' && *s != '-')
 		return fail(error, LODGE_ERROR_USAGE, "CPU feature '%s': write +%s or -%s", s, s, s);
 	if (!x86_feature_find(s + 1, &w, &bit))
-		return fail(error, LODGE_ERROR_USAGE, "no CPU feature '%s'", s + 1);
+		return no_feature(s + 1, error);
 	if (*s == '-')
 		out->word[w] &= ~(1u << bit);
 	else if (can->word[w] & 1u << bit)
