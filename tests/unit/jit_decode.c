@@ -18,7 +18,8 @@ struct oracle {
 	unsigned how;
 };
 
-static void oracle_init(struct oracle *o, ZydisMachineMode mode, ZydisStackWidth width, unsigned how)
+static void oracle_init(
+	struct oracle *o, ZydisMachineMode mode, ZydisStackWidth width, unsigned how)
 {
 	ZydisDecoderInit(&o->decoder, mode, width);
 	ZydisDecoderEnableMode(&o->decoder, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
@@ -31,8 +32,8 @@ static void oracle_init(struct oracle *o, ZydisMachineMode mode, ZydisStackWidth
 static bool refused_encoding(const ZydisDecodedInstruction *z)
 {
 	return z->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
-		z->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX &&
-		z->encoding != ZYDIS_INSTRUCTION_ENCODING_3DNOW;
+	       z->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX &&
+	       z->encoding != ZYDIS_INSTRUCTION_ENCODING_3DNOW;
 }
 
 /* Xeon Phi's branches on mask registers reuse VEX; nothing offered has them. */
@@ -49,18 +50,18 @@ static bool agree(const ZydisDecodedInstruction *z, const struct x86_insn *in, e
 		return false;
 	if (z->encoding != ZYDIS_INSTRUCTION_ENCODING_3DNOW && z->opcode != in->opcode)
 		return false;
-	if (in->is_mem && z->raw.disp.size &&
-			z->raw.disp.value != (int64_t)in->disp)
+	if (in->is_mem && z->raw.disp.size && z->raw.disp.value != (int64_t)in->disp)
 		return false;
 	if (z->raw.imm[0].size && z->raw.imm[0].is_signed && !z->raw.imm[1].size &&
-			z->raw.imm[0].value.s != in->imm)
+		z->raw.imm[0].value.s != in->imm)
 		return false;
 	return z->address_width == in->asize * 8;
 }
 
 static void fill(uint8_t *p, unsigned n)
 {
-	static const uint8_t likely[] = { 0x66, 0x67, 0x0f, 0x48, 0xf2, 0xf3, 0xc4, 0xc5, 0x65, 0x2e };
+	static const uint8_t likely[] = { 0x66, 0x67, 0x0f, 0x48, 0xf2, 0xf3, 0xc4, 0xc5, 0x65,
+		0x2e };
 
 	for (unsigned i = 0; i < n; i++)
 		p[i] = (uint8_t)(random() >> 8);
@@ -79,21 +80,22 @@ static unsigned compare(const struct oracle *o, unsigned *compared)
 
 	fill(bytes, sizeof(bytes));
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&o->decoder, NULL, bytes, 15, &z)) ||
-			foreign(&z))
+		foreign(&z))
 		return 0;
 	++*compared;
 	enum x86_decoded r = x86_decode(&in, bytes, sizeof(bytes), o->how);
 
 	if (agree(&z, &in, r)) {
 		/* one byte less than the whole must be seen as truncated */
-		if (r != X86_DECODED || x86_decode(&in, bytes, in.len - 1u, o->how) == X86_TRUNCATED)
+		if (r != X86_DECODED ||
+			x86_decode(&in, bytes, in.len - 1u, o->how) == X86_TRUNCATED)
 			return 0;
 	}
 	printf("how %u:", o->how);
 	for (unsigned i = 0; i < 15; i++)
 		printf(" %02x", bytes[i]);
-	printf(": %s length %u, ours %u (status %d)\n", ZydisMnemonicGetString(z.mnemonic), z.length,
-		in.len, r);
+	printf(": %s length %u, ours %u (status %d)\n", ZydisMnemonicGetString(z.mnemonic),
+		z.length, in.len, r);
 	return 1;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * jit_lift.c: random bytes lifted in every mode give well-formed blocks, before and after optimization,
- * and cover the bytes they say.
+ * jit_lift.c: random bytes lifted in every mode give well-formed blocks, before and after
+ * optimization, and cover the bytes they say.
  */
 #include <glib.h>
 #include <stdio.h>
@@ -15,7 +15,8 @@ enum { ROUNDS = 60000, BYTES = 256 };
 static const uint32_t modes[] = {
 	X86_MODE_64 | X86_MODE_PE | X86_MODE_LMA | X86_MODE_FLAT_DATA | X86_MODE_FLAT_CODE,
 	X86_MODE_64 | X86_MODE_PE | X86_MODE_LMA | X86_MODE_AC | X86_MODE_USER,
-	X86_MODE_32 | X86_MODE_SS32 | X86_MODE_PE | X86_MODE_FLAT_DATA | X86_MODE_FLAT_CODE | X86_MODE_FLAT_FS | X86_MODE_FLAT_GS,
+	X86_MODE_32 | X86_MODE_SS32 | X86_MODE_PE | X86_MODE_FLAT_DATA | X86_MODE_FLAT_CODE |
+		X86_MODE_FLAT_FS | X86_MODE_FLAT_GS,
 	X86_MODE_32 | X86_MODE_SS32 | X86_MODE_PE,
 	X86_MODE_16 | X86_MODE_PE | X86_MODE_FLAT_DATA,
 	X86_MODE_16,
@@ -63,7 +64,8 @@ int main(void)
 		if (fails(&b, "as lifted", code))
 			return 1;
 		if (!b.insns || (b.insns > 1 && b.bytes > left)) {
-			printf("%u instructions in %u bytes, %zu left in the page\n", b.insns, b.bytes, left);
+			printf("%u instructions in %u bytes, %zu left in the page\n", b.insns,
+				b.bytes, left);
 			return 1;
 		}
 		insns += b.insns;

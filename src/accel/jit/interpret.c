@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * interpret.c: the IR interpreter on a real vCPU: what shows whether a fault is the back end's. A block that
- * changes its own instructions sees that from its end on.
+ * interpret.c: the IR interpreter on a real vCPU: what shows whether a fault is the back end's. A
+ * block that changes its own instructions sees that from its end on.
  */
 #include "accel/jit/interpret.h"
 
@@ -50,12 +50,12 @@ static bool env_probe(struct jit_vcpu *v, uint64_t va, unsigned n, unsigned mode
 /* Compare and swap in plain RAM, naturally aligned. */
 static bool host_cas(void *p, void *old, const void *val, unsigned n)
 {
-#define CAS(type)                                                                                          \
-	({                                                                                                 \
-		type want;                                                                                 \
-		memcpy(&want, val, sizeof(want));                                                          \
-		__atomic_compare_exchange_n((type *)p, (type *)old, want, false, __ATOMIC_SEQ_CST,         \
-			__ATOMIC_SEQ_CST);                                                                 \
+#define CAS(type)                                                                                  \
+	({                                                                                         \
+		type want;                                                                         \
+		memcpy(&want, val, sizeof(want));                                                  \
+		__atomic_compare_exchange_n(                                                       \
+			(type *)p, (type *)old, want, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);  \
 	})
 	switch (n) {
 	case 1: return CAS(uint8_t);
@@ -66,12 +66,13 @@ static bool host_cas(void *p, void *old, const void *val, unsigned n)
 #undef CAS
 }
 
-static bool env_cas(struct jit_vcpu *v, uint64_t va, void *old, const void *val, unsigned n, unsigned mode,
-	bool *ret_done)
+static bool env_cas(struct jit_vcpu *v, uint64_t va, void *old, const void *val, unsigned n,
+	unsigned mode, bool *ret_done)
 {
 	uint8_t now[16];
 	size_t len;
-	void *p = n <= 8 && !(va & (n - 1)) ? jit_direct(v, va, ACCESS_STORE, mem_mode(mode), &len) : NULL;
+	void *p = n <= 8 && !(va & (n - 1)) ? jit_direct(v, va, ACCESS_STORE, mem_mode(mode), &len)
+					    : NULL;
 	bool ok;
 
 	if (p) {
@@ -110,8 +111,15 @@ bool interpret_block(struct jit_vcpu *v, const struct ir *b, void *native_page, 
 	bool *ret_moved)
 {
 	const struct ir_env env = {
-		.state = v->arch, .native_page = native_page, .v = v, .load = env_load, .store = env_store,
-		.probe = env_probe, .cas = env_cas, .enter = env_enter, .arith_fault = env_arith,
+		.state = v->arch,
+		.native_page = native_page,
+		.v = v,
+		.load = env_load,
+		.store = env_store,
+		.probe = env_probe,
+		.cas = env_cas,
+		.enter = env_enter,
+		.arith_fault = env_arith,
 		.align_fault = env_align,
 	};
 	enum ir_ran ran = ir_interp(&env, b, ret_pc);

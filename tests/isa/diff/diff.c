@@ -26,11 +26,12 @@ struct tester {
 	struct x86_lift_config cfg;
 	struct model *model;
 	struct x86_lift_config host_cfg;
-	struct model *host;	/* knows all that the host has: for what it would run and we do not offer */
+	struct model
+		*host; /* knows all that the host has: for what it would run and we do not offer */
 	struct rng rng;
-	struct guest *guest;	/* NULL: interpreter only */
+	struct guest *guest; /* NULL: interpreter only */
 	struct diff_result native, ours;
-	const char *engine;	/* whose result `ours` is */
+	const char *engine; /* whose result `ours` is */
 	uint64_t limit;
 	gint64 end;
 	unsigned kinds, insns;
@@ -44,34 +45,37 @@ static bool host_only(const struct x86_insn *in, enum x86_decoded status)
 	if (status == X86_UNDEFINED)
 		return true;
 	/* SVM, whose privilege check the host makes before it looks whether SVM is on */
-	if (in->map == X86_MAP_0F && in->opcode == 0x01 && !in->is_mem && ((in->modrm & 0xf8) == 0xd8 ||
-			in->modrm >= 0xfa)) /* and MONITORX, MWAITX, RDPRU */
+	if (in->map == X86_MAP_0F && in->opcode == 0x01 && !in->is_mem &&
+		((in->modrm & 0xf8) == 0xd8 || in->modrm >= 0xfa)) /* and MONITORX, MWAITX, RDPRU */
 		return true;
 	/* AVX-512's mask registers */
-	if (in->map == X86_MAP_0F && in->vex && ((in->opcode >= 0x41 && in->opcode <= 0x4b) ||
+	if (in->map == X86_MAP_0F && in->vex &&
+		((in->opcode >= 0x41 && in->opcode <= 0x4b) ||
 			(in->opcode >= 0x90 && in->opcode <= 0x93) || (in->opcode & 0xfe) == 0x98))
 		return true;
 	if (in->map == X86_MAP_0F3A && in->vex && in->opcode >= 0x30 && in->opcode <= 0x33)
 		return true;
 	/* SSE4A */
-	return in->map == X86_MAP_0F && !in->vex && ((in->opcode & 0xfe) == 0x78 || (in->opcode == 0x2b &&
-		in->rep));
+	return in->map == X86_MAP_0F && !in->vex &&
+	       ((in->opcode & 0xfe) == 0x78 || (in->opcode == 0x2b && in->rep));
 }
 
 /* Encodings the manuals reserve and processors give meanings of their own. */
 static bool reserved(const struct x86_insn *in, bool ac)
 {
 	/* SHA wants its memory operand aligned by the manual; AMD's processors do not look */
-	if (in->is_mem && !in->vex && ((in->map == X86_MAP_0F38 && in->opcode >= 0xc8 && in->opcode <= 0xcd) ||
+	if (in->is_mem && !in->vex &&
+		((in->map == X86_MAP_0F38 && in->opcode >= 0xc8 && in->opcode <= 0xcd) ||
 			(in->map == X86_MAP_0F3A && in->opcode == 0xcc)))
 		return true;
-	/* MASKMOVQ, MASKMOVDQU: which byte faults, and whether unselected ones do, is up to the model */
+	/* MASKMOVQ, MASKMOVDQU: which byte faults, and whether unselected ones do, is up to the
+	 * model */
 	if (in->map == X86_MAP_0F && in->opcode == 0xf7)
 		return true;
-	/* VMASKMOV and VGATHER check segment limits, and wrap at 64 KiB, by element; here by address. Nobody
-	 * has AVX and segments with limits. */
+	/* VMASKMOV and VGATHER check segment limits, and wrap at 64 KiB, by element; here by
+	 * address. Nobody has AVX and segments with limits. */
 	if ((in->asize == 2 || diff_segmented) && in->map == X86_MAP_0F38 && in->vex &&
-			((in->opcode & 0xfc) == 0x2c || (in->opcode & 0xfd) == 0x8c ||
+		((in->opcode & 0xfc) == 0x2c || (in->opcode & 0xfd) == 0x8c ||
 			(in->opcode & 0xfc) == 0x90))
 		return true;
 	/* VPERMQ, VPERMPD with W0: undefined by the manual, AMD's processors do not look at W */
@@ -96,7 +100,8 @@ static uint64_t undefined(const struct diff_case *c, const struct diff_result *n
 
 	*ret_result = false;
 	if (c->insns > 1) /* the whole sequence, or did it leave early? */
-		return ir_flag_bits(n->vector == VECTOR_NONE && !c->branches ? c->open : c->open_ever);
+		return ir_flag_bits(
+			n->vector == VECTOR_NONE && !c->branches ? c->open : c->open_ever);
 	if (x86_decode(&in, c->code, c->n, diff_decode_mode) != X86_DECODED)
 		return 0;
 	*ret_result = undefined_result(&in, &c->start);
@@ -112,7 +117,7 @@ static bool contains(const struct diff_case *c, uint8_t opcode, uint8_t mask)
 		struct x86_insn in;
 
 		if (x86_decode(&in, c->code + at, c->len[i], diff_decode_mode) == X86_DECODED &&
-				in.map == X86_MAP_1BYTE && (in.opcode & mask) == opcode)
+			in.map == X86_MAP_1BYTE && (in.opcode & mask) == opcode)
 			return true;
 	}
 	return false;
@@ -124,11 +129,12 @@ static bool open_address(const struct diff_case *c)
 	return contains(c, 0xa4, 0xfc);
 }
 
-static const char *compare_fault(const struct diff_case *c, const struct diff_result *n,
-	const struct diff_result *m)
+static const char *compare_fault(
+	const struct diff_case *c, const struct diff_result *n, const struct diff_result *m)
 {
 	/* the interpreter's memory does not know which accesses are to the stack */
-	int nv = n->vector == X86_SS ? X86_GP : n->vector, mv = m->vector == X86_SS ? X86_GP : m->vector;
+	int nv = n->vector == X86_SS ? X86_GP : n->vector,
+	    mv = m->vector == X86_SS ? X86_GP : m->vector;
 
 	/* an undefined opcode whose operand bytes lie in the missing page: either is right */
 	if (nv == X86_UD && mv == X86_PF && m->fault_address == CODE_BASE + CODE_SIZE)
@@ -137,11 +143,13 @@ static const char *compare_fault(const struct diff_case *c, const struct diff_re
 	if (c->fpu && nv == X86_MF && mv >= X86_GP && mv <= X86_PF)
 		return NULL;
 	/* beyond 4 GiB: a segment limit on the host; we take the segment for endless */
-	if (nv == X86_GP && mv == X86_PF && diff_bits != 64 && !diff_segmented && (uint32_t)(m->fault_address + 512) < 1024)
+	if (nv == X86_GP && mv == X86_PF && diff_bits != 64 && !diff_segmented &&
+		(uint32_t)(m->fault_address + 512) < 1024)
 		return NULL;
 	/* whether the offset in the segment must be canonical, too, differs between processors */
 	if (nv != mv)
-		return (open_address(c) || c->gs) && nv >= X86_GP && mv >= X86_GP ? NULL : "exception";
+		return (open_address(c) || c->gs) && nv >= X86_GP && mv >= X86_GP ? NULL
+										  : "exception";
 	if (nv == X86_PF && n->fault_address != m->fault_address && !open_address(c))
 		return "fault address";
 	return NULL;
@@ -155,14 +163,15 @@ static bool mxcsr_differs(const struct diff_result *n, const struct diff_result 
 	return (n->cpu.mxcsr ^ m->cpu.mxcsr) & ~open;
 }
 
-static const char *compare(const struct diff_case *c, const struct diff_result *n, const struct diff_result *m)
+static const char *compare(
+	const struct diff_case *c, const struct diff_result *n, const struct diff_result *m)
 {
 	bool open_result;
 	uint64_t open = undefined(c, n, &open_result);
 	const char *what;
 
-	/* A branch to a non-canonical address faults at the branch on the host, at its target here: known
-	 * difference, see docs/jit.md. */
+	/* A branch to a non-canonical address faults at the branch on the host, at its target here:
+	 * known difference, see docs/jit.md. */
 	if (n->vector == X86_GP && (int64_t)(m->cpu.rip << 16) >> 16 != (int64_t)m->cpu.rip)
 		return NULL;
 	what = compare_fault(c, n, m);
@@ -188,13 +197,13 @@ static const char *compare(const struct diff_case *c, const struct diff_result *
 	if (c->vec && mxcsr_differs(n, m))
 		return "mxcsr";
 	if (c->fpu && (n->cpu.fpu.fcw != m->cpu.fpu.fcw || n->cpu.fpu.fsw != m->cpu.fpu.fsw ||
-			n->cpu.fpu.ftw != m->cpu.fpu.ftw))
+			      n->cpu.fpu.ftw != m->cpu.fpu.ftw))
 		return "x87 control";
 	for (unsigned i = 0; c->fpu && i < 8; i++)
 		if (memcmp(n->cpu.fpu.st[i], m->cpu.fpu.st[i], 10))
 			return "x87 registers";
 	if (n->memory_changed != m->memory_changed ||
-			(n->memory_changed && memcmp(n->data, m->data, DATA_SIZE)))
+		(n->memory_changed && memcmp(n->data, m->data, DATA_SIZE)))
 		return "memory";
 	return NULL;
 }
@@ -210,7 +219,7 @@ static const char *run_guest(struct tester *t, const struct diff_case *c)
 	if (!ok)
 		return "end";
 	if (t->native.vector == X86_PF && t->ours.vector == X86_PF && !open_address(c) &&
-			(t->native.error ^ t->ours.error) & (t->native.fault_address >> 30 ? ~1u : ~0u))
+		(t->native.error ^ t->ours.error) & (t->native.fault_address >> 30 ? ~1u : ~0u))
 		return "error code"; /* what else is present up there is the host's own affair */
 	return compare(c, &t->native, &t->ours);
 }
@@ -240,33 +249,37 @@ static void print_code(const struct diff_case *c)
 		disasm_print(c->code + at, c->len[i], diff_code_pc() + c->offset + at, diff_bits);
 }
 
-static void print_difference(const struct diff_case *c, const struct diff_result *n, const struct diff_result *m)
+static void print_difference(
+	const struct diff_case *c, const struct diff_result *n, const struct diff_result *m)
 {
-	static const char *const name[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9",
-		"r10", "r11", "r12", "r13", "r14", "r15" };
+	static const char *const name[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi",
+		"rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
 
 	printf("  vector %d / %d, address %" PRIx64 " / %" PRIx64 ", rip %" PRIx64 " / %" PRIx64
-		", flags %" PRIx64 ": %" PRIx64 " / %" PRIx64 "\n", n->vector, m->vector, n->fault_address,
-		m->fault_address, n->cpu.rip, m->cpu.rip, c->start.rflags, n->cpu.rflags & X86_FL_ARITH,
-		m->cpu.rflags & X86_FL_ARITH);
+	       ", flags %" PRIx64 ": %" PRIx64 " / %" PRIx64 "\n",
+		n->vector, m->vector, n->fault_address, m->fault_address, n->cpu.rip, m->cpu.rip,
+		c->start.rflags, n->cpu.rflags & X86_FL_ARITH, m->cpu.rflags & X86_FL_ARITH);
 	for (unsigned i = 0; i < 16; i++)
 		if (n->cpu.gpr[i] != m->cpu.gpr[i] || c->start.gpr[i])
-			printf("  %-4s %16" PRIx64 ": %16" PRIx64 " / %16" PRIx64 "%s\n", name[i], c->start.gpr[i],
-				n->cpu.gpr[i], m->cpu.gpr[i], n->cpu.gpr[i] != m->cpu.gpr[i] ? "  <--" : "");
+			printf("  %-4s %16" PRIx64 ": %16" PRIx64 " / %16" PRIx64 "%s\n", name[i],
+				c->start.gpr[i], n->cpu.gpr[i], m->cpu.gpr[i],
+				n->cpu.gpr[i] != m->cpu.gpr[i] ? "  <--" : "");
 	for (unsigned i = 0; c->vec && i < 16; i++)
 		if (memcmp(n->cpu.ymm[i], m->cpu.ymm[i], 32))
-			printf("  ymm%u %016" PRIx64 "%016" PRIx64 "%016" PRIx64 "%016" PRIx64 " / %016" PRIx64
-				"%016" PRIx64 "%016" PRIx64 "%016" PRIx64 "\n", i, n->cpu.ymm[i][3],
-				n->cpu.ymm[i][2], n->cpu.ymm[i][1], n->cpu.ymm[i][0], m->cpu.ymm[i][3],
-				m->cpu.ymm[i][2], m->cpu.ymm[i][1], m->cpu.ymm[i][0]);
+			printf("  ymm%u %016" PRIx64 "%016" PRIx64 "%016" PRIx64 "%016" PRIx64
+			       " / %016" PRIx64 "%016" PRIx64 "%016" PRIx64 "%016" PRIx64 "\n",
+				i, n->cpu.ymm[i][3], n->cpu.ymm[i][2], n->cpu.ymm[i][1],
+				n->cpu.ymm[i][0], m->cpu.ymm[i][3], m->cpu.ymm[i][2],
+				m->cpu.ymm[i][1], m->cpu.ymm[i][0]);
 	if (c->vec)
 		printf("  mxcsr %x: %x / %x\n", c->start.mxcsr, n->cpu.mxcsr, m->cpu.mxcsr);
 	if (c->fpu)
-		printf("  fcw %x fsw %x ftw %x: %x %x %x / %x %x %x\n", c->start.fpu.fcw, c->start.fpu.fsw,
-			c->start.fpu.ftw, n->cpu.fpu.fcw, n->cpu.fpu.fsw, n->cpu.fpu.ftw, m->cpu.fpu.fcw,
-			m->cpu.fpu.fsw, m->cpu.fpu.ftw);
+		printf("  fcw %x fsw %x ftw %x: %x %x %x / %x %x %x\n", c->start.fpu.fcw,
+			c->start.fpu.fsw, c->start.fpu.ftw, n->cpu.fpu.fcw, n->cpu.fpu.fsw,
+			n->cpu.fpu.ftw, m->cpu.fpu.fcw, m->cpu.fpu.fsw, m->cpu.fpu.ftw);
 	for (unsigned i = 0; (n->memory_changed || m->memory_changed) && i < DATA_SIZE; i++) {
-		uint8_t a = n->memory_changed ? n->data[i] : 0, b = m->memory_changed ? m->data[i] : 0;
+		uint8_t a = n->memory_changed ? n->data[i] : 0,
+			b = m->memory_changed ? m->data[i] : 0;
 
 		if (n->memory_changed && m->memory_changed && a != b)
 			printf("  [%x] %02x / %02x\n", DATA_BASE + i, a, b);
@@ -321,10 +334,10 @@ static void report(struct tester *t, struct diff_case *c, const char *first)
 	simplify_registers(t, c);
 	what = run_case(t, c);
 	x86_decode(&in, c->code, c->len[0], diff_decode_mode);
-	key = g_strdup_printf("%s.%u.%u.%x.%x.%s", t->engine, in.map, in.vex, in.opcode, in.has_modrm ? in.reg & 7 : 0,
-		what ? what : "?");
+	key = g_strdup_printf("%s.%u.%u.%x.%x.%s", t->engine, in.map, in.vex, in.opcode,
+		in.has_modrm ? in.reg & 7 : 0, what ? what : "?");
 	if (!g_hash_table_add(t->reported, g_steal_pointer(&key)) ||
-			g_hash_table_size(t->reported) > MAX_REPORTS)
+		g_hash_table_size(t->reported) > MAX_REPORTS)
 		return;
 	printf("case %" PRIu64 ": %s %s (host / %s)\n", t->cases, what ? what : first,
 		what ? "differ" : "differed once", t->engine);
@@ -342,13 +355,14 @@ static bool skip_natively(struct tester *t, const struct diff_case *c)
 	for (unsigned i = 0; i < c->insns; at += c->len[i++]) {
 		struct x86_insn in;
 		struct model_uses uses;
-		enum x86_decoded status = x86_decode(&in, c->code + at, c->len[i], diff_decode_mode);
+		enum x86_decoded status =
+			x86_decode(&in, c->code + at, c->len[i], diff_decode_mode);
 
 		if (reserved(&in, c->start.rflags & X86_FL_AC))
 			return true;
 		if (model_classify(t->model, c->code + at, c->len[i], &uses) == MODEL_UD &&
-				(host_only(&in, status) ||
-				model_classify(t->host, c->code + at, c->len[i], &uses) != MODEL_UD))
+			(host_only(&in, status) || model_classify(t->host, c->code + at, c->len[i],
+							   &uses) != MODEL_UD))
 			return true;
 	}
 	return false;
@@ -370,7 +384,8 @@ static void one(struct tester *t)
 	if (skip_natively(t, &c))
 		return;
 	what = run_case(t, &c);
-	/* with a 16-bit stack an interrupt of the host leaves junk in the upper half of ESP: only once */
+	/* with a 16-bit stack an interrupt of the host leaves junk in the upper half of ESP: only
+	 * once */
 	if (what && diff_bits == 16)
 		what = run_case(t, &c);
 	if (what) {
@@ -383,7 +398,8 @@ static void one(struct tester *t)
 
 static unsigned parse_kinds(const char *s)
 {
-	return (strstr(s, "int") ? GEN_INT : 0) | (strstr(s, "vec") ? GEN_VEC : 0) | (strstr(s, "fpu") ? GEN_FPU : 0);
+	return (strstr(s, "int") ? GEN_INT : 0) | (strstr(s, "vec") ? GEN_VEC : 0) |
+	       (strstr(s, "fpu") ? GEN_FPU : 0);
 }
 
 static void stop_guest(void *opaque)
@@ -399,8 +415,9 @@ static void run_all(void *opaque)
 	t->end += g_get_monotonic_time();
 	while (t->limit ? t->cases < t->limit : g_get_monotonic_time() < t->end)
 		one(t);
-	printf("%" PRIu64 " cases, %" PRIu64 " ended in a fault (%" PRIu64 " #UD), %" PRIu64 " hung, %" PRIu64
-		" differ\n", t->cases, t->faults, t->uds, t->hangs, t->bad);
+	printf("%" PRIu64 " cases, %" PRIu64 " ended in a fault (%" PRIu64 " #UD), %" PRIu64
+	       " hung, %" PRIu64 " differ\n",
+		t->cases, t->faults, t->uds, t->hangs, t->bad);
 }
 
 int main(int argc, char **argv)
@@ -410,18 +427,20 @@ int main(int argc, char **argv)
 	int insns = 1;
 	gboolean jit = FALSE, segmented = FALSE;
 	g_autofree char *kinds = NULL;
-	const GOptionEntry options[] = {
-		{ "minutes", 'm', 0, G_OPTION_ARG_DOUBLE, &minutes, "how long", "N" },
+	const GOptionEntry options[] = { { "minutes", 'm', 0, G_OPTION_ARG_DOUBLE, &minutes,
+						 "how long", "N" },
 		{ "cases", 'c', 0, G_OPTION_ARG_INT64, &cases, "how many, instead", "N" },
 		{ "seed", 's', 0, G_OPTION_ARG_INT64, &seed, "of the random numbers", "S" },
-		{ "insns", 'n', 0, G_OPTION_ARG_INT, &insns, "at most so many instructions a case (1..8)", "N" },
+		{ "insns", 'n', 0, G_OPTION_ARG_INT, &insns,
+			"at most so many instructions a case (1..8)", "N" },
 		{ "kinds", 'k', 0, G_OPTION_ARG_STRING, &kinds, "of int,vec,fpu", "LIST" },
-		{ "bits", 'b', 0, G_OPTION_ARG_INT, &diff_bits, "64-, 32- or 16-bit code", "64|32|16" },
-		{ "segmented", 0, 0, G_OPTION_ARG_NONE, &segmented, "segments with base and limit (32 bits)", NULL },
-		{ "jit", 'j', 0, G_OPTION_ARG_NONE, &jit, "through the translator too, not only the interpreter",
-			NULL },
-		{ NULL }
-	};
+		{ "bits", 'b', 0, G_OPTION_ARG_INT, &diff_bits, "64-, 32- or 16-bit code",
+			"64|32|16" },
+		{ "segmented", 0, 0, G_OPTION_ARG_NONE, &segmented,
+			"segments with base and limit (32 bits)", NULL },
+		{ "jit", 'j', 0, G_OPTION_ARG_NONE, &jit,
+			"through the translator too, not only the interpreter", NULL },
+		{ NULL } };
 	g_autoptr(GOptionContext) o = g_option_context_new("- host CPU against the translator");
 	g_autoptr(GError) error = NULL;
 	struct tester *t = g_new0(struct tester, 1);
@@ -438,7 +457,8 @@ int main(int argc, char **argv)
 	t->end = (gint64)(minutes * 60e6);
 	t->reported = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	diff_segmented = diff_bits == 16 || (segmented && diff_bits == 32);
-	if (!t->kinds || (diff_bits != 64 && diff_bits != 32 && diff_bits != 16) || !native_init(&t->mem))
+	if (!t->kinds || (diff_bits != 64 && diff_bits != 32 && diff_bits != 16) ||
+		!native_init(&t->mem))
 		return 2;
 	if (jit && !(t->guest = guest_new(&t->mem, &error))) {
 		fprintf(stderr, "%s\n", error->message);
@@ -448,8 +468,10 @@ int main(int argc, char **argv)
 	t->host_cfg.amd = !t->host_cfg.features.intel;
 	t->cfg = t->guest ? *guest_config(t->guest) : t->host_cfg;
 	t->cfg.amd = t->host_cfg.amd;
-	diff_decode_mode = (diff_bits == 64 ? X86_MODE_64 : diff_bits == 32 ? X86_MODE_32 : X86_MODE_16) |
-		 (t->cfg.amd ? X86_DECODE_AMD : 0);
+	diff_decode_mode = (diff_bits == 64          ? X86_MODE_64
+				   : diff_bits == 32 ? X86_MODE_32
+						     : X86_MODE_16) |
+			   (t->cfg.amd ? X86_DECODE_AMD : 0);
 	t->model = model_new(&t->mem, &t->cfg);
 	t->host = model_new(&t->mem, &t->host_cfg);
 	native_block_watchdog();

@@ -11,7 +11,11 @@ void disasm_print(const uint8_t *p, unsigned n, uint64_t pc, unsigned bits)
 	cs_insn *insn = NULL;
 	size_t found;
 
-	if (!handle && cs_open(CS_ARCH_X86, bits == 64 ? CS_MODE_64 : bits == 32 ? CS_MODE_32 : CS_MODE_16, &handle))
+	if (!handle && cs_open(CS_ARCH_X86,
+			       bits == 64   ? CS_MODE_64
+			       : bits == 32 ? CS_MODE_32
+					    : CS_MODE_16,
+			       &handle))
 		return;
 	found = cs_disasm(handle, p, n, pc, 1, &insn);
 	printf("  ");

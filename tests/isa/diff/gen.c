@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* gen.c: makes test cases: instructions by opcode map, register values that make them interesting. */
+/* gen.c: makes test cases: instructions by opcode map, register values that make them interesting.
+ */
 #include <string.h>
 
 #include "diff.h"
@@ -25,10 +26,42 @@ static bool chance(struct rng *r, unsigned percent)
 }
 
 static const uint64_t corner[] = {
-	0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 33, 63, 64, 0x7f, 0x80, 0x81, 0xff, 0x100, 0x7fff, 0x8000, 0xffff,
-	0x10000, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000, INT64_MAX, 0x8000000000000000u, UINT64_MAX,
-	0x5555555555555555u, 0xaaaaaaaaaaaaaaaau, 0x0123456789abcdefu, 0xfffffffffffffffeu, 0xffffffff80000000u,
-	0xffffffffffffff80u, 0x9999999999999999u,
+	0,
+	1,
+	2,
+	3,
+	7,
+	8,
+	15,
+	16,
+	31,
+	32,
+	33,
+	63,
+	64,
+	0x7f,
+	0x80,
+	0x81,
+	0xff,
+	0x100,
+	0x7fff,
+	0x8000,
+	0xffff,
+	0x10000,
+	0x7fffffff,
+	0x80000000,
+	0xffffffff,
+	0x100000000,
+	INT64_MAX,
+	0x8000000000000000u,
+	UINT64_MAX,
+	0x5555555555555555u,
+	0xaaaaaaaaaaaaaaaau,
+	0x0123456789abcdefu,
+	0xfffffffffffffffeu,
+	0xffffffff80000000u,
+	0xffffffffffffff80u,
+	0x9999999999999999u,
 };
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -37,12 +70,10 @@ static uint64_t data_pointer(struct rng *r)
 	switch (rng_below(r, 8)) {
 	case 0: /* around a page border */
 		return DATA_BASE + 4096 * (1 + rng_below(r, 2)) - rng_below(r, 64);
-	case 1:
-		return DATA_BASE + rng_below(r, DATA_SIZE + 64) - 32;
-	case 2: case 3:
-		return DATA_BASE + rng_below(r, DATA_SIZE);
-	default:
-		return DATA_BASE + (rng_below(r, DATA_SIZE - 64) & ~31ull);
+	case 1: return DATA_BASE + rng_below(r, DATA_SIZE + 64) - 32;
+	case 2:
+	case 3: return DATA_BASE + rng_below(r, DATA_SIZE);
+	default: return DATA_BASE + (rng_below(r, DATA_SIZE - 64) & ~31ull);
 	}
 }
 
@@ -51,7 +82,8 @@ static uint64_t value(struct rng *r)
 	switch (rng_below(r, 8)) {
 	case 0: return rng_below(r, 256);
 	case 1: return -rng_below(r, 256);
-	case 2: case 3: return corner[rng_below(r, COUNT(corner))];
+	case 2:
+	case 3: return corner[rng_below(r, COUNT(corner))];
 	case 4: return data_pointer(r) - diff_data_base();
 	case 5: return (uint32_t)rng_next(r);
 	default: return rng_next(r);
@@ -61,24 +93,60 @@ static uint64_t value(struct rng *r)
 /* --- vector and x87 values --- */
 
 static const uint32_t floats[] = {
-	0, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001, 0xffc12345, 1,
-	0x80000001, 0x007fffff, 0x00800000, 0x7f7fffff, 0x40490fdb, 0x4f000000, 0xcf000000, 0x5f000000, 0x3f000000,
+	0,
+	0x80000000,
+	0x3f800000,
+	0xbf800000,
+	0x7f800000,
+	0xff800000,
+	0x7fc00000,
+	0x7f800001,
+	0xffc12345,
+	1,
+	0x80000001,
+	0x007fffff,
+	0x00800000,
+	0x7f7fffff,
+	0x40490fdb,
+	0x4f000000,
+	0xcf000000,
+	0x5f000000,
+	0x3f000000,
 };
 static const uint64_t doubles[] = {
-	0, 0x8000000000000000, 0x3ff0000000000000, 0xbff0000000000000, 0x7ff0000000000000, 0xfff0000000000000,
-	0x7ff8000000000000, 0x7ff0000000000001, 0xfff8123456789abc, 1, 0x8000000000000001, 0x000fffffffffffff,
-	0x0010000000000000, 0x7fefffffffffffff, 0x400921fb54442d18, 0x41dfffffffc00000, 0x43e0000000000000,
-	0xc3e0000000000000, 0x3fe0000000000000, 0x47efffffe0000000,
+	0,
+	0x8000000000000000,
+	0x3ff0000000000000,
+	0xbff0000000000000,
+	0x7ff0000000000000,
+	0xfff0000000000000,
+	0x7ff8000000000000,
+	0x7ff0000000000001,
+	0xfff8123456789abc,
+	1,
+	0x8000000000000001,
+	0x000fffffffffffff,
+	0x0010000000000000,
+	0x7fefffffffffffff,
+	0x400921fb54442d18,
+	0x41dfffffffc00000,
+	0x43e0000000000000,
+	0xc3e0000000000000,
+	0x3fe0000000000000,
+	0x47efffffe0000000,
 };
 
 static uint64_t lane(struct rng *r, unsigned kind)
 {
 	switch (kind) {
-	case 0: return floats[rng_below(r, COUNT(floats))] | (uint64_t)floats[rng_below(r, COUNT(floats))] << 32;
+	case 0:
+		return floats[rng_below(r, COUNT(floats))] |
+		       (uint64_t)floats[rng_below(r, COUNT(floats))] << 32;
 	case 1: return doubles[rng_below(r, COUNT(doubles))];
 	case 2: return value(r);
 	case 3: /* moderate numbers */
-		return (0x3f000000 + rng_below(r, 0x3000000)) | (0x3f000000 + rng_below(r, 0x3000000)) << 32;
+		return (0x3f000000 + rng_below(r, 0x3000000)) |
+		       (0x3f000000 + rng_below(r, 0x3000000)) << 32;
 	case 4: return 0x3fd0000000000000 + (rng_next(r) >> 10);
 	default: return rng_next(r);
 	}
@@ -96,12 +164,15 @@ static void fill_vec(struct rng *r, struct x86_cpu *c)
 	if (chance(r, 30))
 		c->mxcsr |= (uint32_t)(rng_next(r) & 0xe07f); /* rounding, FTZ, DAZ, flags */
 	if (chance(r, 10))
-		c->mxcsr &= ~(uint32_t)(rng_next(r) & 0x1380); /* unmasked, but over- and underflow: interp_native.c */
+		c->mxcsr &= ~(
+			uint32_t)(rng_next(r) &
+				  0x1380); /* unmasked, but over- and underflow: interp_native.c */
 }
 
 static void fill_fpu(struct rng *r, struct x86_cpu *c)
 {
-	static const uint16_t exponents[] = { 0, 1, 0x3ffe, 0x3fff, 0x4000, 0x403e, 0x7ffe, 0x7fff, 0x401e, 0x3f00 };
+	static const uint16_t exponents[] = { 0, 1, 0x3ffe, 0x3fff, 0x4000, 0x403e, 0x7ffe, 0x7fff,
+		0x401e, 0x3f00 };
 
 	c->fpu.fcw = 0x37f;
 	if (chance(r, 30))
@@ -113,8 +184,8 @@ static void fill_fpu(struct rng *r, struct x86_cpu *c)
 	c->fpu.fsw &= c->fpu.fcw | 0xff40; /* no pending exception */
 	for (unsigned i = 0; i < 8; i++) {
 		uint64_t mantissa = chance(r, 70) ? rng_next(r) | 1ull << 63 : value(r);
-		uint16_t e = chance(r, 60) ? exponents[rng_below(r, COUNT(exponents))] :
-			(uint16_t)(0x3fff - 70 + rng_below(r, 140));
+		uint16_t e = chance(r, 60) ? exponents[rng_below(r, COUNT(exponents))]
+					   : (uint16_t)(0x3fff - 70 + rng_below(r, 140));
 
 		if (chance(r, 20))
 			mantissa = 1ull << 63;
@@ -149,7 +220,8 @@ static void put(struct pieces *p, uint64_t v)
 /* 16-bit addressing: no SIB, other displacements */
 static void put_modrm16(struct rng *r, struct pieces *p)
 {
-	unsigned mod = chance(r, 45) ? 3 : (unsigned)rng_below(r, 3), rm = (unsigned)rng_below(r, 8);
+	unsigned mod = chance(r, 45) ? 3 : (unsigned)rng_below(r, 3),
+		 rm = (unsigned)rng_below(r, 8);
 
 	p->modrm = p->n;
 	put(p, mod << 6 | rng_below(r, 8) << 3 | rm);
@@ -161,7 +233,8 @@ static void put_modrm16(struct rng *r, struct pieces *p)
 
 static void put_modrm(struct rng *r, struct pieces *p)
 {
-	unsigned mod = chance(r, 45) ? 3 : (unsigned)rng_below(r, 3), rm = (unsigned)rng_below(r, 8), sib = 0;
+	unsigned mod = chance(r, 45) ? 3 : (unsigned)rng_below(r, 3),
+		 rm = (unsigned)rng_below(r, 8), sib = 0;
 
 	p->modrm = p->n;
 	put(p, mod << 6 | rng_below(r, 8) << 3 | rm);
@@ -179,7 +252,8 @@ static void put_modrm(struct rng *r, struct pieces *p)
 
 static void put_vex(struct rng *r, struct pieces *p, unsigned map)
 {
-	unsigned pp = (unsigned)rng_below(r, 4), vvvv = (unsigned)rng_below(r, 16), top = chance(r, 50) ? 0xe0 : 0;
+	unsigned pp = (unsigned)rng_below(r, 4), vvvv = (unsigned)rng_below(r, 16),
+		 top = chance(r, 50) ? 0xe0 : 0;
 
 	if (chance(r, 50))
 		vvvv = 15;
@@ -197,9 +271,9 @@ static const uint8_t bmi_38[] = { 0xf2, 0xf3, 0xf5, 0xf6, 0xf7 };
 /* Not an opcode in the one-byte map but something before one. */
 static bool is_prefix(unsigned opcode)
 {
-	return ((opcode & 0xf0) == 0x40 && diff_bits == 64) || (opcode & 0xe7) == 0x26 || (opcode >= 0x64 && opcode <= 0x67) ||
-		opcode == 0xf0 || opcode == 0xf2 || opcode == 0xf3 || opcode == 0x0f || opcode == 0xc4 ||
-		opcode == 0xc5;
+	return ((opcode & 0xf0) == 0x40 && diff_bits == 64) || (opcode & 0xe7) == 0x26 ||
+	       (opcode >= 0x64 && opcode <= 0x67) || opcode == 0xf0 || opcode == 0xf2 ||
+	       opcode == 0xf3 || opcode == 0x0f || opcode == 0xc4 || opcode == 0xc5;
 }
 
 static void gen_bytes(struct rng *r, struct pieces *p, unsigned kind)
@@ -211,10 +285,12 @@ static void gen_bytes(struct rng *r, struct pieces *p, unsigned kind)
 	switch (kind) {
 	case GEN_INT:
 		map = chance(r, 60) ? 0 : chance(r, 80) ? 1 : chance(r, 80) ? 2 : 3;
-		opcode = map == 2 && chance(r, 70) ? bmi_38[rng_below(r, COUNT(bmi_38))] :
-			map >= 2 ? 0xf0 | (unsigned)rng_below(r, 8) : (unsigned)rng_below(r, 256);
+		opcode = map == 2 && chance(r, 70) ? bmi_38[rng_below(r, COUNT(bmi_38))]
+			 : map >= 2                ? 0xf0 | (unsigned)rng_below(r, 8)
+						   : (unsigned)rng_below(r, 256);
 		vex = map >= 2 && chance(r, 60);
-		while ((!map && is_prefix(opcode)) || (map == 1 && (opcode == 0x38 || opcode == 0x3a)))
+		while ((!map && is_prefix(opcode)) ||
+			(map == 1 && (opcode == 0x38 || opcode == 0x3a)))
 			opcode = (unsigned)rng_below(r, 256);
 		break;
 	case GEN_VEC:
@@ -268,12 +344,13 @@ static bool is_branch(const struct x86_insn *in)
 		return false;
 	if (in->map == X86_MAP_0F)
 		return (in->opcode & 0xf0) == 0x80;
-	return in->map == X86_MAP_1BYTE && ((in->opcode & 0xf0) == 0x70 || (in->opcode >= 0xe0 &&
-		in->opcode <= 0xe3) || in->opcode == 0xe8 || in->opcode == 0xe9 || in->opcode == 0xeb);
+	return in->map == X86_MAP_1BYTE &&
+	       ((in->opcode & 0xf0) == 0x70 || (in->opcode >= 0xe0 && in->opcode <= 0xe3) ||
+		       in->opcode == 0xe8 || in->opcode == 0xe9 || in->opcode == 0xeb);
 }
 
-/* Makes the memory operand of an instruction lie at an address of ours: by its displacement if it has no
- * register, else by the value of a register nobody has claimed yet. */
+/* Makes the memory operand of an instruction lie at an address of ours: by its displacement if it
+ * has no register, else by the value of a register nobody has claimed yet. */
 static void aim(struct rng *r, struct diff_case *c, const struct x86_insn *in, struct pieces *p,
 	uint32_t *claimed)
 {
@@ -286,7 +363,8 @@ static void aim(struct rng *r, struct diff_case *c, const struct x86_insn *in, s
 	if (!diff_segmented && in->asize == 2)
 		return;
 	if (!has_base && !has_index) {
-		uint32_t d = (uint32_t)(in->rip ? to - (CODE_BASE + c->offset + c->n + in->len) : to);
+		uint32_t d =
+			(uint32_t)(in->rip ? to - (CODE_BASE + c->offset + c->n + in->len) : to);
 
 		if (p->disp_size == 4 || p->disp_size == in->asize)
 			memcpy(p->b + p->disp, &d, p->disp_size);
@@ -311,8 +389,9 @@ static enum x86_decoded decode(const uint8_t *p, unsigned n, struct x86_insn *in
 /* Bytes at a branch's end are its offset: send it behind all code, or well before it. */
 static void aim_branch(struct rng *r, struct diff_case *c, unsigned at, const struct x86_insn *in)
 {
-	unsigned width = in->map == X86_MAP_0F || (in->opcode >= 0xe8 && in->opcode != 0xeb) ?
-		(in->osize == 2 ? 2 : 4) : 1;
+	unsigned width = in->map == X86_MAP_0F || (in->opcode >= 0xe8 && in->opcode != 0xeb)
+				 ? (in->osize == 2 ? 2 : 4)
+				 : 1;
 	int32_t ahead = (int32_t)(c->n - at - in->len), rel = ahead + (int32_t)rng_below(r, 40);
 
 	if (chance(r, 20) && c->offset > 64)
@@ -398,7 +477,8 @@ void gen_close_loop(struct diff_case *c)
 	memcpy(c->code + c->n - 4, &back, 4);
 }
 
-/* Only in 64-bit code, where a register can be set aside. False: it would read flags left undefined. */
+/* Only in 64-bit code, where a register can be set aside. False: it would read flags left
+ * undefined. */
 static bool make_loop(struct rng *r, struct model *md, struct diff_case *c)
 {
 	c->loop = true;
@@ -433,8 +513,8 @@ void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned ins
 		if (decode(p.b, p.n, &in) != X86_DECODED)
 			continue;
 		cls = model_classify(md, p.b, in.len, &uses);
-		if (cls == MODEL_SKIP || (cls == MODEL_UD && !chance(r, 3)) || (uses.image && insns > 1) ||
-				(loop && uses.r15))
+		if (cls == MODEL_SKIP || (cls == MODEL_UD && !chance(r, 3)) ||
+			(uses.image && insns > 1) || (loop && uses.r15))
 			continue;
 		if (in.is_mem)
 			aim(r, c, &in, &p, &claimed);
@@ -455,7 +535,8 @@ void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned ins
 		gen_case(r, md, c, insns, kinds);
 		return;
 	}
-	for (unsigned i = at = 0; c->branches && i < c->insns - (c->loop ? LOOP_INSNS : 0); at += c->len[i++])
+	for (unsigned i = at = 0; c->branches && i < c->insns - (c->loop ? LOOP_INSNS : 0);
+		at += c->len[i++])
 		if (decode(c->code + at, c->len[i], &in) == X86_DECODED && is_branch(&in))
 			aim_branch(r, c, at, &in);
 	if (insns == 1 && c->n > 1 && chance(r, 2))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * guest.c: runs test code in a whole machine on the translator: page tables that show it the same addresses
- * as the native sandbox, and exception handlers that tell how it ended.
+ * guest.c: runs test code in a whole machine on the translator: page tables that show it the same
+ * addresses as the native sandbox, and exception handlers that tell how it ended.
  */
 #include <glib.h>
 #include <stdio.h>
@@ -19,17 +19,31 @@
 
 /* Guest-physical layout; the handlers' pages are seen at SYSTEM_VA. */
 enum {
-	PML4 = 0x1000, PDPT = 0x2000, PD = 0x3000, PT_DATA = 0x4000, PT_CODE = 0x5000, PT_SYSTEM = 0x6000,
-	GDT = 0x7000, IDT = 0x8000, TSS = 0x9000, HANDLERS = 0xa000, STACK = 0xb000, CODE = 0xc000,
-	PDPT_SYSTEM = 0xd000, PD_SYSTEM = 0xe000,
-	DATA = 0x10000, RAM_SIZE = 0x100000,
-	VECTORS = 32, STUB = 16, EXIT_PORT = 0x80,
+	PML4 = 0x1000,
+	PDPT = 0x2000,
+	PD = 0x3000,
+	PT_DATA = 0x4000,
+	PT_CODE = 0x5000,
+	PT_SYSTEM = 0x6000,
+	GDT = 0x7000,
+	IDT = 0x8000,
+	TSS = 0x9000,
+	HANDLERS = 0xa000,
+	STACK = 0xb000,
+	CODE = 0xc000,
+	PDPT_SYSTEM = 0xd000,
+	PD_SYSTEM = 0xe000,
+	DATA = 0x10000,
+	RAM_SIZE = 0x100000,
+	VECTORS = 32,
+	STUB = 16,
+	EXIT_PORT = 0x80,
 };
 enum { P = 1, RW = 2, US = 4 };
 #define NX (1ull << 63)
 /* Where the pages from GDT to STACK are seen, far from anything test code aims at. */
-#define SYSTEM_VA 0xffff907fe5800000ull
-#define SYSTEM(pa) (SYSTEM_VA + (pa) - GDT)
+#define SYSTEM_VA  0xffff907fe5800000ull
+#define SYSTEM(pa) (SYSTEM_VA + (pa)-GDT)
 
 struct guest {
 	struct machine *machine;
@@ -37,14 +51,15 @@ struct guest {
 	struct jit_vcpu *jit;
 	struct ram *ram;
 	struct region region, port;
-	struct x86_cpu system;	/* what every case starts with besides its own registers */
+	struct x86_cpu system; /* what every case starts with besides its own registers */
 	void (*body)(void *opaque);
 	void *opaque;
 	struct diff_memory *mem;
 	bool done;
 };
 
-/* vcpu.c starts the thread, this tester runs on it and calls the translator as a vCPU's thread does. */
+/* vcpu.c starts the thread, this tester runs on it and calls the translator as a vCPU's thread
+ * does. */
 static struct guest *the_guest;
 
 static enum vcpu_exit run_body(struct vcpu *c)
@@ -102,7 +117,8 @@ static void make_tables(struct guest *g)
 	put64(g, GDT + 0x10, 0x00209b0000000000); /* kernel code */
 	put64(g, GDT + 0x18, 0x00cf93000000ffff);
 	put64(g, GDT + 0x20, 0x00cffb000000ffff);
-	put64(g, GDT + 0x28, 0x00cff3000000ffff); /* user 32-bit code, data, 64-bit code: as Linux */
+	put64(g, GDT + 0x28,
+		0x00cff3000000ffff); /* user 32-bit code, data, 64-bit code: as Linux */
 	put64(g, GDT + 0x30, 0x0020fb0000000000);
 	put64(g, TSS + 4, SYSTEM(STACK) + 4096);
 }
@@ -129,32 +145,45 @@ static void make_handlers(struct guest *g)
 		*p++ = EXIT_PORT;
 		*p++ = 0xeb;
 		*p++ = 0xfe;
-		put64(g, IDT + n * 16, (va & 0xffff) | 0x10 << 16 | 0xee00ull << 32 | (va >> 16 & 0xffff) << 48);
+		put64(g, IDT + n * 16,
+			(va & 0xffff) | 0x10 << 16 | 0xee00ull << 32 | (va >> 16 & 0xffff) << 48);
 		put64(g, IDT + n * 16 + 8, va >> 32);
 	}
 }
 
 static void make_system_state(struct guest *g)
 {
-	enum { CODE_SEG = 0xb | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_G,
-	       FLAT = 3 | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_DB | SEG_ATTR_G };
+	enum {
+		CODE_SEG = 0xb | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_G,
+		FLAT = 3 | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_DB |
+		       SEG_ATTR_G
+	};
 	struct x86_cpu *c = &g->system;
 
 	*c = *(struct x86_cpu *)g->vcpu->arch;
-	c->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_AM | X86_CR0_WP | X86_CR0_NE | X86_CR0_MP | X86_CR0_ET;
+	c->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_AM | X86_CR0_WP | X86_CR0_NE | X86_CR0_MP |
+		 X86_CR0_ET;
 	c->cr3 = PML4;
-	c->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE | X86_CR4_FSGSBASE;
+	c->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE |
+		 X86_CR4_FSGSBASE;
 	c->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE | X86_EFER_NXE;
 	c->xcr0 = 7;
 	for (unsigned i = 0; i < 6; i++)
-		c->seg[i] = (struct x86_segment){
-			.base = !diff_segmented ? 0 : i == SEG_CS ? CODE_BASE : DATA_BASE,
-			.limit = !diff_segmented ? UINT32_MAX : i == SEG_CS ? 0xffff : SEGMENT_LIMIT,
-			.attr = (uint16_t)((i == SEG_CS ? CODE_SEG | (diff_bits == 64 ? SEG_ATTR_L : SEG_ATTR_DB) :
-				FLAT) & (diff_bits == 16 ? ~SEG_ATTR_DB : ~0)) };
+		c->seg[i] = (struct x86_segment){ .base = !diff_segmented ? 0
+							  : i == SEG_CS   ? CODE_BASE
+									  : DATA_BASE,
+			.limit = !diff_segmented ? UINT32_MAX
+				 : i == SEG_CS   ? 0xffff
+						 : SEGMENT_LIMIT,
+			.attr = (uint16_t)((i == SEG_CS ? CODE_SEG | (diff_bits == 64 ? SEG_ATTR_L
+										      : SEG_ATTR_DB)
+							: FLAT) &
+					   (diff_bits == 16 ? ~SEG_ATTR_DB : ~0)) };
 	if (diff_bits == 64)
 		c->seg[SEG_GS].base = DATA_BASE + GS_OFFSET;
-	c->tr = (struct x86_segment){ .base = SYSTEM(TSS), .limit = 0x67, .sel = 0x40, .attr = 0xb | SEG_ATTR_P };
+	c->tr = (struct x86_segment){
+		.base = SYSTEM(TSS), .limit = 0x67, .sel = 0x40, .attr = 0xb | SEG_ATTR_P
+	};
 	c->gdtr = (struct x86_table){ SYSTEM(GDT), 0x7f };
 	c->idtr = (struct x86_table){ SYSTEM(IDT), VECTORS * 16 - 1 };
 	c->activity = X86_RUNNING;

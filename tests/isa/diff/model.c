@@ -16,7 +16,10 @@ struct model {
 	const struct x86_lift_config *cfg;
 	struct ir ir;
 	struct ir_env env;
-	struct { _Alignas(128) uint8_t hot[128]; struct x86_cpu cpu; } *state;
+	struct {
+		_Alignas(128) uint8_t hot[128];
+		struct x86_cpu cpu;
+	} * state;
 	struct jit_vcpu vcpu;
 	struct x86_private private;
 	struct diff_result *out;
@@ -117,8 +120,8 @@ static bool env_store(struct jit_vcpu *v, uint64_t va, const void *buf, unsigned
 	return model_store(v, va, buf, n);
 }
 
-static bool env_cas(struct jit_vcpu *v, uint64_t va, void *old, const void *val, unsigned n, unsigned mode,
-	bool *ret_done)
+static bool env_cas(struct jit_vcpu *v, uint64_t va, void *old, const void *val, unsigned n,
+	unsigned mode, bool *ret_done)
 {
 	uint8_t now[16];
 
@@ -158,9 +161,16 @@ struct model *model_new(struct diff_memory *m, const struct x86_lift_config *cfg
 	md->vcpu.arch = &md->state->cpu;
 	md->vcpu.hot = (struct jit_hot *)md->state->hot;
 	md->env = (struct ir_env){
-		.state = (uint8_t *)&md->state->cpu, .native_page = ir_native_page_new(), .v = &md->vcpu,
-		.load = env_load, .store = env_store, .probe = env_probe, .cas = env_cas,
-		.enter = env_enter, .arith_fault = env_arith_fault, .align_fault = env_align_fault,
+		.state = (uint8_t *)&md->state->cpu,
+		.native_page = ir_native_page_new(),
+		.v = &md->vcpu,
+		.load = env_load,
+		.store = env_store,
+		.probe = env_probe,
+		.cas = env_cas,
+		.enter = env_enter,
+		.arith_fault = env_arith_fault,
+		.align_fault = env_align_fault,
 	};
 	return md;
 }
@@ -177,28 +187,33 @@ static uint32_t block_mode(void)
 	uint32_t common = X86_MODE_PE | X86_MODE_LMA | X86_MODE_FLAT_DATA | X86_MODE_FLAT_CODE;
 
 	if (diff_segmented)
-		return X86_MODE_PE | X86_MODE_LMA | (diff_bits == 32 ? X86_MODE_32 | X86_MODE_SS32 : X86_MODE_16);
-	return common | (diff_bits == 64 ? X86_MODE_64 : X86_MODE_32 | X86_MODE_SS32 | X86_MODE_FLAT_FS | X86_MODE_FLAT_GS);
+		return X86_MODE_PE | X86_MODE_LMA |
+		       (diff_bits == 32 ? X86_MODE_32 | X86_MODE_SS32 : X86_MODE_16);
+	return common | (diff_bits == 64 ? X86_MODE_64
+					 : X86_MODE_32 | X86_MODE_SS32 | X86_MODE_FLAT_FS |
+						   X86_MODE_FLAT_GS);
 }
 
-/* Helpers that work here as they are; the others need a whole machine, or what they show differs between
- * host and guest. */
+/* Helpers that work here as they are; the others need a whole machine, or what they show differs
+ * between host and guest. */
 static bool helper_works(int64_t fn, const struct x86_insn *in)
 {
 	if (fn == (int64_t)(uintptr_t)x86_h_string)
 		return in->opcode >= 0xa4;
 	return fn == (int64_t)(uintptr_t)x86_h_fxrstor ||
-		fn == (int64_t)(uintptr_t)x86_h_seg_check || fn == (int64_t)(uintptr_t)x86_h_code_check ||
-		fn == (int64_t)(uintptr_t)x86_h_branch_check ||
-		fn == (int64_t)(uintptr_t)x86_h_pushf || fn == (int64_t)(uintptr_t)x86_h_maskmov ||
-		fn == (int64_t)(uintptr_t)x86_h_ldmxcsr || fn == (int64_t)(uintptr_t)x86_h_stmxcsr ||
-		fn == (int64_t)(uintptr_t)x86_h_x87_ctl || fn == (int64_t)(uintptr_t)x86_h_daa_group ||
-		fn == (int64_t)(uintptr_t)x86_h_bound || fn == (int64_t)(uintptr_t)x86_h_arpl ||
-		fn == (int64_t)(uintptr_t)x86_h_arpl_mem ||
-		fn == (int64_t)(uintptr_t)x86_h_enter;
+	       fn == (int64_t)(uintptr_t)x86_h_seg_check ||
+	       fn == (int64_t)(uintptr_t)x86_h_code_check ||
+	       fn == (int64_t)(uintptr_t)x86_h_branch_check ||
+	       fn == (int64_t)(uintptr_t)x86_h_pushf || fn == (int64_t)(uintptr_t)x86_h_maskmov ||
+	       fn == (int64_t)(uintptr_t)x86_h_ldmxcsr || fn == (int64_t)(uintptr_t)x86_h_stmxcsr ||
+	       fn == (int64_t)(uintptr_t)x86_h_x87_ctl ||
+	       fn == (int64_t)(uintptr_t)x86_h_daa_group || fn == (int64_t)(uintptr_t)x86_h_bound ||
+	       fn == (int64_t)(uintptr_t)x86_h_arpl || fn == (int64_t)(uintptr_t)x86_h_arpl_mem ||
+	       fn == (int64_t)(uintptr_t)x86_h_enter;
 }
 
-static void lift(struct model *md, const uint8_t *code, unsigned n, unsigned page_offset, unsigned mode)
+static void lift(
+	struct model *md, const uint8_t *code, unsigned n, unsigned page_offset, unsigned mode)
 {
 	struct ir *b = &md->ir;
 
@@ -210,7 +225,8 @@ static void lift(struct model *md, const uint8_t *code, unsigned n, unsigned pag
 	x86_lift_block(b, code, n, n);
 }
 
-enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, struct model_uses *ret)
+enum model_class model_classify(
+	struct model *md, const uint8_t *p, unsigned n, struct model_uses *ret)
 {
 	bool call = false;
 	struct x86_insn in;
@@ -223,7 +239,7 @@ enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, 
 		const struct ir_op *o = &md->ir.op[i];
 
 		if (o->code == IR_CALL && (o->imm == (int64_t)(uintptr_t)x86_h_raise ||
-				o->imm == (int64_t)(uintptr_t)x86_h_raise_error))
+						  o->imm == (int64_t)(uintptr_t)x86_h_raise_error))
 			return MODEL_UD;
 		call |= in.seg >= SEG_FS && in.seg != X86_NO_SEG && diff_bits != 64;
 		call |= (o->code == IR_CALL && !helper_works(o->imm, &in)) || o->code == IR_STS;
@@ -234,10 +250,11 @@ enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, 
 		ret->fpu |= o->code == IR_FPU_ENTER;
 		ret->image |= o->code == IR_CALL && o->imm == (int64_t)(uintptr_t)x86_h_fxrstor;
 		ret->branches |= o->code == IR_EXIT_CC || o->code == IR_EXIT_IND;
-		if ((o->code == IR_EXIT_CC || !(ir_info[o->code].props & IRP_EXIT)) && (o->code != IR_CALL ||
-				o->imm == (int64_t)(uintptr_t)x86_h_pushf ||
+		if ((o->code == IR_EXIT_CC || !(ir_info[o->code].props & IRP_EXIT)) &&
+			(o->code != IR_CALL || o->imm == (int64_t)(uintptr_t)x86_h_pushf ||
 				o->imm == (int64_t)(uintptr_t)x86_h_daa_group))
-			ret->reads |= (o->code == IR_EXIT_CC ? o->fin : ir_flags_read(o)) & ~ret->kills;
+			ret->reads |=
+				(o->code == IR_EXIT_CC ? o->fin : ir_flags_read(o)) & ~ret->kills;
 		ret->kills |= ir_flags_killed(o);
 		ret->r15 |= o->code != IR_CALL && ir_globals_written(o) >> R15 & 1;
 	}
@@ -247,18 +264,27 @@ enum model_class model_classify(struct model *md, const uint8_t *p, unsigned n, 
 /* As a 64-bit user program sees it. */
 static void set_system_state(struct x86_cpu *cpu)
 {
-	enum { CODE = 0xb | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_G,
-	       DATA = 3 | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_DB | SEG_ATTR_G };
+	enum {
+		CODE = 0xb | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_G,
+		DATA = 3 | SEG_ATTR_S | 3 << SEG_ATTR_DPL_SHIFT | SEG_ATTR_P | SEG_ATTR_DB |
+		       SEG_ATTR_G
+	};
 
 	cpu->cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_AM | X86_CR0_NE | X86_CR0_MP | X86_CR0_ET;
 	cpu->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE;
 	cpu->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE | X86_EFER_NXE;
 	cpu->xcr0 = 7;
 	for (unsigned i = 0; i < 6; i++)
-		cpu->seg[i] = (struct x86_segment){
-			.base = !diff_segmented ? 0 : i == SEG_CS ? CODE_BASE : DATA_BASE,
-			.limit = !diff_segmented ? UINT32_MAX : i == SEG_CS ? 0xffff : SEGMENT_LIMIT, .attr = (uint16_t)((i == SEG_CS ? CODE | (diff_bits == 64 ? SEG_ATTR_L : SEG_ATTR_DB) : DATA) &
-				(diff_bits == 16 ? ~SEG_ATTR_DB : ~0)) };
+		cpu->seg[i] = (struct x86_segment){ .base = !diff_segmented ? 0
+							    : i == SEG_CS   ? CODE_BASE
+									    : DATA_BASE,
+			.limit = !diff_segmented ? UINT32_MAX
+				 : i == SEG_CS   ? 0xffff
+						 : SEGMENT_LIMIT,
+			.attr = (uint16_t)((i == SEG_CS ? CODE | (diff_bits == 64 ? SEG_ATTR_L
+										  : SEG_ATTR_DB)
+							: DATA) &
+					   (diff_bits == 16 ? ~SEG_ATTR_DB : ~0)) };
 }
 
 static bool inside(const struct diff_case *c, uint64_t pc)
@@ -271,8 +297,9 @@ bool model_run(struct model *md, const struct diff_case *c, bool optimize, struc
 	struct jit_hot *hot = (struct jit_hot *)md->state->hot;
 	struct x86_cpu *cpu = &md->state->cpu;
 	uint64_t pc = c->start.rip;
-	uint32_t mode = block_mode() | (c->start.rflags & X86_FL_AC ? X86_MODE_AC | X86_MODE_USER : 0) |
-		(c->start.rflags & X86_FL_TF ? X86_MODE_STEP : 0);
+	uint32_t mode = block_mode() |
+			(c->start.rflags & X86_FL_AC ? X86_MODE_AC | X86_MODE_USER : 0) |
+			(c->start.rflags & X86_FL_TF ? X86_MODE_STEP : 0);
 	const char *why = NULL;
 
 	*cpu = c->start;

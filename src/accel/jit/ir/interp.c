@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* interp.c: the IR interpreter. One function a group of operations; results and flags: interp_alu.c. */
+/* interp.c: the IR interpreter. One function a group of operations; results and flags:
+ * interp_alu.c. */
 #include "accel/jit/ir/interp.h"
 
 #include <string.h>
@@ -47,7 +48,8 @@ static int64_t sign_extend(uint64_t v, unsigned size)
 
 static uint64_t address(struct run *r, const struct ir_op *o)
 {
-	uint64_t va = get(r, o, o->a) + (get(r, o, o->b) << (o->mem & IRM_SCALE)) + (uint64_t)(int64_t)o->disp;
+	uint64_t va = get(r, o, o->a) + (get(r, o, o->b) << (o->mem & IRM_SCALE)) +
+		      (uint64_t)(int64_t)o->disp;
 
 	if (o->mem & IRM_A32)
 		va = (uint32_t)va;
@@ -85,16 +87,17 @@ static void run_move(struct run *r, const struct ir_op *o)
 	case IR_SX16: put(r, o->d, o->type, (uint64_t)(int16_t)a); break;
 	case IR_SX32: put(r, o->d, o->type, (uint64_t)(int32_t)a); break;
 	case IR_GETHI: *slot(r, o->d) = a >> 8 & 0xff; break;
-	case IR_SETHI: v = *slot(r, o->d); *slot(r, o->d) = (v & ~0xff00ull) | (a & 0xff) << 8; break;
+	case IR_SETHI:
+		v = *slot(r, o->d);
+		*slot(r, o->d) = (v & ~0xff00ull) | (a & 0xff) << 8;
+		break;
 	case IR_LEA: put(r, o->d, o->type, address(r, o)); break;
 	case IR_LDS:
 		v = 0;
 		memcpy(&v, r->env->state + o->imm, o->type);
 		*slot(r, o->d) = v;
 		break;
-	default: /* IR_STS */
-		memcpy(r->env->state + o->imm, &a, o->type);
-		break;
+	default: /* IR_STS */ memcpy(r->env->state + o->imm, &a, o->type); break;
 	}
 }
 
@@ -106,7 +109,9 @@ static void run_flags(struct run *r, const struct ir_op *o)
 
 	switch (o->code) {
 	case IR_SETCC: put(r, o->d, 1, ir_cond_true(o->cond, *fl)); break;
-	case IR_CMOV: put(r, o->d, o->type, get(r, o, ir_cond_true(o->cond, *fl) ? o->a : o->b)); break;
+	case IR_CMOV:
+		put(r, o->d, o->type, get(r, o, ir_cond_true(o->cond, *fl) ? o->a : o->b));
+		break;
 	case IR_GETFL: *slot(r, o->d) = *fl & X86_FL_ARITH; break;
 	case IR_SETFL: *fl = (*fl & ~bits) | (get(r, o, o->a) & bits); break;
 	case IR_CLC: *fl &= ~(uint64_t)X86_FL_CF; break;
@@ -136,7 +141,8 @@ static bool run_muldiv(struct run *r, const struct ir_op *o)
 {
 	uint64_t a = get(r, o, o->a);
 
-	if (ir_muldiv(o->code, o->type, a, &r->cpu->gpr[RAX], &r->cpu->gpr[RDX], &r->hot->arith, o->fout))
+	if (ir_muldiv(o->code, o->type, a, &r->cpu->gpr[RAX], &r->cpu->gpr[RDX], &r->hot->arith,
+		    o->fout))
 		return true;
 	r->env->arith_fault(r->env->v, true, false);
 	return false;
@@ -150,15 +156,12 @@ static uint64_t modify(struct run *r, const struct ir_op *o, uint64_t old, uint6
 	uint64_t c = get(r, o, o->c);
 
 	switch (o->code) {
-	case IR_XCHG:
-		return c;
-	case IR_XADD:
-		return ir_alu(IR_ADD, o->type, old, c, 0, flags, o->fout);
+	case IR_XCHG: return c;
+	case IR_XADD: return ir_alu(IR_ADD, o->type, old, c, 0, flags, o->fout);
 	case IR_CMPXCHG:
 		ir_alu(IR_CMP, o->type, r->cpu->gpr[RAX], old, 0, flags, IRFL_ALL);
 		return *flags & X86_FL_ZF ? c : old;
-	default:
-		return ir_alu(o->sub, o->type, old, c, c, flags, o->fout);
+	default: return ir_alu(o->sub, o->type, old, c, c, flags, o->fout);
 	}
 }
 
@@ -177,7 +180,8 @@ static bool run_rmw(struct run *r, const struct ir_op *o)
 			return false;
 	} while (!done);
 	if (o->code == IR_CMPXCHG) {
-		r->hot->arith = (r->hot->arith & ~ir_flag_bits(o->fout)) | (flags & ir_flag_bits(o->fout));
+		r->hot->arith =
+			(r->hot->arith & ~ir_flag_bits(o->fout)) | (flags & ir_flag_bits(o->fout));
 		if (!(flags & X86_FL_ZF))
 			put(r, RAX, o->type, old);
 	} else {
@@ -209,7 +213,7 @@ static bool run_cmpxchg_wide(struct run *r, const struct ir_op *o)
 	}
 	memcpy(old, expect, sizeof(old));
 	if (!r->env->probe(r->env->v, va, n, access_mode(o)) ||
-			!r->env->cas(r->env->v, va, old, now, n, access_mode(o), &done))
+		!r->env->cas(r->env->v, va, old, now, n, access_mode(o), &done))
 		return false;
 	if (done) {
 		r->hot->arith |= X86_FL_ZF;
@@ -244,12 +248,9 @@ static bool run_mem(struct run *r, const struct ir_op *o)
 	case IR_ST:
 		v = get(r, o, o->c);
 		return r->env->store(r->env->v, address(r, o), &v, o->type, access_mode(o));
-	case IR_PROBE_W:
-		return r->env->probe(r->env->v, address(r, o), o->type, access_mode(o));
-	case IR_CMPXCHGB:
-		return run_cmpxchg_wide(r, o);
-	default:
-		return run_rmw(r, o);
+	case IR_PROBE_W: return r->env->probe(r->env->v, address(r, o), o->type, access_mode(o));
+	case IR_CMPXCHGB: return run_cmpxchg_wide(r, o);
+	default: return run_rmw(r, o);
 	}
 }
 
@@ -272,7 +273,8 @@ static bool run_native(struct run *r, const struct ir_op *o)
 	}
 	if (o->flags & IRO_STORE && !env->probe(env->v, va, o->type, access_mode(o)))
 		return false;
-	/* also what is stored to: an x87 store with an unmasked exception leaves memory as it was */
+	/* also what is stored to: an x87 store with an unmasked exception leaves memory as it was
+	 */
 	if (o->type && !env->load(env->v, va, mem, o->type, access_mode(o)))
 		return false;
 	if (!ir_native_run(env, o, gpr, mem, &flags)) {

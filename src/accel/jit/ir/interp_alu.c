@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * interp_alu.c: integer operations and their flags, computed from the definitions and not by the host's
- * instructions. Spec: SDM vol. 1, 3.4.3.1; vol. 2.
+ * interp_alu.c: integer operations and their flags, computed from the definitions and not by the
+ * host's instructions. Spec: SDM vol. 1, 3.4.3.1; vol. 2.
  */
 #include "accel/jit/ir/interp.h"
 
@@ -10,7 +10,7 @@ enum { CF = 1 << 0, PF = 1 << 2, AF = 1 << 4, ZF = 1 << 6, SF = 1 << 7, OF = 1 <
 uint64_t ir_flag_bits(uint8_t irfl)
 {
 	return (irfl & IRFL_CF ? CF : 0) | (irfl & IRFL_PF ? PF : 0) | (irfl & IRFL_AF ? AF : 0) |
-		(irfl & IRFL_ZF ? ZF : 0) | (irfl & IRFL_SF ? SF : 0) | (irfl & IRFL_OF ? OF : 0);
+	       (irfl & IRFL_ZF ? ZF : 0) | (irfl & IRFL_SF ? SF : 0) | (irfl & IRFL_OF ? OF : 0);
 }
 
 bool ir_cond_true(unsigned cond, uint64_t f)
@@ -118,7 +118,7 @@ static uint64_t shift(unsigned code, unsigned size, uint64_t a, unsigned n, uint
 		n %= bits;
 		r = n ? (a >> n | a << (bits - n)) & mask : a;
 		*f = (*f & ~(uint64_t)(CF | OF)) | (r & top ? CF : 0) |
-			((r ^ r << 1) & top ? OF : 0);
+		     ((r ^ r << 1) & top ? OF : 0);
 		break;
 	default: /* RCL, RCR: bit by bit through the carry */
 		n %= bits + 1;
@@ -138,8 +138,8 @@ static uint64_t shift(unsigned code, unsigned size, uint64_t a, unsigned n, uint
 }
 
 /* The pair a:b shifted by c (count already known to be modulo 32 or 64) */
-static uint64_t shift_pair(unsigned code, unsigned size, uint64_t a, uint64_t b, unsigned n, uint64_t *f,
-	bool *keep)
+static uint64_t shift_pair(
+	unsigned code, unsigned size, uint64_t a, uint64_t b, unsigned n, uint64_t *f, bool *keep)
 {
 	unsigned bits = size * 8;
 	uint64_t r = a, cf = 0, top = 1ull << (bits - 1);
@@ -205,35 +205,72 @@ uint64_t ir_alu(unsigned code, unsigned size, uint64_t a, uint64_t b, uint64_t c
 	if (code < IR_SHL || code > IR_BTC)
 		b &= mask;
 	switch (code) {
-	case IR_ADD: r = a + b; f = add_flags(a, b, r, size); break;
-	case IR_ADC: r = a + b + cin; f = add_flags(a, b, r, size); break;
+	case IR_ADD:
+		r = a + b;
+		f = add_flags(a, b, r, size);
+		break;
+	case IR_ADC:
+		r = a + b + cin;
+		f = add_flags(a, b, r, size);
+		break;
 	case IR_CMP:
-	case IR_SUB: r = a - b; f = sub_flags(a, b, r, size); break;
-	case IR_SBB: r = a - b - cin; f = sub_flags(a, b, r, size); break;
+	case IR_SUB:
+		r = a - b;
+		f = sub_flags(a, b, r, size);
+		break;
+	case IR_SBB:
+		r = a - b - cin;
+		f = sub_flags(a, b, r, size);
+		break;
 	case IR_TEST:
-	case IR_AND: r = a & b; f = result_flags(r, size); break;
-	case IR_OR: r = a | b; f = result_flags(r, size); break;
-	case IR_XOR: r = a ^ b; f = result_flags(r, size); break;
-	case IR_INC: r = a + 1; f = (f & CF) | (add_flags(a, 1, r, size) & ~(uint64_t)CF); break;
-	case IR_DEC: r = a - 1; f = (f & CF) | (sub_flags(a, 1, r, size) & ~(uint64_t)CF); break;
-	case IR_NEG: r = 0 - a; f = sub_flags(0, a, r, size); break;
+	case IR_AND:
+		r = a & b;
+		f = result_flags(r, size);
+		break;
+	case IR_OR:
+		r = a | b;
+		f = result_flags(r, size);
+		break;
+	case IR_XOR:
+		r = a ^ b;
+		f = result_flags(r, size);
+		break;
+	case IR_INC:
+		r = a + 1;
+		f = (f & CF) | (add_flags(a, 1, r, size) & ~(uint64_t)CF);
+		break;
+	case IR_DEC:
+		r = a - 1;
+		f = (f & CF) | (sub_flags(a, 1, r, size) & ~(uint64_t)CF);
+		break;
+	case IR_NEG:
+		r = 0 - a;
+		f = sub_flags(0, a, r, size);
+		break;
 	case IR_NOT: r = ~a; break;
 	case IR_IMUL: r = imul(a, b, size, &f); break;
-	case IR_SHL: case IR_SHR: case IR_SAR: case IR_ROL: case IR_ROR: case IR_RCL: case IR_RCR:
-		r = shift(code, size, a, (unsigned)b & 0xff, &f, &keep);
-		break;
-	case IR_SHLD: case IR_SHRD:
-		r = shift_pair(code, size, a, b & mask, (unsigned)c & 0xff, &f, &keep);
-		break;
-	case IR_BT: case IR_BTS: case IR_BTR: case IR_BTC:
-		r = bit_op(code, size, a, b, &f);
-		break;
-	case IR_BSF: case IR_BSR:
+	case IR_SHL:
+	case IR_SHR:
+	case IR_SAR:
+	case IR_ROL:
+	case IR_ROR:
+	case IR_RCL:
+	case IR_RCR: r = shift(code, size, a, (unsigned)b & 0xff, &f, &keep); break;
+	case IR_SHLD:
+	case IR_SHRD: r = shift_pair(code, size, a, b & mask, (unsigned)c & 0xff, &f, &keep); break;
+	case IR_BT:
+	case IR_BTS:
+	case IR_BTR:
+	case IR_BTC: r = bit_op(code, size, a, b, &f); break;
+	case IR_BSF:
+	case IR_BSR:
 		*flags = (*flags & ~(ir_flag_bits(fout) & ZF)) | (a ? 0 : ir_flag_bits(fout) & ZF);
 		return scan(code, a, c);
 	case IR_MUL: r = a * b; break;
 	case IR_UMULH: r = (uint64_t)((unsigned __int128)a * b >> size * 8); break;
-	case IR_SMULH: r = (uint64_t)((__int128)sign_extend(a, size) * sign_extend(b, size) >> size * 8); break;
+	case IR_SMULH:
+		r = (uint64_t)((__int128)sign_extend(a, size) * sign_extend(b, size) >> size * 8);
+		break;
 	case IR_UDIV: r = b ? a / b : 0; break;
 	case IR_SDIV: r = b ? (uint64_t)(sign_extend(a, size) / sign_extend(b, size)) : 0; break;
 	case IR_BSWAP: r = size == 8 ? __builtin_bswap64(a) : __builtin_bswap32((uint32_t)a); break;
@@ -263,8 +300,8 @@ static bool divide(bool is_signed, unsigned size, uint64_t a, uint64_t *ax, uint
 {
 	uint64_t mask = width_mask(size), quotient, remainder;
 	unsigned bits = size * 8;
-	unsigned __int128 n = size == 1 ? *ax & 0xffff :
-		(unsigned __int128)(*dx & mask) << bits | (*ax & mask);
+	unsigned __int128 n =
+		size == 1 ? *ax & 0xffff : (unsigned __int128)(*dx & mask) << bits | (*ax & mask);
 
 	a &= mask;
 	if (!a)
@@ -299,8 +336,8 @@ static bool divide(bool is_signed, unsigned size, uint64_t a, uint64_t *ax, uint
 	return true;
 }
 
-bool ir_muldiv(unsigned code, unsigned size, uint64_t a, uint64_t *ax, uint64_t *dx, uint64_t *flags,
-	uint8_t fout)
+bool ir_muldiv(unsigned code, unsigned size, uint64_t a, uint64_t *ax, uint64_t *dx,
+	uint64_t *flags, uint8_t fout)
 {
 	uint64_t mask = width_mask(size), f;
 	unsigned bits = size * 8;

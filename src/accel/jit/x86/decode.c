@@ -9,11 +9,12 @@
 
 struct cursor {
 	const uint8_t *p;
-	size_t n;	/* bytes that are there, at most 15 count */
+	size_t n; /* bytes that are there, at most 15 count */
 	size_t at;
 };
 
-/* Reading beyond the end is harmless here: `at` then exceeds the limit and decoding fails at its end. */
+/* Reading beyond the end is harmless here: `at` then exceeds the limit and decoding fails at its
+ * end. */
 static inline uint64_t take(struct cursor *c, unsigned bytes)
 {
 	uint64_t v = 0;
@@ -59,32 +60,23 @@ static void take_prefixes(struct x86_insn *in, struct cursor *c, unsigned bits)
 			continue;
 		}
 		switch (byte) {
-		case 0x26: case 0x2e: case 0x36: case 0x3e:
-			/* 64-bit code: null prefixes, an FS or GS one before them stays in effect */
+		case 0x26:
+		case 0x2e:
+		case 0x36:
+		case 0x3e:
+			/* 64-bit code: null prefixes, an FS or GS one before them stays in effect
+			 */
 			if (bits != 2)
 				in->seg = (byte >> 3) & 3;
 			break;
-		case 0x64: case 0x65:
-			in->seg = (uint8_t)(SEG_FS + (byte & 1));
-			break;
-		case 0x66:
-			in->p66 = true;
-			break;
-		case 0x67:
-			in->p67 = true;
-			break;
-		case 0xf0:
-			in->lock = true;
-			break;
-		case 0xf2:
-			in->rep = X86_REP_F2;
-			break;
-		case 0xf3:
-			in->rep = X86_REP_F3;
-			break;
-		default:
-			in->opcode = byte;
-			return;
+		case 0x64:
+		case 0x65: in->seg = (uint8_t)(SEG_FS + (byte & 1)); break;
+		case 0x66: in->p66 = true; break;
+		case 0x67: in->p67 = true; break;
+		case 0xf0: in->lock = true; break;
+		case 0xf2: in->rep = X86_REP_F2; break;
+		case 0xf3: in->rep = X86_REP_F3; break;
+		default: in->opcode = byte; return;
 		}
 		if (c->at >= c->n)
 			return;
@@ -167,26 +159,16 @@ static void decode_imm(struct x86_insn *in, struct cursor *c, unsigned kind, uns
 	if (kind == GB || kind == GZ)
 		kind = (in->modrm & 0x30) ? N : kind == GB ? B : Z;
 	switch (kind) {
-	case B:
-		in->imm = take_signed(c, 1);
-		break;
-	case W:
-		in->imm = (int64_t)take(c, 2);
-		break;
+	case B: in->imm = take_signed(c, 1); break;
+	case W: in->imm = (int64_t)take(c, 2); break;
 	case J:
 		if ((how & X86_DECODE_BITS) == 2 && !(how & X86_DECODE_AMD))
 			z = 4;
 		in->imm = take_signed(c, z);
 		break;
-	case Z:
-		in->imm = take_signed(c, z);
-		break;
-	case V:
-		in->imm = take_signed(c, in->osize);
-		break;
-	case A:
-		in->imm = (int64_t)take(c, in->asize);
-		break;
+	case Z: in->imm = take_signed(c, z); break;
+	case V: in->imm = take_signed(c, in->osize); break;
+	case A: in->imm = (int64_t)take(c, in->asize); break;
 	case P:
 		in->imm = (int64_t)take(c, z);
 		in->imm2 = (uint16_t)take(c, 2);
@@ -201,8 +183,7 @@ static void decode_imm(struct x86_insn *in, struct cursor *c, unsigned kind, uns
 			in->imm2 = (uint16_t)take(c, 1);
 		}
 		break;
-	default:
-		break;
+	default: break;
 	}
 }
 
@@ -218,7 +199,7 @@ static bool take_vex(struct x86_insn *in, struct cursor *c, bool bits64)
 	if (in->opcode == 0xc4) {
 		b2 = take_byte(c);
 		in->rex |= (b1 & 0x40 ? 0 : X86_REX_X) | (b1 & 0x20 ? 0 : X86_REX_B) |
-			(b2 & 0x80 ? X86_REX_W : 0);
+			   (b2 & 0x80 ? X86_REX_W : 0);
 		in->map = b1 & 31;
 		if (in->map < X86_MAP_0F || in->map > X86_MAP_0F3A)
 			return false;
@@ -242,12 +223,16 @@ static unsigned vex_follows(const struct x86_insn *in)
 	if (in->map == X86_MAP_0F38)
 		return M;
 	switch (in->opcode) {
-	case 0x70: case 0x71: case 0x72: case 0x73: case 0xc2: case 0xc4: case 0xc5: case 0xc6:
-		return MB;
-	case 0x77:
-		return N;
-	default:
-		return M;
+	case 0x70:
+	case 0x71:
+	case 0x72:
+	case 0x73:
+	case 0xc2:
+	case 0xc4:
+	case 0xc5:
+	case 0xc6: return MB;
+	case 0x77: return N;
+	default: return M;
 	}
 }
 
@@ -269,14 +254,16 @@ static bool take_opcode(struct x86_insn *in, struct cursor *c, unsigned how, uns
 	bool bits64 = (how & X86_DECODE_BITS) == 2;
 
 	switch (in->opcode) {
-	case 0xc4: case 0xc5:
+	case 0xc4:
+	case 0xc5:
 		if (!is_escape(c, in->opcode, how))
 			break;
 		if (!take_vex(in, c, bits64))
 			return false;
 		*ret_follows = vex_follows(in);
 		return true;
-	case 0x62: case 0x8f:
+	case 0x62:
+	case 0x8f:
 		if (is_escape(c, in->opcode, how))
 			return false;
 		break;
@@ -290,8 +277,7 @@ static bool take_opcode(struct x86_insn *in, struct cursor *c, unsigned how, uns
 			in->opcode = take_byte(c);
 		}
 		break;
-	default:
-		break;
+	default: break;
 	}
 	if (in->map == X86_MAP_1BYTE)
 		*ret_follows = map_1byte[in->opcode];
@@ -302,7 +288,10 @@ static bool take_opcode(struct x86_insn *in, struct cursor *c, unsigned how, uns
 enum x86_decoded x86_decode(struct x86_insn *in, const uint8_t *p, size_t n, unsigned how)
 {
 	static const struct x86_insn blank = {
-		.seg = X86_NO_SEG, .mem_seg = SEG_DS, .base = X86_NO_REG, .index = X86_NO_REG,
+		.seg = X86_NO_SEG,
+		.mem_seg = SEG_DS,
+		.base = X86_NO_REG,
+		.index = X86_NO_REG,
 	};
 	struct cursor c = { .p = p, .n = n < X86_INSN_MAX ? n : X86_INSN_MAX };
 	unsigned bits = how & X86_DECODE_BITS, follows = N;

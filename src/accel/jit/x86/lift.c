@@ -4,7 +4,8 @@
 
 enum {
 	/* What one instruction and a block's end take at most; checked before each instruction. */
-	RESERVED_OPS = 96, RESERVED_TEMPS = 64,
+	RESERVED_OPS = 96,
+	RESERVED_TEMPS = 64,
 };
 
 /* SDM vol. 2, LOCK: the read-modify-write instructions with a memory destination. */
@@ -18,9 +19,13 @@ static bool lock_allowed(const struct x86_insn *in)
 		return false;
 	if (in->map == X86_MAP_0F) {
 		switch (op) {
-		case 0xab: case 0xb3: case 0xbb: /* bts btr btc */
-		case 0xb0: case 0xb1: case 0xc0: case 0xc1: /* cmpxchg xadd */
-			return true;
+		case 0xab:
+		case 0xb3:
+		case 0xbb: /* bts btr btc */
+		case 0xb0:
+		case 0xb1:
+		case 0xc0:
+		case 0xc1: /* cmpxchg xadd */ return true;
 		case 0xba: return digit >= 5;
 		case 0xc7: return digit == 1;
 		default: return false;
@@ -31,10 +36,16 @@ static bool lock_allowed(const struct x86_insn *in)
 	if (op < 0x38)
 		return (op & 7) < 2;
 	switch (op) {
-	case 0x80: case 0x81: case 0x82: case 0x83: return digit != 7;
-	case 0x86: case 0x87: return true;
-	case 0xf6: case 0xf7: return digit == 2 || digit == 3;
-	case 0xfe: case 0xff: return digit < 2;
+	case 0x80:
+	case 0x81:
+	case 0x82:
+	case 0x83: return digit != 7;
+	case 0x86:
+	case 0x87: return true;
+	case 0xf6:
+	case 0xf7: return digit == 2 || digit == 3;
+	case 0xfe:
+	case 0xff: return digit < 2;
 	default: return false;
 	}
 }
@@ -57,18 +68,18 @@ static bool dispatch(struct x86_lift *l)
 	if ((in->lock && !lock_allowed(in)) || in->vex_bad)
 		return false;
 	switch (in->map) {
-	case X86_MAP_1BYTE:
-		f = x86_lift_1byte[in->opcode];
-		return f && f(l);
+	case X86_MAP_1BYTE: f = x86_lift_1byte[in->opcode]; return f && f(l);
 	case X86_MAP_0F:
-		f = !in->vex ? x86_lift_0f[in->opcode] : in->opcode == 0xae ? x86_lift_vex_mxcsr : x86_lift_vec;
+		f = !in->vex             ? x86_lift_0f[in->opcode]
+		    : in->opcode == 0xae ? x86_lift_vex_mxcsr
+					 : x86_lift_vec;
 		return f && f(l);
-	default:
-		return is_bmi(in) ? x86_lift_bmi(l) : x86_lift_vec(l);
+	default: return is_bmi(in) ? x86_lift_bmi(l) : x86_lift_vec(l);
 	}
 }
 
-/* CS with a limit: the block as a whole is checked at its entry; how long it is, is filled in at its end. */
+/* CS with a limit: the block as a whole is checked at its entry; how long it is, is filled in at
+ * its end. */
 static void check_code_limit(struct x86_lift *l)
 {
 	uint16_t ret;
@@ -107,7 +118,7 @@ static bool block_full(const struct x86_lift *l, size_t at, size_t left)
 	if (!b->insns)
 		return false;
 	return at >= left || b->insns >= IR_MAX_INSNS || (l->mode & X86_MODE_STEP) ||
-		b->n > IR_MAX_OPS - RESERVED_OPS || b->temps > IR_MAX_TEMPS - RESERVED_TEMPS;
+	       b->n > IR_MAX_OPS - RESERVED_OPS || b->temps > IR_MAX_TEMPS - RESERVED_TEMPS;
 }
 
 /* Ends the block before the instruction at l->next; a block without any stays empty (isa.h). */
@@ -142,7 +153,9 @@ static unsigned decode_mode(const struct x86_lift *l)
 void x86_lift_block(struct ir *b, const uint8_t *code, size_t n, size_t left)
 {
 	struct x86_lift l = {
-		.b = b, .cfg = b->isa_config, .mode = b->mode,
+		.b = b,
+		.cfg = b->isa_config,
+		.mode = b->mode,
 		.x64 = (b->mode & X86_MODE_BITS) == X86_MODE_64,
 		.next = (int32_t)b->page_offset,
 	};
@@ -158,9 +171,11 @@ void x86_lift_block(struct ir *b, const uint8_t *code, size_t n, size_t left)
 			break;
 		}
 		status = x86_decode(&l.in, code + at, n - at, how);
-		if (status == X86_TRUNCATED || (b->insns && at + X86_INSN_MAX > left &&
+		if (status == X86_TRUNCATED ||
+			(b->insns && at + X86_INSN_MAX > left &&
 				(status == X86_TOO_LONG || at + l.in.len > left))) {
-			/* as the first of a block: insns stays 0, the caller raises the fetch fault */
+			/* as the first of a block: insns stays 0, the caller raises the fetch fault
+			 */
 			cut(&l);
 			break;
 		}

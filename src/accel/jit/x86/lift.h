@@ -32,14 +32,16 @@ struct x86_mem {
 struct x86_lift {
 	struct ir *b;
 	const struct x86_lift_config *cfg;
-	uint32_t mode;		/* X86_MODE_* */
-	bool x64;		/* mode is 64-bit */
-	int32_t off, next;	/* of this and the next instruction, from the page start */
-	bool done;		/* an exit was emitted: the block ends here */
-	unsigned code_check;	/* op that holds the bytes of code to be checked against CS's limit, or 0 */
-	bool end_after;		/* end the block after the next instruction (STI) */
-	unsigned side_exits;	/* conditional jumps this block went past */
-	bool vec_entered[2], fpu_entered[2]; /* VEC_ENTER / FPU_ENTER sub 0, 1 was emitted and still holds */
+	uint32_t mode;       /* X86_MODE_* */
+	bool x64;            /* mode is 64-bit */
+	int32_t off, next;   /* of this and the next instruction, from the page start */
+	bool done;           /* an exit was emitted: the block ends here */
+	unsigned code_check; /* op that holds the bytes of code to be checked against CS's limit, or
+				0 */
+	bool end_after;      /* end the block after the next instruction (STI) */
+	unsigned side_exits; /* conditional jumps this block went past */
+	bool vec_entered[2],
+		fpu_entered[2]; /* VEC_ENTER / FPU_ENTER sub 0, 1 was emitted and still holds */
 	struct x86_insn in;
 };
 
@@ -77,15 +79,15 @@ static inline uint8_t x86_asize_bits(const struct x86_lift *l, unsigned asize)
 uint16_t x86_reg(struct x86_lift *l, unsigned n, unsigned size);
 /* Register n = v, with the merge rules of `size`. */
 void x86_set_reg(struct x86_lift *l, unsigned n, unsigned size, uint16_t v);
-uint16_t x86_const(struct x86_lift *l, int64_t v);	/* MOVI to a temporary */
-uint16_t x86_pc(struct x86_lift *l, int32_t off);	/* PC to a temporary */
+uint16_t x86_const(struct x86_lift *l, int64_t v); /* MOVI to a temporary */
+uint16_t x86_pc(struct x86_lift *l, int32_t off);  /* PC to a temporary */
 
 /* The instruction's memory operand for an access of `size` bytes, checked against its segment where
  * the mode asks for it. `write`: the access (also) writes. Once per instruction. */
 struct x86_mem x86_mem(struct x86_lift *l, unsigned size, bool write);
 /* Same for the offset a + b << scale + disp (mem: IRM_SCALE, IRM_A*) in segment seg. */
-struct x86_mem x86_mem_seg(struct x86_lift *l, struct x86_mem offset, unsigned seg, unsigned size,
-	bool write);
+struct x86_mem x86_mem_seg(
+	struct x86_lift *l, struct x86_mem offset, unsigned seg, unsigned size, bool write);
 /* Its linear address in a temporary, for helpers. */
 uint16_t x86_linear(struct x86_lift *l, unsigned size, bool write);
 /* Offset only: LEA. */
@@ -93,7 +95,8 @@ struct x86_mem x86_offset(struct x86_lift *l);
 
 /* Emits a memory op on m; fill in d, c, sub, fout, … */
 struct ir_op *x86_mem_op(struct x86_lift *l, enum ir_code code, unsigned type, struct x86_mem m);
-uint16_t x86_load(struct x86_lift *l, unsigned size, struct x86_mem m); /* zero-extended temporary */
+uint16_t x86_load(
+	struct x86_lift *l, unsigned size, struct x86_mem m); /* zero-extended temporary */
 void x86_store(struct x86_lift *l, unsigned size, struct x86_mem m, uint16_t v);
 /* modrm.rm as a source: register, or loaded into a temporary. */
 uint16_t x86_rm(struct x86_lift *l, unsigned size);
@@ -101,16 +104,16 @@ uint16_t x86_rm(struct x86_lift *l, unsigned size);
 void x86_set_rm(struct x86_lift *l, unsigned size, uint16_t v);
 
 /* d = a op b etc.; the op is returned for fout and the rest. a, b, d may be IR_NONE. */
-struct ir_op *x86_op(struct x86_lift *l, enum ir_code code, unsigned type, uint16_t d, uint16_t a,
-	uint16_t b);
-struct ir_op *x86_op_imm(struct x86_lift *l, enum ir_code code, unsigned type, uint16_t d, uint16_t a,
-	int64_t imm);
+struct ir_op *x86_op(
+	struct x86_lift *l, enum ir_code code, unsigned type, uint16_t d, uint16_t a, uint16_t b);
+struct ir_op *x86_op_imm(
+	struct x86_lift *l, enum ir_code code, unsigned type, uint16_t d, uint16_t a, int64_t imm);
 uint16_t x86_mov(struct x86_lift *l, uint16_t v); /* copy in a new temporary */
 /* State field at byte `offset` from RBP (gpr 0 = 0; hot fields are negative). */
 uint16_t x86_load_state(struct x86_lift *l, int offset, unsigned size);
 void x86_store_state(struct x86_lift *l, int offset, unsigned size, uint16_t v);
 #define X86_STATE(field) ((int)offsetof(struct x86_cpu, field))
-#define X86_HOT(field) ((int)offsetof(struct jit_hot, field) - 128)
+#define X86_HOT(field)   ((int)offsetof(struct jit_hot, field) - 128)
 
 static inline int x86_seg_state(unsigned seg, size_t field)
 {
@@ -122,12 +125,13 @@ struct x86_mem x86_stack_mem(struct x86_lift *l, int disp, unsigned size, bool w
 void x86_stack_adjust(struct x86_lift *l, int delta);
 void x86_push(struct x86_lift *l, unsigned size, uint16_t v);
 
-/* --- a host instruction as it is (native.h): rm or the memory operand, of `size` bytes, is read and filled
- * in here, with the classes and W for them; d is operand reg, c is vvvv. lift_bmi.c */
-struct ir_op *x86_native(struct x86_lift *l, struct native n, unsigned size, uint16_t d, uint16_t c);
+/* --- a host instruction as it is (native.h): rm or the memory operand, of `size` bytes, is read
+ * and filled in here, with the classes and W for them; d is operand reg, c is vvvv. lift_bmi.c */
+struct ir_op *x86_native(
+	struct x86_lift *l, struct native n, unsigned size, uint16_t d, uint16_t c);
 
 /* --- calls. fn is an "ok" helper; with ret, its result (hot.ret) lands in a new temporary. --- */
-#define X86_CALL(l, fn, ...) x86_call((l), (int64_t)(uintptr_t)(fn), false, __VA_ARGS__)
+#define X86_CALL(l, fn, ...)     x86_call((l), (int64_t)(uintptr_t)(fn), false, __VA_ARGS__)
 #define X86_CALL_RET(l, fn, ...) x86_call((l), (int64_t)(uintptr_t)(fn), true, __VA_ARGS__)
 /* a, b, c: operands or IR_NONE. */
 uint16_t x86_call(struct x86_lift *l, int64_t fn, bool ret, uint16_t a, uint16_t b, uint16_t c);

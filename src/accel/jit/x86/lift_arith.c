@@ -5,19 +5,20 @@
 enum { COND_B = 2, COND_E = 4 };
 
 /* The eight operations of 00..3F and group 1, in opcode order. */
-static const uint16_t arith_code[8] = { IR_ADD, IR_OR, IR_ADC, IR_SBB, IR_AND, IR_SUB, IR_XOR, IR_CMP };
+static const uint16_t arith_code[8] = { IR_ADD, IR_OR, IR_ADC, IR_SBB, IR_AND, IR_SUB, IR_XOR,
+	IR_CMP };
 
 static void set_flags(struct ir_op *o)
 {
 	o->fout = IRFL_ALL;
-	if (o->code == IR_ADC || o->code == IR_SBB || (o->code == IR_RMW && (o->sub == IR_ADC ||
-			o->sub == IR_SBB)))
+	if (o->code == IR_ADC || o->code == IR_SBB ||
+		(o->code == IR_RMW && (o->sub == IR_ADC || o->sub == IR_SBB)))
 		o->fin = IRFL_CF;
 }
 
 /* register n = register n op src (src IR_IMM: imm) */
-static void arith_reg(struct x86_lift *l, unsigned code, unsigned size, unsigned n, uint16_t src,
-	int64_t imm)
+static void arith_reg(
+	struct x86_lift *l, unsigned code, unsigned size, unsigned n, uint16_t src, int64_t imm)
 {
 	bool writes = code != IR_CMP && code != IR_TEST;
 	bool high = x86_is_high(l, n, size);
@@ -66,7 +67,8 @@ static unsigned op_size(const struct x86_lift *l)
 /* xor r, r and sub r, r: the 64-bit form does what the shorter 32-bit one does. */
 static bool clears(const struct x86_lift *l, unsigned code, unsigned size)
 {
-	return (code == IR_XOR || code == IR_SUB) && size >= 4 && !l->in.is_mem && l->in.reg == l->in.rm;
+	return (code == IR_XOR || code == IR_SUB) && size >= 4 && !l->in.is_mem &&
+	       l->in.reg == l->in.rm;
 }
 
 bool x86_lift_arith(struct x86_lift *l)
@@ -74,17 +76,15 @@ bool x86_lift_arith(struct x86_lift *l)
 	unsigned code = arith_code[l->in.opcode >> 3], size = op_size(l);
 
 	switch (l->in.opcode & 7) {
-	case 0: case 1:
+	case 0:
+	case 1:
 		if (clears(l, code, size))
 			size = 4;
 		arith_rm(l, code, size, x86_reg(l, l->in.reg, size), 0);
 		return true;
-	case 2: case 3:
-		arith_reg(l, code, size, l->in.reg, x86_rm(l, size), 0);
-		return true;
-	default:
-		arith_reg(l, code, size, RAX, IR_IMM, l->in.imm);
-		return true;
+	case 2:
+	case 3: arith_reg(l, code, size, l->in.reg, x86_rm(l, size), 0); return true;
+	default: arith_reg(l, code, size, RAX, IR_IMM, l->in.imm); return true;
 	}
 }
 
@@ -158,22 +158,21 @@ bool x86_lift_group3(struct x86_lift *l)
 	unsigned digit = l->in.reg & 7, size = op_size(l);
 
 	switch (digit) {
-	case 0: case 1:
-		arith_rm(l, IR_TEST, size, IR_IMM, l->in.imm);
-		return true;
-	case 2: case 3:
-		unary_rm(l, code[digit], size, digit == 3 ? IRFL_ALL : 0);
-		return true;
+	case 0:
+	case 1: arith_rm(l, IR_TEST, size, IR_IMM, l->in.imm); return true;
+	case 2:
+	case 3: unary_rm(l, code[digit], size, digit == 3 ? IRFL_ALL : 0); return true;
 	default:
-		x86_op(l, (enum ir_code)code[digit], size, IR_NONE, x86_rm(l, size), IR_NONE)->fout =
-			IRFL_ALL;
+		x86_op(l, (enum ir_code)code[digit], size, IR_NONE, x86_rm(l, size), IR_NONE)
+			->fout = IRFL_ALL;
 		return true;
 	}
 }
 
 bool x86_lift_imul2(struct x86_lift *l)
 {
-	x86_op(l, IR_IMUL, l->in.osize, l->in.reg, l->in.reg, x86_rm(l, l->in.osize))->fout = IRFL_ALL;
+	x86_op(l, IR_IMUL, l->in.osize, l->in.reg, l->in.reg, x86_rm(l, l->in.osize))->fout =
+		IRFL_ALL;
 	return true;
 }
 
@@ -219,8 +218,8 @@ static void assign_if_equal(struct x86_lift *l, bool equal, uint16_t d, uint16_t
 	o->fin = IRFL_ZF;
 }
 
-/* Between registers. The one that is not written keeps its upper half too, so 32-bit values are extended
- * first and then moved as 64 bits or not at all. */
+/* Between registers. The one that is not written keeps its upper half too, so 32-bit values are
+ * extended first and then moved as 64 bits or not at all. */
 static void cmpxchg_reg(struct x86_lift *l, unsigned size)
 {
 	uint16_t dst = x86_mov(l, x86_reg(l, l->in.rm, size)), src = x86_reg(l, l->in.reg, size);
@@ -261,7 +260,8 @@ bool x86_lift_bcd(struct x86_lift *l)
 {
 	if (l->x64)
 		return false;
-	X86_CALL(l, x86_h_daa_group, x86_const(l, (l->in.opcode >> 3) & 3), x86_const(l, 0), IR_NONE);
+	X86_CALL(l, x86_h_daa_group, x86_const(l, (l->in.opcode >> 3) & 3), x86_const(l, 0),
+		IR_NONE);
 	return true;
 }
 
@@ -295,7 +295,10 @@ bool x86_lift_salc(struct x86_lift *l)
 /* CMC, CLC, STC */
 bool x86_lift_flagop(struct x86_lift *l)
 {
-	struct ir_op *o = x86_op(l, l->in.opcode == 0xf5 ? IR_CMC : l->in.opcode == 0xf8 ? IR_CLC : IR_STC,
+	struct ir_op *o = x86_op(l,
+		l->in.opcode == 0xf5   ? IR_CMC
+		: l->in.opcode == 0xf8 ? IR_CLC
+				       : IR_STC,
 		IR_64, IR_NONE, IR_NONE, IR_NONE);
 
 	o->fout = IRFL_CF;

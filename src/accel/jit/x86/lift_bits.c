@@ -2,13 +2,15 @@
 /* lift_bits.c: shifts, rotates, bit tests, bit scans. Spec: SDM vol. 1, 7.3.6 to 7.3.7; vol. 2. */
 #include "accel/jit/x86/lift_ops.h"
 
-static const uint16_t shift_code[8] = { IR_ROL, IR_ROR, IR_RCL, IR_RCR, IR_SHL, IR_SHR, IR_SHL, IR_SAR };
+static const uint16_t shift_code[8] = { IR_ROL, IR_ROR, IR_RCL, IR_RCR, IR_SHL, IR_SHR, IR_SHL,
+	IR_SAR };
 
 /* Flags of a shift: a count that may be zero keeps them, so they count as read. */
 static void shift_flags(struct ir_op *o, unsigned code, bool variable)
 {
 	bool rotate = code == IR_ROL || code == IR_ROR || code == IR_RCL || code == IR_RCR;
-	bool carry = code == IR_RCL || code == IR_RCR; /* count modulo 9 or 17 may be zero as well */
+	bool carry =
+		code == IR_RCL || code == IR_RCR; /* count modulo 9 or 17 may be zero as well */
 
 	o->fout = rotate ? IRFL_CF | IRFL_OF : IRFL_ALL;
 	o->fin = variable || carry ? o->fout : 0;
@@ -104,13 +106,15 @@ enum { BT_FLAGS = IRFL_ALL & ~IRFL_ZF };
 
 static void bt_reg(struct x86_lift *l, enum ir_code code, uint16_t index, int64_t imm)
 {
-	struct ir_op *o = x86_op(l, code, l->in.osize, code == IR_BT ? IR_NONE : l->in.rm, l->in.rm, index);
+	struct ir_op *o =
+		x86_op(l, code, l->in.osize, code == IR_BT ? IR_NONE : l->in.rm, l->in.rm, index);
 
 	o->imm = imm;
 	o->fout = BT_FLAGS;
 }
 
-static void bt_mem(struct x86_lift *l, enum ir_code code, struct x86_mem m, uint16_t index, int64_t imm)
+static void bt_mem(
+	struct x86_lift *l, enum ir_code code, struct x86_mem m, uint16_t index, int64_t imm)
 {
 	struct ir_op *o;
 
@@ -133,8 +137,11 @@ static struct x86_mem bit_string(struct x86_lift *l, bool write)
 	unsigned size = l->in.osize;
 	uint16_t index = l->in.reg;
 	struct x86_mem m = x86_offset(l), sum = {
-		.a = ir_temp(l->b), .b = ir_temp(l->b),
-		.mem = (uint8_t)(x86_asize_bits(l, l->in.asize) | (size == 8 ? 3 : size == 4 ? 2 : 1)),
+		.a = ir_temp(l->b),
+		.b = ir_temp(l->b),
+		.mem = (uint8_t)(x86_asize_bits(l, l->in.asize) | (size == 8          ? 3
+									  : size == 4 ? 2
+										      : 1)),
 	};
 
 	x86_mem_op(l, IR_LEA, IR_64, m)->d = sum.a;
@@ -184,8 +191,11 @@ bool x86_lift_bt_imm(struct x86_lift *l)
 static void count_native(struct x86_lift *l)
 {
 	unsigned size = l->in.osize;
-	struct native n = { .opcode = l->in.opcode, .map = 1, .pp = size == 2 ? 4 : 2,
-		.form = size == 8 ? NATIVE_W : 0, .cls = NATIVE_REG_G | NATIVE_REG_W };
+	struct native n = { .opcode = l->in.opcode,
+		.map = 1,
+		.pp = size == 2 ? 4 : 2,
+		.form = size == 8 ? NATIVE_W : 0,
+		.cls = NATIVE_REG_G | NATIVE_REG_W };
 	uint16_t d = size == 2 ? ir_temp(l->b) : l->in.reg;
 
 	x86_native(l, n, size, d, IR_NONE)->fout = IRFL_ALL;
@@ -198,13 +208,14 @@ bool x86_lift_bsf(struct x86_lift *l)
 {
 	bool reverse = l->in.opcode & 1;
 
-	if (l->in.rep == X86_REP_F3 &&
-			(reverse ? x86_lift_has(l, FEAT_8000_0001_ECX, 5) : x86_lift_has(l, FEAT_7_0_EBX, 3))) {
+	if (l->in.rep == X86_REP_F3 && (reverse ? x86_lift_has(l, FEAT_8000_0001_ECX, 5)
+						: x86_lift_has(l, FEAT_7_0_EBX, 3))) {
 		count_native(l);
 		return true;
 	}
-	x86_op(l, reverse ? IR_BSR : IR_BSF, l->in.osize, l->in.reg, x86_rm(l, l->in.osize), IR_NONE)->fout =
-		IRFL_ALL;
+	x86_op(l, reverse ? IR_BSR : IR_BSF, l->in.osize, l->in.reg, x86_rm(l, l->in.osize),
+		IR_NONE)
+		->fout = IRFL_ALL;
 	return true;
 }
 

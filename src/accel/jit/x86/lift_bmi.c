@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lift_bmi.c: BMI1, BMI2, ADX, CRC32, MOVBE, INVPCID: what of the maps 0F38 and 0F3A works on general
- * registers. Spec: SDM vol. 2.
+ * lift_bmi.c: BMI1, BMI2, ADX, CRC32, MOVBE, INVPCID: what of the maps 0F38 and 0F3A works on
+ * general registers. Spec: SDM vol. 2.
  */
 #include "accel/jit/x86/lift_ops.h"
 
@@ -34,16 +34,20 @@ static unsigned vex_size(const struct x86_lift *l)
 static struct native vex_native(const struct x86_lift *l, uint8_t cls)
 {
 	return (struct native){
-		.opcode = l->in.opcode, .map = l->in.map, .pp = l->in.pp,
-		.form = NATIVE_VEX | (vex_size(l) == 8 ? NATIVE_W : 0), .cls = cls,
+		.opcode = l->in.opcode,
+		.map = l->in.map,
+		.pp = l->in.pp,
+		.form = NATIVE_VEX | (vex_size(l) == 8 ? NATIVE_W : 0),
+		.cls = cls,
 	};
 }
 
 /* ANDN: the first source is vvvv */
 static void lift_andn(struct x86_lift *l)
 {
-	x86_native(l, vex_native(l, NATIVE_REG_G | NATIVE_REG_W | NATIVE_V_G), vex_size(l), l->in.reg,
-		l->in.vvvv)->fout = IRFL_ALL;
+	x86_native(l, vex_native(l, NATIVE_REG_G | NATIVE_REG_W | NATIVE_V_G), vex_size(l),
+		l->in.reg, l->in.vvvv)
+		->fout = IRFL_ALL;
 }
 
 /* BLSR, BLSMSK, BLSI: the destination is vvvv */
@@ -62,8 +66,9 @@ static bool lift_bls(struct x86_lift *l)
 /* reg = rm op vvvv: BZHI, BEXTR (with flags), PEXT, PDEP, SARX, SHLX, SHRX */
 static void lift_vvvv_source(struct x86_lift *l, uint8_t fout)
 {
-	x86_native(l, vex_native(l, NATIVE_REG_G | NATIVE_REG_W | NATIVE_V_G), vex_size(l), l->in.reg,
-		l->in.vvvv)->fout = fout;
+	x86_native(l, vex_native(l, NATIVE_REG_G | NATIVE_REG_W | NATIVE_V_G), vex_size(l),
+		l->in.reg, l->in.vvvv)
+		->fout = fout;
 }
 
 static void lift_mulx(struct x86_lift *l)
@@ -104,8 +109,7 @@ static bool lift_vex(struct x86_lift *l)
 			return false;
 		lift_andn(l);
 		return true;
-	case 0xf3:
-		return bmi1 && lift_bls(l);
+	case 0xf3: return bmi1 && lift_bls(l);
 	case 0xf5:
 		if (!bmi2 || pp == 1)
 			return false;
@@ -121,8 +125,7 @@ static bool lift_vex(struct x86_lift *l)
 			return false;
 		lift_vvvv_source(l, pp ? 0 : IRFL_ALL);
 		return true;
-	default:
-		return false;
+	default: return false;
 	}
 }
 
@@ -153,7 +156,9 @@ static bool lift_movbe(struct x86_lift *l)
 static bool lift_crc32(struct x86_lift *l)
 {
 	unsigned size = l->in.opcode & 1 ? l->in.osize : 1;
-	struct native n = { .opcode = l->in.opcode, .map = 2, .pp = size == 2 ? 5 : 3,
+	struct native n = { .opcode = l->in.opcode,
+		.map = 2,
+		.pp = size == 2 ? 5 : 3,
 		.form = size == 8 ? NATIVE_W : 0,
 		.cls = NATIVE_REG_G | NATIVE_REG_R | NATIVE_REG_W };
 
@@ -168,7 +173,9 @@ static bool lift_adx(struct x86_lift *l)
 {
 	unsigned size = l->in.osize == 8 ? 8 : 4;
 	uint8_t flag = l->in.rep ? IRFL_OF : IRFL_CF;
-	struct native n = { .opcode = 0xf6, .map = 2, .pp = l->in.rep ? 2 : 1,
+	struct native n = { .opcode = 0xf6,
+		.map = 2,
+		.pp = l->in.rep ? 2 : 1,
 		.form = size == 8 ? NATIVE_W : 0,
 		.cls = NATIVE_REG_G | NATIVE_REG_R | NATIVE_REG_W };
 	struct ir_op *o;

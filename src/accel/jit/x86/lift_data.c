@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* lift_data.c: data movement between general registers and memory. Spec: SDM vol. 1, 7.3.1; vol. 2. */
+/* lift_data.c: data movement between general registers and memory. Spec: SDM vol. 1, 7.3.1; vol. 2.
+ */
 #include "accel/jit/x86/lift_ops.h"
 
 static unsigned op_size(const struct x86_lift *l)
@@ -69,7 +70,9 @@ bool x86_lift_moffs(struct x86_lift *l)
 	unsigned size = op_size(l);
 	bool store = l->in.opcode & 2;
 	struct x86_mem m = {
-		.a = x86_const(l, l->in.imm), .b = IR_NONE, .mem = x86_asize_bits(l, l->in.asize),
+		.a = x86_const(l, l->in.imm),
+		.b = IR_NONE,
+		.mem = x86_asize_bits(l, l->in.asize),
 	};
 
 	m = x86_mem_seg(l, m, l->in.mem_seg, size, store);
@@ -161,7 +164,8 @@ static bool lift_arpl(struct x86_lift *l)
 	if (l->in.is_mem)
 		X86_CALL(l, x86_h_arpl_mem, x86_linear(l, 2, false), l->in.reg, IR_NONE);
 	else
-		x86_set_reg(l, l->in.rm, 2, X86_CALL_RET(l, x86_h_arpl, l->in.rm, l->in.reg, IR_NONE));
+		x86_set_reg(
+			l, l->in.rm, 2, X86_CALL_RET(l, x86_h_arpl, l->in.rm, l->in.reg, IR_NONE));
 	return true;
 }
 

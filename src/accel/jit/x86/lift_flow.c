@@ -25,14 +25,15 @@ static void exit_indirect(struct x86_lift *l, uint16_t pc, unsigned hint)
 	l->done = true;
 }
 
-/* A helper has set rip: on by the jump cache. If the mode is another one now, or something waits, the helper
- * has asked for an exit. */
+/* A helper has set rip: on by the jump cache. If the mode is another one now, or something waits,
+ * the helper has asked for an exit. */
 void x86_exit_rip(struct x86_lift *l)
 {
 	exit_indirect(l, x86_load_state(l, X86_STATE(rip), 8), IR_IND_JUMP);
 }
 
-/* An indirect exit looks at hot.exit_request and finds the target under the mode that holds by then. */
+/* An indirect exit looks at hot.exit_request and finds the target under the mode that holds by
+ * then. */
 void x86_exit_next(struct x86_lift *l)
 {
 	exit_indirect(l, x86_pc(l, l->next), IR_IND_JUMP);
@@ -83,7 +84,8 @@ static void exit_pc(struct x86_lift *l, int32_t off)
 	x86_op(l, IR_EXIT_PC, IR_64, IR_NONE, IR_NONE, IR_NONE)->imm = off;
 }
 
-static struct ir_op *exit_if(struct x86_lift *l, enum ir_code code, unsigned type, uint16_t a, int32_t off)
+static struct ir_op *exit_if(
+	struct x86_lift *l, enum ir_code code, unsigned type, uint16_t a, int32_t off)
 {
 	struct ir_op *o = x86_op(l, code, type, IR_NONE, a, IR_NONE);
 
@@ -103,7 +105,8 @@ static uint16_t cut_pc(struct x86_lift *l, uint16_t pc, unsigned size)
 	return t;
 }
 
-/* Could a target lie beyond the code segment's limit? In real and virtual-8086 mode 16 bits cannot. */
+/* Could a target lie beyond the code segment's limit? In real and virtual-8086 mode 16 bits cannot.
+ */
 static bool has_limit(const struct x86_lift *l)
 {
 	if (l->x64 || l->mode & X86_MODE_FLAT_CODE)
@@ -231,7 +234,8 @@ static void branch_rm(struct x86_lift *l, bool call)
 	uint16_t pc = x86_rm(l, size);
 
 	if (!l->in.is_mem)
-		pc = size == 8 ? (call && l->in.rm == RSP ? x86_mov(l, pc) : pc) : cut_pc(l, pc, size);
+		pc = size == 8 ? (call && l->in.rm == RSP ? x86_mov(l, pc) : pc)
+			       : cut_pc(l, pc, size);
 	check_target(l, pc);
 	if (call)
 		x86_push(l, size, x86_pc(l, l->next));
@@ -287,20 +291,18 @@ bool x86_lift_far_ret(struct x86_lift *l)
 bool x86_lift_group5(struct x86_lift *l)
 {
 	switch (l->in.reg & 7) {
-	case 0: case 1:
-		return x86_lift_incdec_rm(l);
-	case 2: case 4:
-		branch_rm(l, (l->in.reg & 7) == 2);
-		return true;
-	case 3: case 5:
+	case 0:
+	case 1: return x86_lift_incdec_rm(l);
+	case 2:
+	case 4: branch_rm(l, (l->in.reg & 7) == 2); return true;
+	case 3:
+	case 5:
 		if (!l->in.is_mem)
 			return false;
 		far_rm(l, (l->in.reg & 7) == 3);
 		return true;
-	case 6:
-		return x86_lift_push_rm(l);
-	default:
-		return false;
+	case 6: return x86_lift_push_rm(l);
+	default: return false;
 	}
 }
 
@@ -313,12 +315,8 @@ bool x86_lift_int(struct x86_lift *l)
 	struct ir_op *o;
 
 	switch (l->in.opcode) {
-	case 0xcc:
-		X86_CALL(l, x86_h_int3, x86_const(l, X86_BP), len, IR_NONE);
-		break;
-	case 0xcd:
-		X86_CALL(l, x86_h_int, x86_const(l, l->in.imm & 0xff), len, IR_NONE);
-		break;
+	case 0xcc: X86_CALL(l, x86_h_int3, x86_const(l, X86_BP), len, IR_NONE); break;
+	case 0xcd: X86_CALL(l, x86_h_int, x86_const(l, l->in.imm & 0xff), len, IR_NONE); break;
 	case 0xce:
 		if (l->x64)
 			return false;
@@ -327,9 +325,7 @@ bool x86_lift_int(struct x86_lift *l)
 		o->fin = IRFL_OF;
 		X86_CALL(l, x86_h_int3, x86_const(l, X86_OF), len, IR_NONE);
 		break;
-	default:
-		X86_CALL(l, x86_h_int1, len, IR_NONE, IR_NONE);
-		break;
+	default: X86_CALL(l, x86_h_int1, len, IR_NONE, IR_NONE); break;
 	}
 	x86_exit_rip(l);
 	return true;

@@ -2,8 +2,8 @@
 /* lift_operand.c: registers, memory operands and helper calls of lifted instructions. */
 #include "accel/jit/x86/lift.h"
 
-struct ir_op *x86_op(struct x86_lift *l, enum ir_code code, unsigned type, uint16_t d, uint16_t a,
-	uint16_t b)
+struct ir_op *x86_op(
+	struct x86_lift *l, enum ir_code code, unsigned type, uint16_t d, uint16_t a, uint16_t b)
 {
 	struct ir_op *o = ir_emit(l->b, code, (enum ir_type)type);
 
@@ -13,8 +13,8 @@ struct ir_op *x86_op(struct x86_lift *l, enum ir_code code, unsigned type, uint1
 	return o;
 }
 
-struct ir_op *x86_op_imm(struct x86_lift *l, enum ir_code code, unsigned type, uint16_t d, uint16_t a,
-	int64_t imm)
+struct ir_op *x86_op_imm(
+	struct x86_lift *l, enum ir_code code, unsigned type, uint16_t d, uint16_t a, int64_t imm)
 {
 	struct ir_op *o = x86_op(l, code, type, d, a, IR_IMM);
 
@@ -121,7 +121,8 @@ static bool needs_check(const struct x86_lift *l, unsigned seg, bool write)
 	}
 }
 
-struct x86_mem x86_mem_seg(struct x86_lift *l, struct x86_mem m, unsigned seg, unsigned size, bool write)
+struct x86_mem x86_mem_seg(
+	struct x86_lift *l, struct x86_mem m, unsigned seg, unsigned size, bool write)
 {
 	if (needs_check(l, seg, write)) {
 		uint16_t off = ir_temp(l->b);
@@ -210,6 +211,7 @@ uint16_t x86_call(struct x86_lift *l, int64_t fn, bool ret, uint16_t a, uint16_t
 	if (is_light(fn))
 		o->flags |= IRO_LIGHT;
 	else /* it may take vector and x87 registers out of the host's */
-		l->vec_entered[0] = l->vec_entered[1] = l->fpu_entered[0] = l->fpu_entered[1] = false;
+		l->vec_entered[0] = l->vec_entered[1] = l->fpu_entered[0] = l->fpu_entered[1] =
+			false;
 	return d;
 }

@@ -7,19 +7,20 @@
 
 /* lift_arith.c */
 x86_lifter x86_lift_arith, x86_lift_arith_imm, x86_lift_test, x86_lift_test_imm, x86_lift_incdec,
-	x86_lift_group3, x86_lift_incdec_rm, x86_lift_imul2, x86_lift_imul3, x86_lift_xadd, x86_lift_cmpxchg,
-	x86_lift_bcd, x86_lift_aam_aad, x86_lift_salc, x86_lift_flagop;
+	x86_lift_group3, x86_lift_incdec_rm, x86_lift_imul2, x86_lift_imul3, x86_lift_xadd,
+	x86_lift_cmpxchg, x86_lift_bcd, x86_lift_aam_aad, x86_lift_salc, x86_lift_flagop;
 /* lift_data.c */
 x86_lifter x86_lift_mov, x86_lift_mov_imm, x86_lift_mov_rm_imm, x86_lift_moffs, x86_lift_lea,
-	x86_lift_xchg, x86_lift_xchg_ax, x86_lift_cbw, x86_lift_cwd, x86_lift_movsxd_arpl, x86_lift_movx,
-	x86_lift_cmov, x86_lift_setcc, x86_lift_bswap, x86_lift_xlat, x86_lift_lahf, x86_lift_movnti,
-	x86_lift_nop_rm;
+	x86_lift_xchg, x86_lift_xchg_ax, x86_lift_cbw, x86_lift_cwd, x86_lift_movsxd_arpl,
+	x86_lift_movx, x86_lift_cmov, x86_lift_setcc, x86_lift_bswap, x86_lift_xlat, x86_lift_lahf,
+	x86_lift_movnti, x86_lift_nop_rm;
 /* lift_bits.c */
-x86_lifter x86_lift_shift, x86_lift_shiftd, x86_lift_bt, x86_lift_bt_imm, x86_lift_bsf, x86_lift_popcnt;
+x86_lifter x86_lift_shift, x86_lift_shiftd, x86_lift_bt, x86_lift_bt_imm, x86_lift_bsf,
+	x86_lift_popcnt;
 /* lift_stack.c */
 x86_lifter x86_lift_push, x86_lift_pop, x86_lift_push_imm, x86_lift_pop_rm, x86_lift_push_seg,
-	x86_lift_pop_seg, x86_lift_pusha, x86_lift_popa, x86_lift_pushf, x86_lift_popf, x86_lift_enter,
-	x86_lift_leave;
+	x86_lift_pop_seg, x86_lift_pusha, x86_lift_popa, x86_lift_pushf, x86_lift_popf,
+	x86_lift_enter, x86_lift_leave;
 bool x86_lift_push_rm(struct x86_lift *l);
 /* lift_flow.c */
 x86_lifter x86_lift_jmp, x86_lift_jcc, x86_lift_call, x86_lift_ret, x86_lift_loop, x86_lift_group5,

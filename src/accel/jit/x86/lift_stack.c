@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lift_stack.c: push, pop and their kin. A push stores first and moves RSP afterwards, so that a fault
- * leaves RSP as it was. Spec: SDM vol. 1, 6.2; vol. 2.
+ * lift_stack.c: push, pop and their kin. A push stores first and moves RSP afterwards, so that a
+ * fault leaves RSP as it was. Spec: SDM vol. 1, 6.2; vol. 2.
  */
 #include "accel/jit/x86/lift_ops.h"
 
@@ -18,7 +18,9 @@ static unsigned push_size(const struct x86_lift *l)
 
 struct x86_mem x86_stack_mem(struct x86_lift *l, int disp, unsigned size, bool write)
 {
-	struct x86_mem m = { .a = RSP, .b = IR_NONE, .disp = disp, .mem = x86_asize_bits(l, stack_size(l)) };
+	struct x86_mem m = {
+		.a = RSP, .b = IR_NONE, .disp = disp, .mem = x86_asize_bits(l, stack_size(l))
+	};
 
 	return x86_mem_seg(l, m, SEG_SS, size, write);
 }
@@ -122,8 +124,8 @@ bool x86_lift_push_seg(struct x86_lift *l)
 
 	if (l->x64 && l->in.map == X86_MAP_1BYTE)
 		return false;
-	x86_push(l, push_size(l), x86_load_state(l, x86_seg_state(seg, offsetof(struct x86_segment, sel)),
-		2));
+	x86_push(l, push_size(l),
+		x86_load_state(l, x86_seg_state(seg, offsetof(struct x86_segment, sel)), 2));
 	return true;
 }
 
@@ -151,7 +153,8 @@ bool x86_lift_pusha(struct x86_lift *l)
 	if (l->x64)
 		return false;
 	for (unsigned n = RAX; n <= RDI; n++)
-		x86_store(l, size, x86_stack_mem(l, -(int)(size * (n + 1)), size, true), (uint16_t)n);
+		x86_store(
+			l, size, x86_stack_mem(l, -(int)(size * (n + 1)), size, true), (uint16_t)n);
 	x86_stack_adjust(l, -(int)(size * 8));
 	return true;
 }
@@ -165,7 +168,8 @@ bool x86_lift_popa(struct x86_lift *l)
 		return false;
 	for (unsigned n = RDI + 1; n-- > RAX;) {
 		if (n != RSP)
-			t[n] = x86_load(l, size, x86_stack_mem(l, (int)(size * (7 - n)), size, false));
+			t[n] = x86_load(
+				l, size, x86_stack_mem(l, (int)(size * (7 - n)), size, false));
 	}
 	for (unsigned n = RAX; n <= RDI; n++) {
 		if (n != RSP)
@@ -201,7 +205,8 @@ bool x86_lift_enter(struct x86_lift *l)
 	struct x86_mem frame = { .a = RSP, .b = IR_NONE, .disp = -(int)size };
 
 	if (level) {
-		X86_CALL(l, x86_h_enter, x86_const(l, l->in.imm), x86_const(l, level), x86_const(l, size));
+		X86_CALL(l, x86_h_enter, x86_const(l, l->in.imm), x86_const(l, level),
+			x86_const(l, size));
 		return true;
 	}
 	x86_store(l, size, x86_stack_mem(l, -(int)size, size, true), RBP);

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lift_state.c: 0F AE and 0F C7: saving of the extended state, fences, cache lines, FS and GS bases,
- * double-width compare and exchange, random numbers. Spec: SDM vol. 1, chapter 13; vol. 2.
+ * lift_state.c: 0F AE and 0F C7: saving of the extended state, fences, cache lines, FS and GS
+ * bases, double-width compare and exchange, random numbers. Spec: SDM vol. 1, chapter 13; vol. 2.
  */
 #include "accel/jit/x86/lift_ops.h"
 
 enum {
-	FXSAVE_SIZE = 512, XSAVE_MIN = 576,
-	XSAVE_PLAIN = 0, XSAVE_OPT = 1, XSAVE_COMPACT = 2, XSAVE_SUPERVISOR = 3,
-	XRSTOR_PLAIN = 0, XRSTOR_SUPERVISOR = 1,
+	FXSAVE_SIZE = 512,
+	XSAVE_MIN = 576,
+	XSAVE_PLAIN = 0,
+	XSAVE_OPT = 1,
+	XSAVE_COMPACT = 2,
+	XSAVE_SUPERVISOR = 3,
+	XRSTOR_PLAIN = 0,
+	XRSTOR_SUPERVISOR = 1,
 };
 
 static int64_t rex_w(const struct x86_lift *l)
@@ -18,13 +23,14 @@ static int64_t rex_w(const struct x86_lift *l)
 
 static void lift_xsave(struct x86_lift *l, unsigned kind)
 {
-	X86_CALL(l, x86_h_xsave, x86_linear(l, XSAVE_MIN, true), x86_const(l, kind | rex_w(l) << 8), IR_NONE);
+	X86_CALL(l, x86_h_xsave, x86_linear(l, XSAVE_MIN, true), x86_const(l, kind | rex_w(l) << 8),
+		IR_NONE);
 }
 
 static void lift_xrstor(struct x86_lift *l, unsigned kind)
 {
-	X86_CALL(l, x86_h_xrstor, x86_linear(l, XSAVE_MIN, false), x86_const(l, kind | rex_w(l) << 8),
-		IR_NONE);
+	X86_CALL(l, x86_h_xrstor, x86_linear(l, XSAVE_MIN, false),
+		x86_const(l, kind | rex_w(l) << 8), IR_NONE);
 }
 
 /* CLFLUSH, CLFLUSHOPT, CLWB: caches are coherent, what is left is the access check of a load */
@@ -49,8 +55,8 @@ bool x86_lift_vex_mxcsr(struct x86_lift *l)
 {
 	unsigned digit = l->in.reg & 7;
 
-	if (!l->in.is_mem || l->in.pp || l->in.vex_l || l->in.vvvv_used || (digit != 2 && digit != 3) ||
-			!x86_lift_has(l, FEAT_1_ECX, 28))
+	if (!l->in.is_mem || l->in.pp || l->in.vex_l || l->in.vvvv_used ||
+		(digit != 2 && digit != 3) || !x86_lift_has(l, FEAT_1_ECX, 28))
 		return false;
 	/* AVX must be switched on, not only SSE */
 	if (!l->vec_entered[1])
@@ -71,8 +77,8 @@ static bool group15_mem(struct x86_lift *l)
 	switch (l->in.reg & 7) {
 	case 0:
 		if (fxsr)
-			X86_CALL(l, x86_h_fxsave, x86_linear(l, FXSAVE_SIZE, true), x86_const(l, rex_w(l)),
-				IR_NONE);
+			X86_CALL(l, x86_h_fxsave, x86_linear(l, FXSAVE_SIZE, true),
+				x86_const(l, rex_w(l)), IR_NONE);
 		return fxsr;
 	case 1:
 		if (fxsr)
@@ -136,7 +142,8 @@ bool x86_lift_group15(struct x86_lift *l)
 	if (l->in.is_mem && !l->in.pp)
 		return group15_mem(l);
 	if (l->in.is_mem) {
-		if (l->in.pp != 1 || digit < 6 || !x86_lift_has(l, FEAT_7_0_EBX, digit == 6 ? 24 : 23))
+		if (l->in.pp != 1 || digit < 6 ||
+			!x86_lift_has(l, FEAT_7_0_EBX, digit == 6 ? 24 : 23))
 			return false;
 		lift_line(l);
 		return true;
@@ -145,7 +152,8 @@ bool x86_lift_group15(struct x86_lift *l)
 		return fsgsbase(l);
 	if (l->in.pp || digit < 5 || !x86_lift_has(l, FEAT_1_EDX, digit == 7 ? 25 : 26))
 		return false;
-	/* SFENCE orders what x86 orders anyway; LFENCE orders RDTSC too, and holds speculation back */
+	/* SFENCE orders what x86 orders anyway; LFENCE orders RDTSC too, and holds speculation back
+	 */
 	if (digit != 7)
 		x86_op(l, IR_FENCE, IR_64, IR_NONE, IR_NONE, IR_NONE)->sub = digit == 5;
 	return true;
@@ -170,15 +178,15 @@ static bool group9_mem(struct x86_lift *l)
 	bool supervisor = x86_lift_has(l, FEAT_1_ECX, 26) && x86_lift_has(l, FEAT_D_1_EAX, 3);
 
 	switch (l->in.reg & 7) {
-	case 1:
-		return cmpxchg_wide(l);
+	case 1: return cmpxchg_wide(l);
 	case 3:
 		if (!supervisor || l->in.pp)
 			return false;
 		lift_xrstor(l, XRSTOR_SUPERVISOR);
 		return true;
 	case 4:
-		if (l->in.pp || !x86_lift_has(l, FEAT_1_ECX, 26) || !x86_lift_has(l, FEAT_D_1_EAX, 1))
+		if (l->in.pp || !x86_lift_has(l, FEAT_1_ECX, 26) ||
+			!x86_lift_has(l, FEAT_D_1_EAX, 1))
 			return false;
 		lift_xsave(l, XSAVE_COMPACT);
 		return true;
@@ -187,8 +195,7 @@ static bool group9_mem(struct x86_lift *l)
 			return false;
 		lift_xsave(l, XSAVE_SUPERVISOR);
 		return true;
-	default:
-		return false;
+	default: return false;
 	}
 }
 
@@ -204,11 +211,12 @@ bool x86_lift_group9(struct x86_lift *l)
 	if (digit == 7 && l->in.rep == X86_REP_F3) {
 		if (!x86_lift_has(l, FEAT_7_0_ECX, 22))
 			return false;
-		x86_set_reg(l, l->in.rm, l->x64 ? 8 : 4, X86_CALL_RET(l, x86_h_rdpid, IR_NONE, IR_NONE,
-			IR_NONE));
+		x86_set_reg(l, l->in.rm, l->x64 ? 8 : 4,
+			X86_CALL_RET(l, x86_h_rdpid, IR_NONE, IR_NONE, IR_NONE));
 		return true;
 	}
-	if (digit < 6 || l->in.rep || !x86_lift_has(l, seed ? FEAT_7_0_EBX : FEAT_1_ECX, seed ? 18 : 30))
+	if (digit < 6 || l->in.rep ||
+		!x86_lift_has(l, seed ? FEAT_7_0_EBX : FEAT_1_ECX, seed ? 18 : 30))
 		return false;
 	val = X86_CALL_RET(l, x86_h_rdrand, x86_const(l, size), x86_const(l, seed), IR_NONE);
 	x86_set_reg(l, l->in.rm, size, val);

@@ -42,15 +42,20 @@ static struct x86_mem destination(struct x86_lift *l, unsigned size, bool write)
 /* reg += size or -= size, by the direction flag */
 static void advance(struct x86_lift *l, uint16_t reg, unsigned size, uint16_t step)
 {
-	struct x86_mem m = { .a = reg, .b = step, .mem = (uint8_t)(size >> 1 == 4 ? 3 : size >> 1) };
+	struct x86_mem m = {
+		.a = reg, .b = step, .mem = (uint8_t)(size >> 1 == 4 ? 3 : size >> 1)
+	};
 
 	x86_mem_op(l, IR_LEA, l->in.asize, m)->d = reg;
 }
 
 bool x86_lift_string(struct x86_lift *l)
 {
-	static const uint8_t kind[8] = { [2] = X86_STR_MOVS, [3] = X86_STR_CMPS, [5] = X86_STR_STOS,
-		[6] = X86_STR_LODS, [7] = X86_STR_SCAS };
+	static const uint8_t kind[8] = { [2] = X86_STR_MOVS,
+		[3] = X86_STR_CMPS,
+		[5] = X86_STR_STOS,
+		[6] = X86_STR_LODS,
+		[7] = X86_STR_SCAS };
 	unsigned op = kind[(l->in.opcode >> 1) & 7], size = l->in.opcode & 1 ? l->in.osize : 1;
 	uint16_t a, b, step;
 
@@ -70,12 +75,8 @@ bool x86_lift_string(struct x86_lift *l)
 		a = x86_load(l, size, source(l, size));
 		x86_op(l, IR_CMP, size, IR_NONE, a, b)->fout = IRFL_ALL;
 		break;
-	case X86_STR_STOS:
-		x86_store(l, size, destination(l, size, true), RAX);
-		break;
-	case X86_STR_LODS:
-		x86_mem_op(l, IR_LD, size, source(l, size))->d = RAX;
-		break;
+	case X86_STR_STOS: x86_store(l, size, destination(l, size, true), RAX); break;
+	case X86_STR_LODS: x86_mem_op(l, IR_LD, size, source(l, size))->d = RAX; break;
 	default:
 		b = x86_load(l, size, destination(l, size, false));
 		x86_op(l, IR_CMP, size, IR_NONE, RAX, b)->fout = IRFL_ALL;

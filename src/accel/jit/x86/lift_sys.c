@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lift_sys.c: segment registers, system registers, flags that are not arithmetic. Checks of privilege
- * are the helpers'. Spec: SDM vol. 3, chapter 2 and 5.9; vol. 2.
+ * lift_sys.c: segment registers, system registers, flags that are not arithmetic. Checks of
+ * privilege are the helpers'. Spec: SDM vol. 3, chapter 2 and 5.9; vol. 2.
  */
 #include "accel/jit/x86/lift_ops.h"
 
@@ -25,7 +25,8 @@ bool x86_lift_mov_seg(struct x86_lift *l)
 	if (seg > SEG_GS || (seg == SEG_CS && l->in.opcode == 0x8e))
 		return false;
 	if (l->in.opcode == 0x8c) {
-		set_rm16(l, x86_load_state(l, x86_seg_state(seg, offsetof(struct x86_segment, sel)), 2));
+		set_rm16(l, x86_load_state(
+				    l, x86_seg_state(seg, offsetof(struct x86_segment, sel)), 2));
 		return true;
 	}
 	sel = ir_temp(l->b);
@@ -122,7 +123,9 @@ bool x86_lift_group6(struct x86_lift *l)
 /* CLZERO: the cache line RAX points into */
 static bool lift_clzero(struct x86_lift *l)
 {
-	struct x86_mem m = { .a = ir_temp(l->b), .b = IR_NONE, .mem = x86_asize_bits(l, l->in.asize) };
+	struct x86_mem m = {
+		.a = ir_temp(l->b), .b = IR_NONE, .mem = x86_asize_bits(l, l->in.asize)
+	};
 	uint16_t zero;
 
 	if (!x86_lift_has(l, FEAT_8000_0008_EBX, 0))
@@ -141,7 +144,8 @@ static bool lift_0f01_reg(struct x86_lift *l)
 	bool plain = !l->in.pp;
 
 	switch (l->in.modrm) {
-	case 0xc1: case 0xd9: /* VMCALL, VMMCALL */
+	case 0xc1:
+	case 0xd9: /* VMCALL, VMMCALL */
 		X86_CALL(l, x86_h_vmcall, IR_NONE, IR_NONE, IR_NONE);
 		return true;
 	case 0xc8: /* MONITOR */
@@ -155,7 +159,8 @@ static bool lift_0f01_reg(struct x86_lift *l)
 		X86_CALL(l, x86_h_mwait, x86_const(l, l->in.len), IR_NONE, IR_NONE);
 		x86_exit_loop(l);
 		return true;
-	case 0xca: case 0xcb: /* CLAC, STAC */
+	case 0xca:
+	case 0xcb: /* CLAC, STAC */
 		if (!plain || !x86_lift_has(l, FEAT_7_0_EBX, 20))
 			return false;
 		X86_CALL(l, x86_h_stac_clac, x86_const(l, l->in.modrm & 1), IR_NONE, IR_NONE);
@@ -171,7 +176,8 @@ static bool lift_0f01_reg(struct x86_lift *l)
 		X86_CALL(l, x86_h_xsetbv, IR_NONE, IR_NONE, IR_NONE);
 		x86_exit_next(l);
 		return true;
-	case 0xee: case 0xef: /* RDPKRU, WRPKRU */
+	case 0xee:
+	case 0xef: /* RDPKRU, WRPKRU */
 		if (!plain || !x86_lift_has(l, FEAT_7_0_ECX, 3))
 			return false;
 		X86_CALL(l, x86_h_rdpkru_wrpkru, x86_const(l, l->in.modrm & 1), IR_NONE, IR_NONE);
@@ -186,10 +192,8 @@ static bool lift_0f01_reg(struct x86_lift *l)
 			return false;
 		X86_CALL(l, x86_h_rdtsc, x86_const(l, 1), IR_NONE, IR_NONE);
 		return true;
-	case 0xfc:
-		return lift_clzero(l);
-	default:
-		return false;
+	case 0xfc: return lift_clzero(l);
+	default: return false;
 	}
 }
 
@@ -207,8 +211,7 @@ bool x86_lift_group7(struct x86_lift *l)
 		X86_CALL(l, x86_h_lmsw, x86_rm(l, 2), IR_NONE, IR_NONE);
 		x86_exit_next(l);
 		return true;
-	default:
-		break;
+	default: break;
 	}
 	if (!l->in.is_mem)
 		return lift_0f01_reg(l);
@@ -216,7 +219,8 @@ bool x86_lift_group7(struct x86_lift *l)
 		return false;
 	if (digit == 7) { /* INVLPG: no access, no fault */
 		ea = ir_temp(l->b);
-		x86_mem_op(l, IR_LEA, IR_64, x86_mem_seg(l, x86_offset(l), l->in.mem_seg, 1, false))->d = ea;
+		x86_mem_op(l, IR_LEA, IR_64, x86_mem_seg(l, x86_offset(l), l->in.mem_seg, 1, false))
+			->d = ea;
 		X86_CALL(l, x86_h_invlpg, ea, IR_NONE, IR_NONE);
 		return true;
 	}
@@ -270,8 +274,9 @@ bool x86_lift_mov_cr(struct x86_lift *l)
 	if (n > 8 || !(1u << n & (1 << 0 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 8)))
 		return false;
 	if (l->in.opcode == 0x20) {
-		x86_set_reg(l, l->in.rm, size, n == 8 ? X86_CALL_RET(l, x86_h_read_cr8, IR_NONE, IR_NONE, IR_NONE) :
-			X86_CALL_RET(l, x86_h_read_cr, x86_const(l, n), IR_NONE, IR_NONE));
+		x86_set_reg(l, l->in.rm, size,
+			n == 8 ? X86_CALL_RET(l, x86_h_read_cr8, IR_NONE, IR_NONE, IR_NONE)
+			       : X86_CALL_RET(l, x86_h_read_cr, x86_const(l, n), IR_NONE, IR_NONE));
 		return true;
 	}
 	X86_CALL(l, x86_h_write_cr, x86_const(l, n), l->in.rm, IR_NONE);
@@ -286,8 +291,8 @@ bool x86_lift_mov_dr(struct x86_lift *l)
 	if (n > 7)
 		return false;
 	if (l->in.opcode == 0x21) {
-		x86_set_reg(l, l->in.rm, size, X86_CALL_RET(l, x86_h_read_dr, x86_const(l, n), IR_NONE,
-			IR_NONE));
+		x86_set_reg(l, l->in.rm, size,
+			X86_CALL_RET(l, x86_h_read_dr, x86_const(l, n), IR_NONE, IR_NONE));
 		return true;
 	}
 	X86_CALL(l, x86_h_write_dr, x86_const(l, n), l->in.rm, IR_NONE);
@@ -328,26 +333,19 @@ static bool lift_syscall(struct x86_lift *l)
 bool x86_lift_0f_system(struct x86_lift *l)
 {
 	switch (l->in.opcode) {
-	case 0x05: case 0x07: case 0x34: case 0x35:
-		return lift_syscall(l);
-	case 0x06:
-		X86_CALL(l, x86_h_clts, IR_NONE, IR_NONE, IR_NONE);
-		return true;
-	case 0x08: case 0x09:
-		X86_CALL(l, x86_h_wbinvd, IR_NONE, IR_NONE, IR_NONE);
-		return true;
+	case 0x05:
+	case 0x07:
+	case 0x34:
+	case 0x35: return lift_syscall(l);
+	case 0x06: X86_CALL(l, x86_h_clts, IR_NONE, IR_NONE, IR_NONE); return true;
+	case 0x08:
+	case 0x09: X86_CALL(l, x86_h_wbinvd, IR_NONE, IR_NONE, IR_NONE); return true;
 	case 0x30:
 		X86_CALL(l, x86_h_wrmsr, IR_NONE, IR_NONE, IR_NONE);
 		x86_exit_next(l);
 		return true;
-	case 0x31:
-		X86_CALL(l, x86_h_rdtsc, x86_const(l, 0), IR_NONE, IR_NONE);
-		return true;
-	case 0x32:
-		X86_CALL(l, x86_h_rdmsr, IR_NONE, IR_NONE, IR_NONE);
-		return true;
-	default:
-		X86_CALL(l, x86_h_rdpmc, IR_NONE, IR_NONE, IR_NONE);
-		return true;
+	case 0x31: X86_CALL(l, x86_h_rdtsc, x86_const(l, 0), IR_NONE, IR_NONE); return true;
+	case 0x32: X86_CALL(l, x86_h_rdmsr, IR_NONE, IR_NONE, IR_NONE); return true;
+	default: X86_CALL(l, x86_h_rdpmc, IR_NONE, IR_NONE, IR_NONE); return true;
 	}
 }
