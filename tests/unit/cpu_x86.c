@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* cpu_x86.c: CPU models, CPUID leaves and the reset state. The host kernel's own list of features is the oracle. */
+/* cpu_x86.c: CPU models, CPUID leaves and the reset state. The host kernel's own list of features
+ * is the oracle. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,10 +16,11 @@
 static void host_features_match_the_kernels_list(void **state)
 {
 	/* Names the kernel shows exactly when the CPU has the bit. */
-	static const char *const sure[] = { "fpu", "pae", "sse2", "syscall", "nx", "lm", "pni", "ssse3",
-		"sse4_1", "sse4_2", "popcnt", "aes", "avx2", "bmi1", "bmi2", "erms", "rdtscp", "abm", "movbe",
-		"sha_ni", "rdseed", "adx", "clflushopt", "umip", "rdpid", "fsrm", "xsaveopt", "xsavec",
-		"lahf_lm", "topoext", "arat", "pdpe1gb", "invpcid", "sse4a", "gfni" };
+	static const char *const sure[] = { "fpu", "pae", "sse2", "syscall", "nx", "lm", "pni",
+		"ssse3", "sse4_1", "sse4_2", "popcnt", "aes", "avx2", "bmi1", "bmi2", "erms",
+		"rdtscp", "abm", "movbe", "sha_ni", "rdseed", "adx", "clflushopt", "umip", "rdpid",
+		"fsrm", "xsaveopt", "xsavec", "lahf_lm", "topoext", "arat", "pdpe1gb", "invpcid",
+		"sse4a", "gfni" };
 	g_autofree char *text = NULL;
 	struct x86_features f;
 	char *line;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * x86_fake.c: the services of jit.h on flat memory: each access is one walk a page, nothing is cached.
+ * x86_fake.c: the services of jit.h on flat memory: each access is one walk a page, nothing is
+ * cached.
  */
 #include "x86_fake.h"
 
@@ -98,7 +99,8 @@ bool jit_load_bytes(struct jit_vcpu *v, uint64_t va, void *buf, size_t n, enum j
 	return true;
 }
 
-bool jit_store_bytes(struct jit_vcpu *v, uint64_t va, const void *buf, size_t n, enum jit_mem_mode m)
+bool jit_store_bytes(
+	struct jit_vcpu *v, uint64_t va, const void *buf, size_t n, enum jit_mem_mode m)
 {
 	if (!jit_probe(v, va, n, ACCESS_STORE, m))
 		return false;
@@ -122,7 +124,8 @@ bool jit_store(struct jit_vcpu *v, uint64_t va, unsigned size, enum jit_mem_mode
 	return jit_store_bytes(v, va, &val, size, m);
 }
 
-void *jit_direct(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_mem_mode m, size_t *ret_len)
+void *jit_direct(
+	struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_mem_mode m, size_t *ret_len)
 {
 	const uint64_t cr2 = x86_cpu_of(v)->cr2;
 	uint8_t *p = byte(v, va, a, m);
@@ -194,6 +197,7 @@ void jit_exclusive(struct jit_vcpu *v, void (*fn)(struct jit_vcpu *v, void *opaq
 	fn(v, opaque);
 }
 
-void jit_for_each_vcpu(struct jit_vm *vm, void (*fn)(struct jit_vcpu *v, void *opaque), void *opaque)
+void jit_for_each_vcpu(
+	struct jit_vm *vm, void (*fn)(struct jit_vcpu *v, void *opaque), void *opaque)
 {
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * x86_sys.c: the x86 system side against the manual: page walks, gates, returns, tasks, strings, FPU images.
- * Spec: SDM vol. 3, chapters 4 to 7; vol. 1, chapter 13.
+ * x86_sys.c: the x86 system side against the manual: page walks, gates, returns, tasks, strings,
+ * FPU images. Spec: SDM vol. 3, chapters 4 to 7; vol. 1, chapter 13.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,13 +18,23 @@ enum { P = 1, W = 2, U = 4, A = 32, D = 64, PS = 128 };
 #define NX ((uint64_t)1 << 63)
 
 /* Selectors of the GDT below. */
-enum { KCODE = 0x08, KDATA = 0x10, UCODE = 0x18 | 3, UDATA = 0x20 | 3, TSS_SEL = 0x28, GATE = 0x38, TSS2_SEL = 0x40,
-       KCODE64 = 0x48, UCODE64 = 0x50 | 3 };
+enum {
+	KCODE = 0x08,
+	KDATA = 0x10,
+	UCODE = 0x18 | 3,
+	UDATA = 0x20 | 3,
+	TSS_SEL = 0x28,
+	GATE = 0x38,
+	TSS2_SEL = 0x40,
+	KCODE64 = 0x48,
+	UCODE64 = 0x50 | 3
+};
 
 static uint64_t descriptor(uint32_t base, uint32_t limit, unsigned access, unsigned flags)
 {
 	return (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16 | (uint64_t)access << 40 |
-		(uint64_t)(limit >> 16 & 15) << 48 | (uint64_t)flags << 52 | (uint64_t)(base >> 24) << 56;
+	       (uint64_t)(limit >> 16 & 15) << 48 | (uint64_t)flags << 52 |
+	       (uint64_t)(base >> 24) << 56;
 }
 
 static void set_segment(struct fake *f, enum x86_seg seg, uint16_t sel)
@@ -146,15 +156,17 @@ static void page_walks(void **state)
 			assert_int_equal(c->cr2, 0x5123);
 		} else {
 			const uint64_t pte = fake_get(f, PT + 0x3000 + 5 * 8, 8);
-			const unsigned r = (w.rights >> ACCESS_FETCH & 1) | (w.rights >> ACCESS_LOAD & 1) << 1 |
-				(w.rights >> ACCESS_STORE & 1) << 2;
+			const unsigned r = (w.rights >> ACCESS_FETCH & 1) |
+					   (w.rights >> ACCESS_LOAD & 1) << 1 |
+					   (w.rights >> ACCESS_STORE & 1) << 2;
 			const unsigned want = (walks[i].rights & 1) | (walks[i].rights & 6);
 
 			if (walks[i].priv != JIT_PRIV_SUPER_AC && r != want)
 				fail_msg("%s: rights %x", walks[i].what, r);
 			assert_int_equal(w.pa, DATA + 0x123);
 			assert_true(pte & A);
-			assert_int_equal(!!(pte & D), walks[i].a == ACCESS_STORE || walks[i].pte & D);
+			assert_int_equal(
+				!!(pte & D), walks[i].a == ACCESS_STORE || walks[i].pte & D);
 			assert_true(fake_get(f, PT, 8) & A);
 		}
 		fake_free(f);
@@ -181,10 +193,12 @@ static void walk_is_canonical_and_large(void **state)
 
 /* ---- 64-bit events */
 
-static void put_gate64(struct fake *f, unsigned vector, uint64_t off, uint16_t sel, unsigned access, unsigned ist)
+static void put_gate64(
+	struct fake *f, unsigned vector, uint64_t off, uint16_t sel, unsigned access, unsigned ist)
 {
-	fake_put(f, IDT + vector * 16, 8, (off & 0xffff) | (uint64_t)sel << 16 | (uint64_t)ist << 32 |
-		(uint64_t)access << 40 | (off >> 16 & 0xffff) << 48);
+	fake_put(f, IDT + vector * 16, 8,
+		(off & 0xffff) | (uint64_t)sel << 16 | (uint64_t)ist << 32 |
+			(uint64_t)access << 40 | (off >> 16 & 0xffff) << 48);
 	fake_put(f, IDT + vector * 16 + 8, 8, off >> 32);
 }
 
@@ -313,7 +327,8 @@ static void call_gate_with_parameters(void **state)
 	struct fake *f = protected_mode(3);
 	struct x86_cpu *c = fake_cpu(f);
 
-	fake_put(f, GDT + GATE, 8, 0x5678 | (uint64_t)KCODE << 16 | (uint64_t)2 << 32 | (uint64_t)0xec << 40);
+	fake_put(f, GDT + GATE, 8,
+		0x5678 | (uint64_t)KCODE << 16 | (uint64_t)2 << 32 | (uint64_t)0xec << 40);
 	fake_put(f, 0x7000, 4, 0x11111111);
 	fake_put(f, 0x7004, 4, 0x22222222);
 	assert_true(x86_h_far_call(&f->v, GATE | 3, 0, 4 | 7 << 8));
@@ -405,7 +420,8 @@ static void vm86_and_back(void **state)
 {
 	struct fake *f = protected_mode(0);
 	struct x86_cpu *c = fake_cpu(f);
-	static const uint32_t frame[] = { 0x100, 0x500, 0x20202, 0xfffe, 0x600, 0x701, 0x702, 0x703, 0x704 };
+	static const uint32_t frame[] = { 0x100, 0x500, 0x20202, 0xfffe, 0x600, 0x701, 0x702, 0x703,
+		0x704 };
 
 	for (unsigned i = 0; i < 9; i++)
 		fake_put(f, 0x7000 + 4 * i, 4, frame[i]);

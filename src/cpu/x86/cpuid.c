@@ -3,8 +3,8 @@
  * cpuid.c: the CPUID leaves of a CPU with given features.
  * Spec: SDM vol. 2A CPUID; AMD APM vol. 3 appendix E; Linux Documentation/virt/kvm/x86/cpuid.rst.
  *
- * The family is AMD's (Zen 4) unless the host's vendor must shine through: no AMD CPU has Meltdown, so
- * guests do without page-table isolation, which would double the price of every system call.
+ * The family is AMD's (Zen 4) unless the host's vendor must shine through: no AMD CPU has Meltdown,
+ * so guests do without page-table isolation, which would double the price of every system call.
  */
 #include "cpu/x86/cpuid.h"
 
@@ -18,7 +18,13 @@ enum {
 	SIGNATURE_AMD = 0x00a10f11,   /* family 25, model 17, stepping 1 */
 	SIGNATURE_INTEL = 0x000606a6, /* family 6, model 106 */
 };
-enum { XCR0_X87 = 1 << 0, XCR0_SSE = 1 << 1, XCR0_AVX = 1 << 2, XCR0_AVX512 = 7 << 5, XCR0_PKRU = 1 << 9 };
+enum {
+	XCR0_X87 = 1 << 0,
+	XCR0_SSE = 1 << 1,
+	XCR0_AVX = 1 << 2,
+	XCR0_AVX512 = 7 << 5,
+	XCR0_PKRU = 1 << 9
+};
 
 struct build {
 	struct x86_cpuid_leaf *leaf;
@@ -28,13 +34,14 @@ struct build {
 	uint64_t tsc_khz;
 };
 
-static void add(struct build *b, uint32_t leaf, uint32_t eax, uint32_t ebx, uint32_t ecx, uint32_t edx)
+static void add(
+	struct build *b, uint32_t leaf, uint32_t eax, uint32_t ebx, uint32_t ecx, uint32_t edx)
 {
 	b->leaf[b->n++] = (struct x86_cpuid_leaf){ leaf, 0, false, eax, ebx, ecx, edx };
 }
 
-static void add_sub(struct build *b, uint32_t leaf, uint32_t sub, uint32_t eax, uint32_t ebx, uint32_t ecx,
-	uint32_t edx)
+static void add_sub(struct build *b, uint32_t leaf, uint32_t sub, uint32_t eax, uint32_t ebx,
+	uint32_t ecx, uint32_t edx)
 {
 	b->leaf[b->n++] = (struct x86_cpuid_leaf){ leaf, sub, true, eax, ebx, ecx, edx };
 }
@@ -78,7 +85,8 @@ bool x86_xsave_component(unsigned n, uint32_t *ret_offset, uint32_t *ret_size)
 	return true;
 }
 
-/* SDM vol. 1, 13.2. EBX of subleaves 0 and 1 depends on XCR0; an engine that runs CPUID itself corrects it. */
+/* SDM vol. 1, 13.2. EBX of subleaves 0 and 1 depends on XCR0; an engine that runs CPUID itself
+ * corrects it. */
 static void add_xsave(struct build *b)
 {
 	const uint64_t xcr0 = x86_features_xcr0(b->f);
@@ -93,7 +101,8 @@ static void add_xsave(struct build *b)
 		compact += size;
 	}
 	add_sub(b, 0xd, 0, (uint32_t)xcr0, end, end, (uint32_t)(xcr0 >> 32));
-	add_sub(b, 0xd, 1, b->f->word[FEAT_D_1_EAX], b->f->word[FEAT_D_1_EAX] & 0xa ? compact : 0, 0, 0);
+	add_sub(b, 0xd, 1, b->f->word[FEAT_D_1_EAX], b->f->word[FEAT_D_1_EAX] & 0xa ? compact : 0,
+		0, 0);
 	for (unsigned i = 2; i < 63; i++) {
 		if (!(xcr0 >> i & 1) || !x86_xsave_component(i, &offset, &size))
 			continue;
@@ -110,7 +119,8 @@ static void add_cache(struct build *b, uint32_t leaf, uint32_t sub, unsigned lev
 	const unsigned sets = kib * 1024 / 64 / ways;
 	const uint32_t cores = leaf == 4 ? (1u << core_bits(b->vcpus)) - 1 : 0;
 
-	add_sub(b, leaf, sub, type | level << 5 | 1 << 8 | (sharing - 1) << 14 | MIN(cores, 63u) << 26,
+	add_sub(b, leaf, sub,
+		type | level << 5 | 1 << 8 | (sharing - 1) << 14 | MIN(cores, 63u) << 26,
 		(ways - 1) << 22 | 63, sets - 1, level == 2 ? 2 : 0);
 }
 
@@ -137,14 +147,15 @@ static void add_basic(struct build *b)
 	if (b->vcpus > 1)
 		edx |= 1u << 28;
 	add(b, 1, intel ? SIGNATURE_INTEL : SIGNATURE_AMD,
-		(b->apic_id & 0xff) << 24 | MIN(1u << bits, 255u) << 16 | 8 << 8, w[FEAT_1_ECX], edx);
+		(b->apic_id & 0xff) << 24 | MIN(1u << bits, 255u) << 16 | 8 << 8, w[FEAT_1_ECX],
+		edx);
 	if (intel) {
 		add(b, 2, 0x00feff01, 0, 0, 0); /* see leaf 4 */
 		add_caches(b, 4);
 	}
 	add(b, 6, w[FEAT_6_EAX], 0, 0, 0);
-	add_sub(b, 7, 0, w[FEAT_7_1_EAX] | w[FEAT_7_1_EDX] ? 1 : 0, w[FEAT_7_0_EBX], w[FEAT_7_0_ECX],
-		w[FEAT_7_0_EDX]);
+	add_sub(b, 7, 0, w[FEAT_7_1_EAX] | w[FEAT_7_1_EDX] ? 1 : 0, w[FEAT_7_0_EBX],
+		w[FEAT_7_0_ECX], w[FEAT_7_0_EDX]);
 	if (w[FEAT_7_1_EAX] | w[FEAT_7_1_EDX])
 		add_sub(b, 7, 1, w[FEAT_7_1_EAX], 0, 0, w[FEAT_7_1_EDX]);
 	/* One thread a core: the level below the core shifts nothing. */
@@ -179,9 +190,10 @@ static void add_extended(struct build *b)
 	const bool intel = b->f->intel;
 	const uint32_t linear = b->f->word[FEAT_7_0_ECX] & 1u << 16 ? 57 : 48;
 
-	add(b, 0x80000000, intel ? 0x80000008 : 0x80000021, intel ? 0 : 0x68747541, intel ? 0 : 0x444d4163,
-		intel ? 0 : 0x69746e65);
-	add(b, 0x80000001, intel ? 0 : SIGNATURE_AMD, 0, w[FEAT_8000_0001_ECX], w[FEAT_8000_0001_EDX]);
+	add(b, 0x80000000, intel ? 0x80000008 : 0x80000021, intel ? 0 : 0x68747541,
+		intel ? 0 : 0x444d4163, intel ? 0 : 0x69746e65);
+	add(b, 0x80000001, intel ? 0 : SIGNATURE_AMD, 0, w[FEAT_8000_0001_ECX],
+		w[FEAT_8000_0001_EDX]);
 	add_brand(b);
 	if (!intel) {
 		add(b, 0x80000005, 0xff48ff40, 0xff48ff40, 32 << 24 | 8 << 16 | 1 << 8 | 64,
@@ -203,10 +215,13 @@ static void add_extended(struct build *b)
 	add(b, 0x80000021, w[FEAT_8000_0021_EAX], 0, w[FEAT_8000_0021_ECX], 0);
 }
 
-struct x86_cpuid_leaf *x86_cpuid_build(const struct x86_features *f, unsigned vcpus, unsigned apic_id,
-	uint64_t tsc_khz, unsigned phys_bits, unsigned *ret_count)
+struct x86_cpuid_leaf *x86_cpuid_build(const struct x86_features *f, unsigned vcpus,
+	unsigned apic_id, uint64_t tsc_khz, unsigned phys_bits, unsigned *ret_count)
 {
-	struct build b = { .f = f, .vcpus = MAX(vcpus, 1u), .apic_id = apic_id, .phys_bits = phys_bits,
+	struct build b = { .f = f,
+		.vcpus = MAX(vcpus, 1u),
+		.apic_id = apic_id,
+		.phys_bits = phys_bits,
 		.tsc_khz = tsc_khz };
 
 	b.leaf = g_new0(struct x86_cpuid_leaf, LEAVES_MAX);

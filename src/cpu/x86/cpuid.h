@@ -26,29 +26,32 @@ enum x86_feature_word {
 
 struct x86_features {
 	uint32_t word[FEAT_WORDS];
-	bool intel; /* vendor GenuineIntel; else AuthenticAMD. KVM takes the host's (x86_features_host),
-		       since vendors differ in what syscall and sysenter do outside 64-bit mode. */
+	bool intel; /* vendor GenuineIntel; else AuthenticAMD. KVM takes the host's
+		       (x86_features_host), since vendors differ in what syscall and sysenter do
+		       outside 64-bit mode. */
 };
 
-/* What the model asks for; `can` is what the engine and the host can do. Model "max" and "host" take
- * all of `can`; a named model fails with the list of missing features' names when it needs more.
- * Names: "host", "max", "x86-64-v2", "x86-64-v3", each with ",+feature" / ",-feature" suffixes. */
+/* What the model asks for; `can` is what the engine and the host can do. Model "max" and "host"
+ * take all of `can`; a named model fails with the list of missing features' names when it needs
+ * more. Names: "host", "max", "x86-64-v2", "x86-64-v3", each with ",+feature" / ",-feature"
+ * suffixes. */
 int x86_model_features(const char *model, const struct x86_features *can, struct x86_features *out,
 	GError **error);
 
 /* All leaves of a CPU: topology (threads = total vCPUs in one package, one thread a core), xsave
  * layout for the xcr0 bits offered, KVM signature leaves. Free with g_free. */
-struct x86_cpuid_leaf *x86_cpuid_build(const struct x86_features *f, unsigned vcpus, unsigned apic_id,
-	uint64_t tsc_khz, unsigned phys_bits, unsigned *ret_count);
+struct x86_cpuid_leaf *x86_cpuid_build(const struct x86_features *f, unsigned vcpus,
+	unsigned apic_id, uint64_t tsc_khz, unsigned phys_bits, unsigned *ret_count);
 
 /* The bits of XCR0 such a CPU can set, and those of IA32_XSS. */
 uint64_t x86_features_xcr0(const struct x86_features *f);
-/* Where state component n (2..63) stands in the standard XSAVE area, and its size; false: no such component
- * here. The host's layout, as translated and hardware guests alike run the host's instructions. */
+/* Where state component n (2..63) stands in the standard XSAVE area, and its size; false: no such
+ * component here. The host's layout, as translated and hardware guests alike run the host's
+ * instructions. */
 bool x86_xsave_component(unsigned n, uint32_t *ret_offset, uint32_t *ret_size);
 
-/* Look-up with the vendor's rule for leaves out of range: Intel answers with the highest basic leaf, AMD
- * with zeros. */
+/* Look-up with the vendor's rule for leaves out of range: Intel answers with the highest basic
+ * leaf, AMD with zeros. */
 void x86_cpuid_get(const struct x86_cpuid_leaf *l, unsigned n, uint32_t leaf, uint32_t subleaf,
 	uint32_t out[4]);
 

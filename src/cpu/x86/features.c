@@ -134,7 +134,8 @@ static void drop_unsaved_vectors(struct x86_features *f)
 		f->word[FEAT_7_1_EAX] = 0;
 	}
 	if ((xcr0 & 0xe6) != 0xe6) {
-		f->word[FEAT_7_0_EBX] &= ~(1u << 16 | 1u << 17 | 1u << 21 | 1u << 28 | 1u << 30 | 1u << 31);
+		f->word[FEAT_7_0_EBX] &=
+			~(1u << 16 | 1u << 17 | 1u << 21 | 1u << 28 | 1u << 30 | 1u << 31);
 		f->word[FEAT_7_0_ECX] &= ~(1u << 1 | 1u << 6 | 1u << 11 | 1u << 12 | 1u << 14);
 		f->word[FEAT_7_1_EAX] &= ~(1u << 5);
 	}
@@ -208,25 +209,27 @@ void x86_features_host(struct x86_features *out)
 }
 
 /* What a level of the psABI names, beyond the one before. */
-static const char *const level_1[] = { "fpu", "pse", "tsc", "msr", "pae", "cx8", "apic", "pge", "cmov",
-	"pat", "clflush", "mmx", "fxsr", "sse", "sse2", "syscall", "nx", "lm", NULL };
-static const char *const level_2[] = { "pni", "ssse3", "sse4_1", "sse4_2", "popcnt", "cx16", "lahf_lm",
-	NULL };
+static const char *const level_1[] = { "fpu", "pse", "tsc", "msr", "pae", "cx8", "apic", "pge",
+	"cmov", "pat", "clflush", "mmx", "fxsr", "sse", "sse2", "syscall", "nx", "lm", NULL };
+static const char *const level_2[] = { "pni", "ssse3", "sse4_1", "sse4_2", "popcnt", "cx16",
+	"lahf_lm", NULL };
 static const char *const level_3[] = { "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe",
 	"xsave", NULL };
-/* What named models take where the engine has it: features for kernels, which no program's build depends
- * on, and the arithmetic every CPU since 2010 has. */
-static const char *const extras[] = { "vme", "de", "mce", "sep", "mtrr", "mca", "pse36", "ht", "pcid",
-	"x2apic", "tsc_deadline_timer", "hypervisor", "fsgsbase", "tsc_adjust", "smep", "erms", "invpcid",
-	"smap", "umip", "fsrm", "spec_ctrl", "arch_capabilities", "pdpe1gb", "rdtscp", "cmp_legacy",
-	"cr8_legacy", "3dnowprefetch", "topoext", "nonstop_tsc", "ibpb", "ibrs", "btc_no", "xsaveopt",
-	"xsavec", "xgetbv1", "xsaves", "arat", "kvmclock", "kvm_nopiodelay", "kvmclock2",
-	"kvm_poll_control", "kvmclock_stable", "kvm_pv_unhalt", "lfence_rdtsc", "null_sel_clr_base",
-	"autoibrs", "srso_no", "tsa_sq_no", "tsa_l1_no", "clflushopt", "rdrand", "rdseed", "stibp",
-	"ssbd", "virt_ssbd", "kvm_asyncpf", "kvm_steal_time", "kvm_pv_eoi", "kvm_pv_tlb_flush",
-	"kvm_pv_ipi", "kvm_pv_sched_yield", "rdpid", NULL };
+/* What named models take where the engine has it: features for kernels, which no program's build
+ * depends on, and the arithmetic every CPU since 2010 has. */
+static const char *const extras[] = { "vme", "de", "mce", "sep", "mtrr", "mca", "pse36", "ht",
+	"pcid", "x2apic", "tsc_deadline_timer", "hypervisor", "fsgsbase", "tsc_adjust", "smep",
+	"erms", "invpcid", "smap", "umip", "fsrm", "spec_ctrl", "arch_capabilities", "pdpe1gb",
+	"rdtscp", "cmp_legacy", "cr8_legacy", "3dnowprefetch", "topoext", "nonstop_tsc", "ibpb",
+	"ibrs", "btc_no", "xsaveopt", "xsavec", "xgetbv1", "xsaves", "arat", "kvmclock",
+	"kvm_nopiodelay", "kvmclock2", "kvm_poll_control", "kvmclock_stable", "kvm_pv_unhalt",
+	"lfence_rdtsc", "null_sel_clr_base", "autoibrs", "srso_no", "tsa_sq_no", "tsa_l1_no",
+	"clflushopt", "rdrand", "rdseed", "stibp", "ssbd", "virt_ssbd", "kvm_asyncpf",
+	"kvm_steal_time", "kvm_pv_eoi", "kvm_pv_tlb_flush", "kvm_pv_ipi", "kvm_pv_sched_yield",
+	"rdpid", NULL };
 
-/* Takes features by name; those `can` lacks are appended to *missing, or left out if that is NULL. */
+/* Takes features by name; those `can` lacks are appended to *missing, or left out if that is NULL.
+ */
 static void take(const char *const *list, const struct x86_features *can, struct x86_features *out,
 	GString *missing)
 {
@@ -288,7 +291,8 @@ static int apply_suffix(const char *s, const struct x86_features *can, struct x8
 	unsigned bit;
 
 	if (*s != '+' && *s != '-')
-		return fail(error, LODGE_ERROR_USAGE, "CPU feature '%s': write +%s or -%s", s, s, s);
+		return fail(
+			error, LODGE_ERROR_USAGE, "CPU feature '%s': write +%s or -%s", s, s, s);
 	if (!x86_feature_find(s + 1, &w, &bit))
 		return no_feature(s + 1, error);
 	if (*s == '-')
@@ -312,8 +316,10 @@ static void drop_orphans(struct x86_features *f)
 	}
 	if (!(w[FEAT_1_ECX] & bit_AVX)) {
 		w[FEAT_1_ECX] &= ~(bit_FMA | bit_F16C);
-		w[FEAT_7_0_EBX] &= ~(1u << 5 | 1u << 16 | 1u << 17 | 1u << 21 | 1u << 28 | 1u << 30 | 1u << 31);
-		w[FEAT_7_0_ECX] &= ~(1u << 1 | 1u << 6 | 1u << 9 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 14);
+		w[FEAT_7_0_EBX] &= ~(
+			1u << 5 | 1u << 16 | 1u << 17 | 1u << 21 | 1u << 28 | 1u << 30 | 1u << 31);
+		w[FEAT_7_0_ECX] &=
+			~(1u << 1 | 1u << 6 | 1u << 9 | 1u << 10 | 1u << 11 | 1u << 12 | 1u << 14);
 		w[FEAT_7_1_EAX] &= ~(1u << 4 | 1u << 5);
 	}
 	w[FEAT_8000_0001_EDX] &= ~AMD_REPEATED;
@@ -336,8 +342,8 @@ int x86_model_features(const char *model, const struct x86_features *can, struct
 		if (apply_suffix(*s, can, &f, missing, error) < 0)
 			return -1;
 	if (missing->len)
-		return fail(error, LODGE_ERROR_HOST, "CPU model '%s' needs what is not to be had here:%s",
-			model, missing->str);
+		return fail(error, LODGE_ERROR_HOST,
+			"CPU model '%s' needs what is not to be had here:%s", model, missing->str);
 	drop_orphans(&f);
 	*out = f;
 	return 0;

@@ -123,7 +123,8 @@ static void reset_power_on(struct x86_cpu *c, bool bsp)
 	c->tsc_offset = tsc_offset;
 	c->cr0 = X86_CR0_CD | X86_CR0_NW | X86_CR0_ET;
 	c->mxcsr = 0x1f80;
-	c->fpu.fcw = 0x37f; /* x87 as FNINIT leaves it and as KVM starts, not the SDM's power-up 0x40, 0x5555 */
+	c->fpu.fcw = 0x37f; /* x87 as FNINIT leaves it and as KVM starts, not the SDM's power-up
+			       0x40, 0x5555 */
 	c->apic_base = 0xfee00000 | 1 << 11 | (bsp ? 1 << 8 : 0);
 	c->pat = 0x0007040600070406;
 	c->misc_enable = 1; /* fast strings */

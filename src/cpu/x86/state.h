@@ -21,7 +21,7 @@ struct x86_segment {
 	uint64_t base;
 	uint32_t limit;	 /* in bytes, granularity applied */
 	uint16_t sel;
-	uint16_t attr;	 /* bits 0-3 type, 4 S, 5-6 DPL, 7 P, 8 AVL, 9 L, 10 D/B, 11 G, 12 unusable */
+	uint16_t attr; /* bits 0-3 type, 4 S, 5-6 DPL, 7 P, 8 AVL, 9 L, 10 D/B, 11 G, 12 unusable */
 };
 enum {
 	SEG_ATTR_TYPE = 0xf, SEG_ATTR_S = 1 << 4, SEG_ATTR_DPL_SHIFT = 5, SEG_ATTR_P = 1 << 7,
@@ -50,7 +50,7 @@ enum x86_activity { X86_RUNNING, X86_HALTED, X86_WAIT_SIPI, X86_SHUTDOWN };
 struct x86_cpu {
 	uint64_t gpr[16];
 	uint64_t rip;
-	uint64_t rflags;	/* all of RFLAGS, bit 1 set; canonical whenever translated code is left */
+	uint64_t rflags; /* all of RFLAGS, bit 1 set; canonical whenever translated code is left */
 	uint64_t ymm[16][4];	/* 256-bit registers; low half is XMM */
 	uint32_t mxcsr;
 	struct x86_fpu fpu;
@@ -66,11 +66,12 @@ struct x86_cpu {
 	uint64_t pat, misc_enable, mtrr_def, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
 	uint64_t spec_ctrl, tsc_adjust;
 	uint64_t tsc_deadline;
-	uint64_t tsc_offset;	/* guest TSC = host TSC + offset; on save: guest TSC itself in `tsc` */
+	uint64_t tsc_offset; /* guest TSC = host TSC + offset; on save: guest TSC itself in `tsc` */
 	uint64_t tsc;		/* valid in saved state only */
 	uint64_t mcg_status, mcg_ctl;
 	uint32_t pkru;
-	/* KVM paravirtual MSRs (Linux Documentation/virt/kvm/x86/msr.rst), offered by both engines */
+	/* KVM paravirtual MSRs (Linux Documentation/virt/kvm/x86/msr.rst), offered by both engines
+	 */
 	uint64_t kvm_wall_clock, kvm_system_time, kvm_poll_control;
 
 	/* SDM vol. 3, 6.7 and 25.3: what is between instructions */

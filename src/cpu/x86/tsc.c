@@ -9,7 +9,8 @@
 
 #include "cpu/x86/cpuid.h"
 
-/* The kernel knows, and tells through the control page of any perf event: ns = tsc * mult >> shift. */
+/* The kernel knows, and tells through the control page of any perf event: ns = tsc * mult >> shift.
+ */
 static uint64_t from_perf(void)
 {
 	struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE, .size = sizeof(attr),
@@ -24,7 +25,8 @@ static uint64_t from_perf(void)
 	p = mmap(NULL, (size_t)page, PROT_READ, MAP_SHARED, fd, 0);
 	if (p != MAP_FAILED) {
 		if (p->cap_user_time && p->time_mult)
-			khz = (uint64_t)(((unsigned __int128)1000000 << p->time_shift) / p->time_mult);
+			khz = (uint64_t)(((unsigned __int128)1000000 << p->time_shift) /
+					 p->time_mult);
 		munmap(p, (size_t)page);
 	}
 	close(fd);

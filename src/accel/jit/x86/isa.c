@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * isa.c: the x86 guest as the translator sees it: vCPUs made and reset, events between instructions,
- * what is offered in CPUID. Spec: SDM vol. 3, 6.9 (priorities), 8.4 (INIT, SIPI), 17.3.
+ * isa.c: the x86 guest as the translator sees it: vCPUs made and reset, events between
+ * instructions, what is offered in CPUID. Spec: SDM vol. 3, 6.9 (priorities), 8.4 (INIT,
+ * SIPI), 17.3.
  */
 #include <string.h>
 #include <x86intrin.h>
@@ -17,27 +18,28 @@ enum { PHYS_BITS = 46 };
 /* ---- features */
 
 /* Guest instructions that run as the same host instructions. */
-static const char *const from_host[] = { "cmov", "mmx", "fxsr", "sse", "sse2", "pni", "pclmulqdq", "ssse3",
-	"fma", "cx16", "sse4_1", "sse4_2", "movbe", "popcnt", "aes", "avx", "f16c", "bmi1", "avx2", "bmi2",
-	"adx", "sha_ni", "vaes", "vpclmulqdq", "gfni", "mmxext", "lahf_lm", "abm", "3dnowprefetch",
-	"clflushopt" };
+static const char *const from_host[] = { "cmov", "mmx", "fxsr", "sse", "sse2", "pni", "pclmulqdq",
+	"ssse3", "fma", "cx16", "sse4_1", "sse4_2", "movbe", "popcnt", "aes", "avx", "f16c", "bmi1",
+	"avx2", "bmi2", "adx", "sha_ni", "vaes", "vpclmulqdq", "gfni", "mmxext", "lahf_lm", "abm",
+	"3dnowprefetch", "clflushopt" };
 
 /*
  * What this engine does itself. About speculation: no measure a guest can take (retpolines, return
- * stuffing, page-table isolation) reaches the host's predictors through translated code, since its returns
- * and indirect jumps are the translator's; whether a guest's user mode can train the host against the
- * guest's kernel is the host's to mitigate. So the CPU says that the measures which would cost a guest most
- * are not needed or done in hardware (autoibrs, btc_no, srso_no, tsa_*), and offers no switch for the rest
- * (no ssbd: Linux then says "Vulnerable", as it is).
+ * stuffing, page-table isolation) reaches the host's predictors through translated code, since its
+ * returns and indirect jumps are the translator's; whether a guest's user mode can train the host
+ * against the guest's kernel is the host's to mitigate. So the CPU says that the measures which
+ * would cost a guest most are not needed or done in hardware (autoibrs, btc_no, srso_no, tsa_*),
+ * and offers no switch for the rest (no ssbd: Linux then says "Vulnerable", as it is).
  */
-static const char *const own[] = { "fpu", "vme", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "apic", "sep",
-	"mtrr", "pge", "mca", "pat", "pse36", "clflush", "pcid", "x2apic", "tsc_deadline_timer", "xsave",
-	"rdrand", "hypervisor", "fsgsbase", "tsc_adjust", "smep", "erms", "invpcid", "rdseed", "smap", "umip",
-	"rdpid", "fsrm", "spec_ctrl", "arch_capabilities", "syscall", "nx", "pdpe1gb", "rdtscp", "lm",
-	"cmp_legacy", "cr8_legacy", "clzero", "topoext", "nonstop_tsc", "ibpb", "ibrs", "btc_no", "xsaveopt", "xsavec", "xgetbv1",
-	"xsaves", "arat", "kvmclock", "kvm_nopiodelay", "kvmclock2", "kvm_pv_unhalt", "kvm_poll_control",
-	"kvm_pv_sched_yield", "kvmclock_stable", "lfence_rdtsc", "null_sel_clr_base", "autoibrs", "srso_no",
-	"tsa_sq_no", "tsa_l1_no" };
+static const char *const own[] = { "fpu", "vme", "de", "pse", "tsc", "msr", "pae", "mce", "cx8",
+	"apic", "sep", "mtrr", "pge", "mca", "pat", "pse36", "clflush", "pcid", "x2apic",
+	"tsc_deadline_timer", "xsave", "rdrand", "hypervisor", "fsgsbase", "tsc_adjust", "smep",
+	"erms", "invpcid", "rdseed", "smap", "umip", "rdpid", "fsrm", "spec_ctrl",
+	"arch_capabilities", "syscall", "nx", "pdpe1gb", "rdtscp", "lm", "cmp_legacy", "cr8_legacy",
+	"clzero", "topoext", "nonstop_tsc", "ibpb", "ibrs", "btc_no", "xsaveopt", "xsavec",
+	"xgetbv1", "xsaves", "arat", "kvmclock", "kvm_nopiodelay", "kvmclock2", "kvm_pv_unhalt",
+	"kvm_poll_control", "kvm_pv_sched_yield", "kvmclock_stable", "lfence_rdtsc",
+	"null_sel_clr_base", "autoibrs", "srso_no", "tsa_sq_no", "tsa_l1_no" };
 
 void x86_jit_features(struct x86_features *out)
 {
@@ -96,12 +98,25 @@ static bool feature(const struct x86_features *f, const char *name)
 /* Control register bits by the feature that brings them (SDM vol. 3, 2.2.1 and 2.5). */
 static void derive_masks(struct x86_private *p)
 {
-	static const struct { const char *name; uint32_t cr4; } bits[] = {
-		{ "vme", X86_CR4_VME | X86_CR4_PVI }, { "tsc", X86_CR4_TSD }, { "de", X86_CR4_DE },
-		{ "pse", X86_CR4_PSE }, { "pae", X86_CR4_PAE }, { "mce", X86_CR4_MCE }, { "pge", X86_CR4_PGE },
-		{ "fxsr", X86_CR4_OSFXSR }, { "sse", X86_CR4_OSXMMEXCPT }, { "umip", X86_CR4_UMIP },
-		{ "fsgsbase", X86_CR4_FSGSBASE }, { "pcid", X86_CR4_PCIDE }, { "xsave", X86_CR4_OSXSAVE },
-		{ "smep", X86_CR4_SMEP }, { "smap", X86_CR4_SMAP },
+	static const struct {
+		const char *name;
+		uint32_t cr4;
+	} bits[] = {
+		{ "vme", X86_CR4_VME | X86_CR4_PVI },
+		{ "tsc", X86_CR4_TSD },
+		{ "de", X86_CR4_DE },
+		{ "pse", X86_CR4_PSE },
+		{ "pae", X86_CR4_PAE },
+		{ "mce", X86_CR4_MCE },
+		{ "pge", X86_CR4_PGE },
+		{ "fxsr", X86_CR4_OSFXSR },
+		{ "sse", X86_CR4_OSXMMEXCPT },
+		{ "umip", X86_CR4_UMIP },
+		{ "fsgsbase", X86_CR4_FSGSBASE },
+		{ "pcid", X86_CR4_PCIDE },
+		{ "xsave", X86_CR4_OSXSAVE },
+		{ "smep", X86_CR4_SMEP },
+		{ "smap", X86_CR4_SMAP },
 	};
 
 	p->cr4_mask = X86_CR4_PCE;
@@ -178,8 +193,8 @@ static void state_changed(struct jit_vcpu *v)
 	v->hot->arith = c->rflags & X86_FL_ARITH;
 	v->hot->tsc_offset = c->tsc_offset;
 	if (!p->leaves)
-		p->leaves = x86_cpuid_build(&p->features, v->vcpu->machine->vcpu_count, v->vcpu->index,
-			p->tsc_khz, PHYS_BITS, &p->leaf_count);
+		p->leaves = x86_cpuid_build(&p->features, v->vcpu->machine->vcpu_count,
+			v->vcpu->index, p->tsc_khz, PHYS_BITS, &p->leaf_count);
 	x86_walk_forget(v);
 	jit_tlb_flush_all(v);
 	x86_mode_update(v);
@@ -276,7 +291,8 @@ static void take_init(struct jit_vcpu *v)
 {
 	struct vcpu *n = v->vcpu;
 
-	/* A SIPI that is posted by now came after the INIT (lapic_accept): Linux sends it at once. */
+	/* A SIPI that is posted by now came after the INIT (lapic_accept): Linux sends it at
+	 * once. */
 	vcpu_events_clear(n, VCPU_EV_INIT);
 	jit_fpu_spill(v);
 	jit_vec_spill(v);
@@ -347,7 +363,8 @@ static bool take_interrupts(struct jit_vcpu *v)
 	vector = n->intc.ack(n->intc.opaque);
 	if (vector < 0)
 		return true;
-	/* More may wait; the acknowledged one's priority hides them until its EOI, which posts again. */
+	/* More may wait; the acknowledged one's priority hides them until its EOI, which posts
+	 * again. */
 	return take(v, (unsigned)vector);
 }
 
@@ -390,7 +407,8 @@ static bool x86_events(struct jit_vcpu *v)
 
 /* ---- exceptions */
 
-/* Does the instruction use the stack without saying so? PUSH, POP, CALL, RET, ENTER, LEAVE, PUSHF, POPF. */
+/* Does the instruction use the stack without saying so? PUSH, POP, CALL, RET, ENTER, LEAVE, PUSHF,
+ * POPF. */
 static bool stack_opcode(const struct x86_insn *in)
 {
 	const uint8_t op = in->opcode, digit = in->modrm >> 3 & 7;
@@ -399,9 +417,9 @@ static bool stack_opcode(const struct x86_insn *in)
 		return op == 0xa0 || op == 0xa1 || op == 0xa8 || op == 0xa9;
 	if (in->map != X86_MAP_1BYTE)
 		return false;
-	return (op >= 0x50 && op <= 0x5f) || op == 0x68 || op == 0x6a || op == 0x8f || op == 0x9c || op == 0x9d ||
-		op == 0xc2 || op == 0xc3 || op == 0xc8 || op == 0xc9 || op == 0xe8 ||
-		(op == 0xff && (digit == 2 || digit == 6));
+	return (op >= 0x50 && op <= 0x5f) || op == 0x68 || op == 0x6a || op == 0x8f || op == 0x9c ||
+	       op == 0x9d || op == 0xc2 || op == 0xc3 || op == 0xc8 || op == 0xc9 || op == 0xe8 ||
+	       (op == 0xff && (digit == 2 || digit == 6));
 }
 
 /* An address that is not canonical is #SS where the instruction reached it through SS (SDM vol. 1,

@@ -5,7 +5,12 @@
 #include "accel/jit/x86/sys.h"
 
 enum {
-	PTE_P = 1 << 0, PTE_W = 1 << 1, PTE_U = 1 << 2, PTE_A = 1 << 5, PTE_D = 1 << 6, PTE_PS = 1 << 7,
+	PTE_P = 1 << 0,
+	PTE_W = 1 << 1,
+	PTE_U = 1 << 2,
+	PTE_A = 1 << 5,
+	PTE_D = 1 << 6,
+	PTE_PS = 1 << 7,
 	PTE_G = 1 << 8,
 };
 #define PTE_NX ((uint64_t)1 << 63)
@@ -94,8 +99,8 @@ static enum step walk_32(struct jit_vcpu *v, uint64_t va, struct leaf *l, uint32
 }
 
 /* 4.4 and 4.5: 8-byte entries from `level` (4 = PML4, 2 = page directory) down. */
-static enum step walk_64(struct jit_vcpu *v, uint64_t va, uint64_t table, unsigned level, struct leaf *l,
-	uint32_t *error)
+static enum step walk_64(struct jit_vcpu *v, uint64_t va, uint64_t table, unsigned level,
+	struct leaf *l, uint32_t *error)
 {
 	const struct x86_cpu *c = v->arch;
 	const struct x86_private *p = x86_private(v);
@@ -129,7 +134,8 @@ static enum step walk_64(struct jit_vcpu *v, uint64_t va, uint64_t table, unsign
 			l->size = (uint64_t)1 << shift;
 			if (level == 3 && !x86_has(v, FEAT_8000_0001_EDX, 1 << 26))
 				return STEP_FAULT;
-			if (level > 1 && entry & (l->size - 1) & PTE_ADDR & ~(uint64_t)(1 << 12)) /* PAT */
+			if (level > 1 &&
+				entry & (l->size - 1) & PTE_ADDR & ~(uint64_t)(1 << 12)) /* PAT */
 				return STEP_FAULT;
 			l->entry = entry;
 			l->entry_pa = pa;
@@ -143,8 +149,8 @@ static enum step walk_64(struct jit_vcpu *v, uint64_t va, uint64_t table, unsign
 }
 
 /*
- * 4-level paging with the three upper levels remembered: their entries were present, and their accessed bits
- * set, when they were read; INVLPG and its like forget them all.
+ * 4-level paging with the three upper levels remembered: their entries were present, and their
+ * accessed bits set, when they were read; INVLPG and its like forget them all.
  */
 static enum step walk_4(struct jit_vcpu *v, uint64_t va, struct leaf *l, uint32_t *error)
 {
@@ -164,8 +170,13 @@ static enum step walk_4(struct jit_vcpu *v, uint64_t va, struct leaf *l, uint32_
 	}
 	s = walk_64(v, va, c->cr3 & PTE_ADDR, 4, l, error);
 	if (s == STEP_OK && l->size == 4096)
-		*w = (struct x86_walk_cache){ .va = va >> 21, .cr3 = c->cr3, .gen = p->walk_gen,
-			.table = l->entry_pa & ~(uint64_t)0xfff, .w = l->upper_w, .u = l->upper_u, .nx = l->upper_nx };
+		*w = (struct x86_walk_cache){ .va = va >> 21,
+			.cr3 = c->cr3,
+			.gen = p->walk_gen,
+			.table = l->entry_pa & ~(uint64_t)0xfff,
+			.w = l->upper_w,
+			.u = l->upper_u,
+			.nx = l->upper_nx };
 	return s;
 }
 
@@ -180,7 +191,8 @@ static enum step walk_pae(struct jit_vcpu *v, uint64_t va, struct leaf *l, uint3
 	struct x86_private *p = x86_private(v);
 	uint64_t pdpte;
 
-	if (p->pdpte_cr3 != (uint32_t)c->cr3) { /* after a restore: they are no architectural state of ours */
+	if (p->pdpte_cr3 !=
+		(uint32_t)c->cr3) { /* after a restore: they are no architectural state of ours */
 		for (unsigned i = 0; i < 4; i++)
 			p->pdpte[i] = jit_phys_load(v, (c->cr3 & 0xffffffe0) + 8 * i, 8);
 		p->pdpte_cr3 = (uint32_t)c->cr3;
@@ -235,7 +247,8 @@ static enum step walk_once(struct jit_vcpu *v, uint64_t va, struct leaf *l, uint
 	return c->cr4 & X86_CR4_PAE ? walk_pae(v, va, l, error) : walk_32(v, va, l, error);
 }
 
-bool x86_walk(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_priv priv, struct jit_walk *out)
+bool x86_walk(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_priv priv,
+	struct jit_walk *out)
 {
 	const struct x86_cpu *c = v->arch;
 	struct leaf l;
@@ -258,12 +271,15 @@ bool x86_walk(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_priv 
 		r = rights(v, &l, priv);
 		if (!(r >> a & 1))
 			return page_fault(v, va, PF_P, a, priv);
-		if (!mark(v, l.entry_pa, l.entry_size, &l.entry, PTE_A | (a == ACCESS_STORE ? PTE_D : 0)))
+		if (!mark(v, l.entry_pa, l.entry_size, &l.entry,
+			    PTE_A | (a == ACCESS_STORE ? PTE_D : 0)))
 			s = STEP_AGAIN;
 	} while (s == STEP_AGAIN);
 	if (!(l.entry & PTE_D))
 		r &= (uint8_t)~(1 << ACCESS_STORE);
-	*out = (struct jit_walk){ .pa = l.base | (va & (l.size - 1)), .page_size = l.size, .rights = r,
+	*out = (struct jit_walk){ .pa = l.base | (va & (l.size - 1)),
+		.page_size = l.size,
+		.rights = r,
 		.global = l.entry & PTE_G && c->cr4 & X86_CR4_PGE };
 	return true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sys.h: what the parts of the x86 system side (mmu.c, sys_*.c) share. All on the vCPU's own thread.
+ * sys.h: what the parts of the x86 system side (mmu.c, sys_*.c) share. All on the vCPU's own
+ * thread.
  *
  * A function that returns bool returns false with an exception recorded, nothing else changed.
  */
@@ -28,7 +29,8 @@ struct x86_private {
 	uint32_t space;		/* what jit_as_switch was told last */
 	uint32_t pdpte_cr3;	/* CR3 the PDPTEs below were loaded for (PAE paging) */
 	uint64_t pdpte[4];
-	struct x86_walk_cache {	/* 2 MiB of linear addresses: the page table, and what the tables above allow */
+	struct x86_walk_cache { /* 2 MiB of linear addresses: the page table, and what the tables
+				   above allow */
 		uint64_t va, cr3, table;
 		uint32_t gen;
 		bool w, u, nx;
@@ -36,13 +38,13 @@ struct x86_private {
 	uint32_t walk_gen;	/* renewed by every instruction that invalidates anything */
 	bool intr_waiting;	/* an interrupt was seen pending while it could not be taken */
 	bool kicked;		/* KVM_HC_KICK_CPU arrived: the next hlt does not wait */
-	uint8_t ext;		/* EXT bit of error codes: an event from outside the program is under way */
+	uint8_t ext; /* EXT bit of error codes: an event from outside the program is under way */
 	uint32_t spins;		/* PAUSEs since the last yield */
 	bool data_breakpoints;	/* DR7 watches data: pages concerned get no TLB entries */
 	uint64_t dr6_step;	/* breakpoint bits to report after this instruction */
 	uint64_t start_flags;	/* RFLAGS when the single-stepped instruction began */
 	bool not_canonical;	/* the recorded #GP is of an address that is not canonical */
-	bool near_limit;	/* the code segment ends in the block at hand: run its instructions alone */
+	bool near_limit; /* CS ends in the block at hand: run its instructions alone */
 	bool shadow_new;	/* this instruction began an interrupt shadow */
 };
 
@@ -91,8 +93,8 @@ static inline enum jit_mem_mode x86_mem_mode(unsigned cpl)
 /* ---- sys_mode.c */
 /* CPL is SS.DPL; the same in real mode (0) and virtual-8086 mode (3). */
 void x86_set_cpl(struct jit_vcpu *v, unsigned cpl);
-/* x86_mode_update after a change of CPL (and RFLAGS) from 64-bit code to 64-bit code: short if nothing but the
- * privilege changed. */
+/* x86_mode_update after a change of CPL (and RFLAGS) from 64-bit code to 64-bit code: short if
+ * nothing but the privilege changed. */
 void x86_mode_update_64(struct jit_vcpu *v, unsigned cpl);
 /* After CR3, CR4, CPL or AC changed: the address space and privilege of accesses. */
 void x86_space_update(struct jit_vcpu *v);
@@ -104,8 +106,20 @@ uint64_t x86_next_rip(const struct jit_vcpu *v, unsigned length);
 void x86_check_events(struct jit_vcpu *v);
 
 /* ---- sys_desc.c: descriptors (SDM vol. 3, 3.4.5 and 3.5) */
-enum { DESC_TSS16 = 1, DESC_LDT = 2, DESC_TSS16_BUSY = 3, DESC_CALL16 = 4, DESC_TASK = 5, DESC_INT16 = 6,
-       DESC_TRAP16 = 7, DESC_TSS = 9, DESC_TSS_BUSY = 11, DESC_CALL = 12, DESC_INT = 14, DESC_TRAP = 15 };
+enum {
+	DESC_TSS16 = 1,
+	DESC_LDT = 2,
+	DESC_TSS16_BUSY = 3,
+	DESC_CALL16 = 4,
+	DESC_TASK = 5,
+	DESC_INT16 = 6,
+	DESC_TRAP16 = 7,
+	DESC_TSS = 9,
+	DESC_TSS_BUSY = 11,
+	DESC_CALL = 12,
+	DESC_INT = 14,
+	DESC_TRAP = 15
+};
 static inline unsigned desc_dpl(uint64_t d) { return d >> 45 & 3; }
 static inline bool desc_present(uint64_t d) { return d >> 47 & 1; }
 static inline bool desc_s(uint64_t d) { return d >> 44 & 1; }	/* code or data, not system */
@@ -126,7 +140,8 @@ bool x86_desc_load_high(struct jit_vcpu *v, uint16_t sel, unsigned vector, uint6
 bool x86_desc_accessed(struct jit_vcpu *v, uint16_t sel, uint64_t *desc);
 /* Changes the busy bit of a TSS descriptor. */
 bool x86_desc_set_busy(struct jit_vcpu *v, uint16_t sel, bool busy);
-/* Checks and loads SS for a stack of privilege `cpl`; errors are `vector`(sel + EXT), #SS if not present. */
+/* Checks and loads SS for a stack of privilege `cpl`; errors are `vector`(sel + EXT), #SS if not
+ * present. */
 bool x86_desc_stack(struct jit_vcpu *v, uint16_t sel, unsigned cpl, unsigned vector,
 	struct x86_segment *out);
 void x86_segment_null(struct x86_segment *s, uint16_t sel, unsigned dpl);
@@ -136,12 +151,13 @@ void x86_segment_real(struct x86_cpu *c, enum x86_seg seg, uint16_t sel);
 void x86_segments_demote(struct x86_cpu *c, unsigned cpl);
 /* Is [off, off + size) inside the segment? Knows expand-down. */
 bool x86_limit_ok(const struct x86_segment *s, uint64_t off, unsigned size);
-/* Loads a data segment register in protected mode with all its checks; vector for privilege and type
- * errors (#GP, or #TS in a task switch). */
-bool x86_segment_check(struct jit_vcpu *v, enum x86_seg seg, uint16_t sel, unsigned cpl, unsigned vector,
-	struct x86_segment *out);
+/* Loads a data segment register in protected mode with all its checks; vector for privilege and
+ * type errors (#GP, or #TS in a task switch). */
+bool x86_segment_check(struct jit_vcpu *v, enum x86_seg seg, uint16_t sel, unsigned cpl,
+	unsigned vector, struct x86_segment *out);
 
-/* ---- stacks of any width: values are written or read first, the stack pointer moves when all went well */
+/* ---- stacks of any width: values are written or read first, the stack pointer moves when all went
+ * well */
 struct x86_stack {
 	struct jit_vcpu *v;
 	struct x86_segment ss;
@@ -151,8 +167,8 @@ struct x86_stack {
 	uint16_t error;	/* of #SS: 0, or the new stack's selector */
 };
 void x86_stack_current(struct jit_vcpu *v, struct x86_stack *s);
-void x86_stack_new(struct jit_vcpu *v, struct x86_stack *s, const struct x86_segment *ss, uint64_t sp,
-	unsigned cpl);
+void x86_stack_new(struct jit_vcpu *v, struct x86_stack *s, const struct x86_segment *ss,
+	uint64_t sp, unsigned cpl);
 bool x86_stack_push(struct x86_stack *s, unsigned size, uint64_t val);
 bool x86_stack_pop(struct x86_stack *s, unsigned size, uint64_t *val);
 /* The new stack pointer into RSP, as wide as the stack is. */
@@ -160,8 +176,8 @@ void x86_stack_commit(struct x86_stack *s);
 
 /* ---- sys_event.c */
 enum x86_event { X86_EVENT_FAULT, X86_EVENT_INTR, X86_EVENT_INT, X86_EVENT_INT3 };
-/* Enters the handler of a vector from the present instruction boundary (rip = return address). Faults on
- * the way escalate to double and triple faults. false: shut down. */
+/* Enters the handler of a vector from the present instruction boundary (rip = return address).
+ * Faults on the way escalate to double and triple faults. false: shut down. */
 bool x86_enter_event(struct jit_vcpu *v, unsigned vector, enum x86_event kind, bool has_error,
 	uint32_t error, uint64_t return_rip);
 bool x86_deliver(struct jit_vcpu *v);
@@ -188,12 +204,14 @@ bool x86_debug_insn_hit(struct jit_vcpu *v, uint64_t *dr6);
 bool x86_debug_io_hit(struct jit_vcpu *v, unsigned port, unsigned size);
 
 /* ---- mmu.c */
-/* What the walk itself remembers (SDM vol. 3, 4.10.3), on every invalidation whatever its extent. */
+/* What the walk itself remembers (SDM vol. 3, 4.10.3), on every invalidation whatever its
+ * extent. */
 void x86_walk_forget(struct jit_vcpu *v);
-bool x86_walk(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_priv priv, struct jit_walk *out);
+bool x86_walk(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_priv priv,
+	struct jit_walk *out);
 
 /* ---- sys_fpu_live.c */
-bool x86_fpu_pending(struct jit_vcpu *v);	/* an x87 exception waits for the next instruction */
+bool x86_fpu_pending(struct jit_vcpu *v); /* an x87 exception waits for the next instruction */
 uint16_t x86_fpu_full_tags(const struct x86_fpu *f);
 uint8_t x86_fpu_abridged_tags(uint16_t full);
 void x86_fpu_get(const struct jit_vcpu *v, uint8_t image[108]);
@@ -209,8 +227,8 @@ void x86_kvmclock_write(struct jit_vcpu *v);	/* system-time page */
 void x86_kvm_wall_clock_write(struct jit_vcpu *v);
 
 /* ---- isa.c */
-/* What this engine on this host can offer guests: what is implemented and, where the guest's instruction
- * runs as the host's, what the host has. */
+/* What this engine on this host can offer guests: what is implemented and, where the guest's
+ * instruction runs as the host's, what the host has. */
 void x86_jit_features(struct x86_features *out);
 
 #endif

@@ -5,11 +5,18 @@
  */
 #include "accel/jit/x86/sys.h"
 
-enum { ATTR_CODE64 = 0xa9b, ATTR_CODE32 = 0xc9b, ATTR_DATA = 0xc93, DPL3 = 3 << SEG_ATTR_DPL_SHIFT };
+enum {
+	ATTR_CODE64 = 0xa9b,
+	ATTR_CODE32 = 0xc9b,
+	ATTR_DATA = 0xc93,
+	DPL3 = 3 << SEG_ATTR_DPL_SHIFT
+};
 
 static void flat(struct x86_segment *s, unsigned sel, unsigned attr)
 {
-	*s = (struct x86_segment){ .sel = (uint16_t)sel, .limit = 0xffffffff, .attr = (uint16_t)attr };
+	*s = (struct x86_segment){
+		.sel = (uint16_t)sel, .limit = 0xffffffff, .attr = (uint16_t)attr
+	};
 }
 
 bool x86_h_syscall(struct jit_vcpu *v, uint64_t next)

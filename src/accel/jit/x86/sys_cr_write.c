@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sys_cr_write.c: control registers and XCR0. Spec: SDM vol. 3, 2.5, 2.6, 4.10.4 (what a write flushes); vol. 2,
- * MOV CR.
+ * sys_cr_write.c: control registers and XCR0. Spec: SDM vol. 3, 2.5, 2.6, 4.10.4 (what a write
+ * flushes); vol. 2, MOV CR.
  */
 #include "accel/jit/x86/sys.h"
 #include "core/vcpu.h"
@@ -61,7 +61,8 @@ static bool write_cr0(struct jit_vcpu *v, uint64_t val)
 	struct x86_cpu *c = v->arch;
 	uint64_t changed, efer = c->efer;
 
-	if (val >> 32 || (val & X86_CR0_PG && !(val & X86_CR0_PE)) || (val & X86_CR0_NW && !(val & X86_CR0_CD)))
+	if (val >> 32 || (val & X86_CR0_PG && !(val & X86_CR0_PE)) ||
+		(val & X86_CR0_NW && !(val & X86_CR0_CD)))
 		return gp0(v);
 	val = (val & (X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_NE | X86_CR0_WP |
 		X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)) | X86_CR0_ET;
@@ -112,8 +113,8 @@ static bool write_cr3(struct jit_vcpu *v, uint64_t val)
 
 static bool write_cr4(struct jit_vcpu *v, uint64_t val)
 {
-	const uint64_t flushing = X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PCIDE | X86_CR4_SMEP |
-		X86_CR4_SMAP | X86_CR4_PKE;
+	const uint64_t flushing = X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_PCIDE |
+				  X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE;
 	struct x86_cpu *c = v->arch;
 	const uint64_t changed = c->cr4 ^ val;
 
@@ -249,7 +250,8 @@ bool x86_h_invpcid(struct jit_vcpu *v, uint64_t ea, uint64_t type)
 		return gp0(v);
 	if (!jit_load_bytes(v, ea, desc, sizeof(desc), JIT_MEM_CPL))
 		return false;
-	if (type > 3 || (type < 2 && desc[0] >> 12) || (type < 2 && desc[0] && !(c->cr4 & X86_CR4_PCIDE)))
+	if (type > 3 || (type < 2 && desc[0] >> 12) ||
+		(type < 2 && desc[0] && !(c->cr4 & X86_CR4_PCIDE)))
 		return gp0(v);
 	x86_walk_forget(v);
 	switch (type) {

@@ -2,9 +2,9 @@
 /*
  * sys_debug.c: debug registers, breakpoints, single step. Spec: SDM vol. 3, 17.2 and 17.3.
  *
- * Instruction breakpoints and data breakpoints put the CPU into one-instruction blocks (X86_MODE_STEP):
- * rare, and exact. Pages that hold watched data get no TLB entries, so that each access comes by
- * x86_debug_watch.
+ * Instruction breakpoints and data breakpoints put the CPU into one-instruction blocks
+ * (X86_MODE_STEP): rare, and exact. Pages that hold watched data get no TLB entries, so that each
+ * access comes by x86_debug_watch.
  */
 #include "accel/jit/x86/sys.h"
 
@@ -56,7 +56,8 @@ static void data_hit(struct jit_vcpu *v, uint64_t va, uint64_t n, enum jit_acces
 	for (unsigned i = 0; i < 4; i++) {
 		const uint64_t len = length(c, i), at = c->dr[i] & ~(len - 1);
 
-		if (!enabled(c, i) || !(kind(c, i) & 1) || (kind(c, i) == BP_WRITE && a != ACCESS_STORE))
+		if (!enabled(c, i) || !(kind(c, i) & 1) ||
+			(kind(c, i) == BP_WRITE && a != ACCESS_STORE))
 			continue;
 		if (va < at + len && at < va + n)
 			hit |= 1u << i;

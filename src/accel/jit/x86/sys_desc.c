@@ -38,7 +38,8 @@ static bool desc_address(const struct x86_cpu *c, uint16_t sel, unsigned size, u
 	const uint32_t end = (sel & ~7u) + size - 1;
 
 	if (sel & 4) {
-		if (c->ldtr.attr & SEG_ATTR_UNUSABLE || !(c->ldtr.attr & SEG_ATTR_P) || end > c->ldtr.limit)
+		if (c->ldtr.attr & SEG_ATTR_UNUSABLE || !(c->ldtr.attr & SEG_ATTR_P) ||
+			end > c->ldtr.limit)
 			return false;
 		*addr = c->ldtr.base + (sel & ~7u);
 	} else {
@@ -104,7 +105,8 @@ bool x86_desc_stack(struct jit_vcpu *v, uint16_t sel, unsigned cpl, unsigned vec
 		return x86_raise_error(v, vector, x86_private(v)->ext);
 	if (!x86_desc_load(v, sel, vector, &d))
 		return false;
-	if ((sel & 3) != cpl || desc_dpl(d) != cpl || !desc_s(d) || desc_code(d) || !desc_writable(d))
+	if ((sel & 3) != cpl || desc_dpl(d) != cpl || !desc_s(d) || desc_code(d) ||
+		!desc_writable(d))
 		return x86_raise_error(v, vector, error);
 	if (!desc_present(d))
 		return x86_raise_error(v, X86_SS, error);
@@ -114,8 +116,8 @@ bool x86_desc_stack(struct jit_vcpu *v, uint16_t sel, unsigned cpl, unsigned vec
 	return true;
 }
 
-bool x86_segment_check(struct jit_vcpu *v, enum x86_seg seg, uint16_t sel, unsigned cpl, unsigned vector,
-	struct x86_segment *out)
+bool x86_segment_check(struct jit_vcpu *v, enum x86_seg seg, uint16_t sel, unsigned cpl,
+	unsigned vector, struct x86_segment *out)
 {
 	const struct x86_cpu *c = v->arch;
 	const uint32_t error = (sel & 0xfffc) | x86_private(v)->ext;
@@ -136,7 +138,8 @@ bool x86_segment_check(struct jit_vcpu *v, enum x86_seg seg, uint16_t sel, unsig
 		return false;
 	if (!desc_s(d) || (desc_code(d) && !desc_readable(d)))
 		return x86_raise_error(v, vector, error);
-	if (!(desc_code(d) && desc_conforming(d)) && ((sel & 3u) > desc_dpl(d) || cpl > desc_dpl(d)))
+	if (!(desc_code(d) && desc_conforming(d)) &&
+		((sel & 3u) > desc_dpl(d) || cpl > desc_dpl(d)))
 		return x86_raise_error(v, vector, error);
 	if (!desc_present(d))
 		return x86_raise_error(v, X86_NP, error);
@@ -155,7 +158,8 @@ void x86_segments_demote(struct x86_cpu *c, unsigned cpl)
 		const bool conforming = (s->attr & 0xc) == 0xc;
 
 		/* A null FS or GS keeps its base: 64-bit systems set it with the selector null. */
-		if (s->sel & 0xfffc && seg_dpl(s) < cpl && !conforming && !(s->attr & SEG_ATTR_UNUSABLE))
+		if (s->sel & 0xfffc && seg_dpl(s) < cpl && !conforming &&
+			!(s->attr & SEG_ATTR_UNUSABLE))
 			x86_segment_null(s, 0, 0);
 	}
 }
@@ -180,15 +184,22 @@ void x86_stack_current(struct jit_vcpu *v, struct x86_stack *s)
 {
 	const struct x86_cpu *c = v->arch;
 
-	*s = (struct x86_stack){ .v = v, .ss = c->seg[SEG_SS], .sp = c->gpr[RSP], .mode = JIT_MEM_CPL,
+	*s = (struct x86_stack){ .v = v,
+		.ss = c->seg[SEG_SS],
+		.sp = c->gpr[RSP],
+		.mode = JIT_MEM_CPL,
 		.flat = x86_code64(c) };
 	s->mask = s->flat ? ~(uint64_t)0 : stack_mask(&s->ss);
 }
 
-void x86_stack_new(struct jit_vcpu *v, struct x86_stack *s, const struct x86_segment *ss, uint64_t sp,
-	unsigned cpl)
+void x86_stack_new(struct jit_vcpu *v, struct x86_stack *s, const struct x86_segment *ss,
+	uint64_t sp, unsigned cpl)
 {
-	*s = (struct x86_stack){ .v = v, .ss = *ss, .sp = sp, .mode = x86_mem_mode(cpl), .mask = stack_mask(ss),
+	*s = (struct x86_stack){ .v = v,
+		.ss = *ss,
+		.sp = sp,
+		.mode = x86_mem_mode(cpl),
+		.mask = stack_mask(ss),
 		.error = ss->sel & 0xfffc };
 }
 
@@ -221,7 +232,8 @@ bool x86_stack_pop(struct x86_stack *s, unsigned size, uint64_t *val)
 {
 	uint64_t va = 0;
 
-	if (!stack_address(s, s->sp & s->mask, size, &va) || !jit_load(s->v, va, size, s->mode, val))
+	if (!stack_address(s, s->sp & s->mask, size, &va) ||
+		!jit_load(s->v, va, size, s->mode, val))
 		return false;
 	s->sp = (s->sp & ~s->mask) | ((s->sp + size) & s->mask);
 	return true;

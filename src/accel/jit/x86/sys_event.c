@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sys_event.c: exceptions, interrupts and INT n: from a vector to the first instruction of its handler.
- * Spec: SDM vol. 3, chapter 6 (6.12 protected mode, 6.14 64-bit mode, 6.15 double and triple faults),
- * 20.1.4 (real-address mode); vol. 2, INT n.
+ * sys_event.c: exceptions, interrupts and INT n: from a vector to the first instruction of its
+ * handler. Spec: SDM vol. 3, chapter 6 (6.12 protected mode, 6.14 64-bit mode, 6.15 double and
+ * triple faults), 20.1.4 (real-address mode); vol. 2, INT n.
  */
 #include <string.h>
 
@@ -202,18 +202,22 @@ static bool protected_stack(struct jit_vcpu *v, unsigned new_cpl, struct x86_sta
 	return true;
 }
 
-static bool push_frame(struct jit_vcpu *v, const struct event *e, struct x86_stack *s, unsigned size,
-	bool outer)
+static bool push_frame(
+	struct jit_vcpu *v, const struct event *e, struct x86_stack *s, unsigned size, bool outer)
 {
 	const struct x86_cpu *c = v->arch;
 
-	if (x86_vm86(c) && (!x86_stack_push(s, size, c->seg[SEG_GS].sel) || !x86_stack_push(s, size, c->seg[SEG_FS].sel) ||
-		!x86_stack_push(s, size, c->seg[SEG_DS].sel) || !x86_stack_push(s, size, c->seg[SEG_ES].sel)))
+	if (x86_vm86(c) && (!x86_stack_push(s, size, c->seg[SEG_GS].sel) ||
+				   !x86_stack_push(s, size, c->seg[SEG_FS].sel) ||
+				   !x86_stack_push(s, size, c->seg[SEG_DS].sel) ||
+				   !x86_stack_push(s, size, c->seg[SEG_ES].sel)))
 		return false;
-	if (outer && (!x86_stack_push(s, size, c->seg[SEG_SS].sel) || !x86_stack_push(s, size, c->gpr[RSP])))
+	if (outer && (!x86_stack_push(s, size, c->seg[SEG_SS].sel) ||
+			     !x86_stack_push(s, size, c->gpr[RSP])))
 		return false;
 	return x86_stack_push(s, size, e->flags) && x86_stack_push(s, size, c->seg[SEG_CS].sel) &&
-		x86_stack_push(s, size, e->return_rip) && (!e->has_error || x86_stack_push(s, size, e->error));
+	       x86_stack_push(s, size, e->return_rip) &&
+	       (!e->has_error || x86_stack_push(s, size, e->error));
 }
 
 static bool enter_gate(struct jit_vcpu *v, const struct event *e, uint64_t gate)
@@ -266,7 +270,8 @@ static bool enter_task(struct jit_vcpu *v, const struct event *e, uint64_t gate)
 		return x86_raise_error(v, X86_GP, error);
 	if (!desc_present(d))
 		return x86_raise_error(v, X86_NP, error);
-	return x86_task_switch(v, sel, d, X86_TASK_GATE, e->return_rip, e->flags, e->has_error, e->error);
+	return x86_task_switch(
+		v, sel, d, X86_TASK_GATE, e->return_rip, e->flags, e->has_error, e->error);
 }
 
 static bool enter_protected(struct jit_vcpu *v, const struct event *e)
@@ -281,7 +286,8 @@ static bool enter_protected(struct jit_vcpu *v, const struct event *e)
 	if (!jit_load(v, (uint32_t)(c->idtr.base + e->vector * 8), 8, JIT_MEM_SYSTEM, &gate))
 		return false;
 	type = desc_type(gate);
-	if (desc_s(gate) || (type != DESC_TASK && (type & 7) != DESC_INT16 && (type & 7) != DESC_TRAP16))
+	if (desc_s(gate) ||
+		(type != DESC_TASK && (type & 7) != DESC_INT16 && (type & 7) != DESC_TRAP16))
 		return x86_raise_error(v, X86_GP, idt_error);
 	if (software(e->kind) && desc_dpl(gate) < x86_cpl(c))
 		return x86_raise_error(v, X86_GP, idt_error);
@@ -336,8 +342,8 @@ bool x86_enter_event(struct jit_vcpu *v, unsigned vector, enum x86_event kind, b
 	struct event e = { vector, kind, has_error, error, return_rip, 0 };
 
 	for (;;) {
-		/* 17.3.1.1: a fault's image has RF set, so that the restarted instruction's breakpoint
-		 * does not hit again. */
+		/* 17.3.1.1: a fault's image has RF set, so that the restarted instruction's
+		 * breakpoint does not hit again. */
 		e.flags = x86_rflags(v);
 		if (e.kind == X86_EVENT_FAULT && e.vector != X86_DB)
 			e.flags |= X86_FL_RF;
@@ -398,8 +404,8 @@ static bool int_vm86(struct jit_vcpu *v, unsigned vector, uint64_t next, bool *d
 	}
 	if (!x86_enter_real(v, vector, next, flags))
 		return false;
-	x86_set_rflags(v, x86_rflags(v) &
-		~(uint64_t)(X86_FL_TF | X86_FL_NT | X86_FL_RF | (x86_iopl(c) < 3 ? X86_FL_VIF : X86_FL_IF)));
+	x86_set_rflags(v, x86_rflags(v) & ~(uint64_t)(X86_FL_TF | X86_FL_NT | X86_FL_RF |
+						      (x86_iopl(c) < 3 ? X86_FL_VIF : X86_FL_IF)));
 	x86_mode_update(v);
 	*done = true;
 	return true;
@@ -407,7 +413,8 @@ static bool int_vm86(struct jit_vcpu *v, unsigned vector, uint64_t next, bool *d
 
 static bool int_enter(struct jit_vcpu *v, unsigned vector, enum x86_event kind, uint64_t length)
 {
-	const struct event e = { vector, kind, false, 0, x86_next_rip(v, (unsigned)length), x86_rflags(v) };
+	const struct event e = { vector, kind, false, 0, x86_next_rip(v, (unsigned)length),
+		x86_rflags(v) };
 
 	return enter_once(v, &e);
 }

@@ -31,7 +31,8 @@ static bool far_real(struct jit_vcpu *v, const struct far *f)
 		return x86_raise_error(v, X86_GP, 0);
 	if (f->call) {
 		x86_stack_current(v, &s);
-		if (!x86_stack_push(&s, f->size, c->seg[SEG_CS].sel) || !x86_stack_push(&s, f->size, f->return_rip))
+		if (!x86_stack_push(&s, f->size, c->seg[SEG_CS].sel) ||
+			!x86_stack_push(&s, f->size, f->return_rip))
 			return false;
 		x86_stack_commit(&s);
 	}
@@ -68,7 +69,8 @@ static bool far_code(struct jit_vcpu *v, const struct far *f, uint64_t desc)
 	x86_segment_from_desc(&cs, (uint16_t)((f->sel & 0xfffc) | cpl), desc);
 	if (f->call) {
 		x86_stack_current(v, &s);
-		if (!x86_stack_push(&s, f->size, c->seg[SEG_CS].sel) || !x86_stack_push(&s, f->size, f->return_rip))
+		if (!x86_stack_push(&s, f->size, c->seg[SEG_CS].sel) ||
+			!x86_stack_push(&s, f->size, f->return_rip))
 			return false;
 	}
 	if (!code_offset_ok(v, &cs, f->off) || !x86_desc_accessed(v, f->sel, &desc))
@@ -114,16 +116,18 @@ static bool gate_stack(struct jit_vcpu *v, unsigned new_cpl, unsigned params, un
 		s->flat = true;
 		s->mask = ~(uint64_t)0;
 	} else {
-		if (!x86_tss_stack(v, new_cpl, &sel, &sp) || !x86_desc_stack(v, sel, new_cpl, X86_TS, &ss))
+		if (!x86_tss_stack(v, new_cpl, &sel, &sp) ||
+			!x86_desc_stack(v, sel, new_cpl, X86_TS, &ss))
 			return false;
 		x86_stack_new(v, s, &ss, sp, new_cpl);
 	}
-	return x86_stack_push(s, size, c->seg[SEG_SS].sel) && x86_stack_push(s, size, c->gpr[RSP]) &&
-		copy_parameters(v, s, params, size);
+	return x86_stack_push(s, size, c->seg[SEG_SS].sel) &&
+	       x86_stack_push(s, size, c->gpr[RSP]) && copy_parameters(v, s, params, size);
 }
 
 /* Through the gate to its code segment (SDM figure 5-10 to 5-13). */
-static bool gate_enter(struct jit_vcpu *v, const struct far *f, uint64_t gate, uint64_t off, unsigned size)
+static bool gate_enter(
+	struct jit_vcpu *v, const struct far *f, uint64_t gate, uint64_t off, unsigned size)
 {
 	struct x86_cpu *c = v->arch;
 	const uint16_t sel = (uint16_t)(gate >> 16);
@@ -144,15 +148,18 @@ static bool gate_enter(struct jit_vcpu *v, const struct far *f, uint64_t gate, u
 	if (!desc_present(desc))
 		return x86_raise_error(v, X86_NP, sel & 0xfffc);
 	inner = f->call && !desc_conforming(desc) && desc_dpl(desc) < cpl;
-	x86_segment_from_desc(&cs, (uint16_t)((sel & 0xfffc) | (inner ? desc_dpl(desc) : cpl)), desc);
+	x86_segment_from_desc(
+		&cs, (uint16_t)((sel & 0xfffc) | (inner ? desc_dpl(desc) : cpl)), desc);
 	if (!code_offset_ok(v, &cs, off))
 		return false;
 	if (f->call) {
-		if (inner && !gate_stack(v, desc_dpl(desc), x86_long(c) ? 0 : gate >> 32 & 31, size, &s))
+		if (inner &&
+			!gate_stack(v, desc_dpl(desc), x86_long(c) ? 0 : gate >> 32 & 31, size, &s))
 			return false;
 		if (!inner)
 			x86_stack_current(v, &s);
-		if (!x86_stack_push(&s, size, c->seg[SEG_CS].sel) || !x86_stack_push(&s, size, f->return_rip))
+		if (!x86_stack_push(&s, size, c->seg[SEG_CS].sel) ||
+			!x86_stack_push(&s, size, f->return_rip))
 			return false;
 		if (inner)
 			c->seg[SEG_SS] = s.ss;

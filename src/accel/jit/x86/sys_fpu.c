@@ -11,7 +11,15 @@
 
 enum { XF_X87 = 1 << 0, XF_SSE = 1 << 1, XF_AVX = 1 << 2 };
 #define XCOMP_COMPACT ((uint64_t)1 << 63)
-enum { FXSAVE_SIZE = 512, XHEADER = 512, XAVX = 576, XSAVE_END = 832, MXCSR_OFF = 24, ST_OFF = 32, XMM_OFF = 160 };
+enum {
+	FXSAVE_SIZE = 512,
+	XHEADER = 512,
+	XAVX = 576,
+	XSAVE_END = 832,
+	MXCSR_OFF = 24,
+	ST_OFF = 32,
+	XMM_OFF = 160
+};
 enum { MXCSR_INIT = 0x1f80, MXCSR_VALID = 0xffff, FCW_INIT = 0x37f };
 
 static void put16(uint8_t *p, uint64_t val) { memcpy(p, &val, 2); }
@@ -56,7 +64,8 @@ static unsigned env_put(const struct x86_cpu *c, uint8_t *p, unsigned size)
 	put16(p + 4, f->fsw);
 	put16(p + 8, x86_fpu_full_tags(f));
 	put32(p + 12, real ? ip & 0xffff : ip);
-	put32(p + 16, real ? (ip & 0xffff0000) >> 4 | (f->fop & 0x7ff) : f->fcs | (uint32_t)(f->fop & 0x7ff) << 16);
+	put32(p + 16, real ? (ip & 0xffff0000) >> 4 | (f->fop & 0x7ff)
+			   : f->fcs | (uint32_t)(f->fop & 0x7ff) << 16);
 	put32(p + 20, real ? 0xffff0000 | (dp & 0xffff) : dp);
 	put32(p + 24, real ? (dp & 0xffff0000) >> 4 : 0xffff0000 | f->fds);
 	return 28;
@@ -128,7 +137,8 @@ enum { CTL_NINIT, CTL_NCLEX, CTL_LDCW, CTL_NSTCW, CTL_NSTSW, CTL_EMMS, CTL_WAIT 
 bool x86_h_x87_ctl(struct jit_vcpu *v, uint64_t what, uint64_t val)
 {
 	struct x86_cpu *c = v->arch;
-	const uint64_t need_nm = what == CTL_WAIT ? X86_CR0_MP | X86_CR0_TS : X86_CR0_EM | X86_CR0_TS;
+	const uint64_t need_nm =
+		what == CTL_WAIT ? X86_CR0_MP | X86_CR0_TS : X86_CR0_EM | X86_CR0_TS;
 
 	if (what == CTL_EMMS && c->cr0 & X86_CR0_EM)
 		return x86_raise(v, X86_UD);
@@ -294,7 +304,8 @@ static uint64_t xinuse(const struct x86_cpu *c)
 	const struct x86_fpu *f = &c->fpu;
 	uint64_t in_use = 0, low = 0, high = 0;
 
-	if (f->fcw != FCW_INIT || f->fsw || f->ftw || f->fop || f->fip || f->fdp || f->fcs || f->fds)
+	if (f->fcw != FCW_INIT || f->fsw || f->ftw || f->fop || f->fip || f->fdp || f->fcs ||
+		f->fds)
 		in_use |= XF_X87;
 	for (unsigned i = 0; i < xmm_count(c); i++) {
 		low |= c->ymm[i][0] | c->ymm[i][1];
@@ -368,8 +379,9 @@ bool x86_h_xsave(struct jit_vcpu *v, uint64_t ea, uint64_t kind_w)
 			return false;
 		header[0] = (header[0] & ~rfbm) | (rfbm & in_use);
 	}
-	return components_store(v, ea, write, compact ? write & XF_SSE : rfbm & (XF_SSE | XF_AVX), wide) &&
-		jit_store_bytes(v, ea + XHEADER, header, compact ? 16 : 8, JIT_MEM_CPL);
+	return components_store(
+		       v, ea, write, compact ? write & XF_SSE : rfbm & (XF_SSE | XF_AVX), wide) &&
+	       jit_store_bytes(v, ea + XHEADER, header, compact ? 16 : 8, JIT_MEM_CPL);
 }
 
 /* 13.8.1, 13.12: the header of an area to be restored. */
@@ -410,7 +422,8 @@ bool x86_h_xrstor(struct jit_vcpu *v, uint64_t ea, uint64_t kind_w)
 	load_mxcsr = h[1] & XCOMP_COMPACT ? have & XF_SSE : rfbm & (XF_SSE | XF_AVX);
 	if (load_mxcsr && get(image + MXCSR_OFF, 4) & ~(uint64_t)MXCSR_VALID)
 		return x86_raise_error(v, X86_GP, 0);
-	if (have & XF_AVX && !jit_load_bytes(v, ea + XAVX, image + XAVX, 16 * xmm_count(c), JIT_MEM_CPL))
+	if (have & XF_AVX &&
+		!jit_load_bytes(v, ea + XAVX, image + XAVX, 16 * xmm_count(c), JIT_MEM_CPL))
 		return false;
 	if (have & XF_X87)
 		legacy_x87_get(c, image, wide);
@@ -428,7 +441,8 @@ bool x86_h_xrstor(struct jit_vcpu *v, uint64_t ea, uint64_t kind_w)
 		if (have & XF_SSE)
 			memcpy(c->ymm[i], image + XMM_OFF + 16 * i, 16);
 		if (rfbm & XF_AVX)
-			memcpy(&c->ymm[i][2], image + XAVX + 16 * i, 16); /* zeros if it is not in the area */
+			memcpy(&c->ymm[i][2], image + XAVX + 16 * i,
+				16); /* zeros if it is not in the area */
 	}
 	return true;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sys_fpu_live.c: what runs with the guest's vector registers in the host's: may x87, SSE, AVX be used now,
- * and the x87 image for loading and spilling. Spec: SDM vol. 3, 2.5 and table 13-1; vol. 1, 8.1.10.
+ * sys_fpu_live.c: what runs with the guest's vector registers in the host's: may x87, SSE, AVX be
+ * used now, and the x87 image for loading and spilling. Spec: SDM vol. 3, 2.5 and table 13-1; vol.
+ * 1, 8.1.10.
  */
 #include "accel/jit/x86/sys.h"
 
@@ -12,7 +13,8 @@ bool x86_h_vec_enter(struct jit_vcpu *v, uint64_t avx)
 	const struct x86_cpu *c = v->arch;
 
 	if (avx) {
-		if (!(c->cr4 & X86_CR4_OSXSAVE) || (c->xcr0 & (XF_SSE | XF_AVX)) != (XF_SSE | XF_AVX))
+		if (!(c->cr4 & X86_CR4_OSXSAVE) ||
+			(c->xcr0 & (XF_SSE | XF_AVX)) != (XF_SSE | XF_AVX))
 			return x86_raise(v, X86_UD);
 	} else if (c->cr0 & X86_CR0_EM || !(c->cr4 & X86_CR4_OSFXSR)) {
 		return x86_raise(v, X86_UD);
@@ -75,8 +77,8 @@ uint8_t x86_fpu_abridged_tags(uint16_t full)
 	return (uint8_t)tags;
 }
 
-/* ---- the host's FNSAVE image, for loading and spilling the live registers. Copies are written out, because
- * a library's memcpy would use vector registers. */
+/* ---- the host's FNSAVE image, for loading and spilling the live registers. Copies are written
+ * out, because a library's memcpy would use vector registers. */
 
 static void put16(uint8_t *p, unsigned val)
 {
@@ -108,8 +110,8 @@ void x86_fpu_get(const struct jit_vcpu *v, uint8_t image[108])
 		copy_register(image + 28 + 10 * i, f->st[i]);
 }
 
-/* Instruction and data pointers in it are the host's: the guest sees zeros, as after an instruction that
- * raised nothing on AMD CPUs. */
+/* Instruction and data pointers in it are the host's: the guest sees zeros, as after an instruction
+ * that raised nothing on AMD CPUs. */
 void x86_fpu_put(struct jit_vcpu *v, const uint8_t image[108])
 {
 	struct x86_fpu *f = &x86_cpu_of(v)->fpu;

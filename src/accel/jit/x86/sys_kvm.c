@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sys_kvm.c: the paravirtual interface of KVM that this engine offers too: clock pages and hypercalls, so
- * that Linux guests calibrate nothing and yield where they would spin.
- * Spec: Linux Documentation/virt/kvm/x86/msr.rst, hypercalls.rst.
+ * sys_kvm.c: the paravirtual interface of KVM that this engine offers too: clock pages and
+ * hypercalls, so that Linux guests calibrate nothing and yield where they would spin. Spec: Linux
+ * Documentation/virt/kvm/x86/msr.rst, hypercalls.rst.
  */
 #include <sched.h>
 #include <stddef.h>
@@ -64,7 +64,8 @@ static void scale(uint64_t khz, uint32_t *mul, int8_t *shift)
 void x86_kvmclock_write(struct jit_vcpu *v)
 {
 	const struct x86_cpu *c = v->arch;
-	const uint64_t pa = c->kvm_system_time & ~(uint64_t)3; /* aligned, so no word leaves its page */
+	const uint64_t pa =
+		c->kvm_system_time & ~(uint64_t)3; /* aligned, so no word leaves its page */
 	struct vcpu_time_info t = { .flags = TIME_TSC_STABLE };
 
 	if (!(c->kvm_system_time & 1))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sys_light.c: short instructions that kernels use all the time: interrupt flag, HLT, control register
- * reads, TSC; and ENTER, BOUND, BCD. Spec: SDM vol. 2.
+ * sys_light.c: short instructions that kernels use all the time: interrupt flag, HLT, control
+ * register reads, TSC; and ENTER, BOUND, BCD. Spec: SDM vol. 2.
  */
 #include "accel/jit/x86/sys.h"
 #include "core/vcpu.h"

@@ -19,8 +19,8 @@ unsigned x86_cpl(const struct x86_cpu *c)
 /* Data, writable, expand-up, 4 GiB: no access can violate it. */
 static bool unlimited(const struct x86_segment *s)
 {
-	return s->limit == 0xffffffff && (s->attr & (SEG_ATTR_UNUSABLE | SEG_ATTR_P | SEG_ATTR_S | 0xe)) ==
-		(SEG_ATTR_P | SEG_ATTR_S | 2);
+	return s->limit == 0xffffffff && (s->attr & (SEG_ATTR_UNUSABLE | SEG_ATTR_P | SEG_ATTR_S |
+							    0xe)) == (SEG_ATTR_P | SEG_ATTR_S | 2);
 }
 
 static bool flat_data(const struct x86_segment *s)
@@ -52,8 +52,10 @@ static uint32_t mode_legacy(const struct x86_cpu *c)
 	return m;
 }
 
-enum { MODE_64 = X86_MODE_64 | X86_MODE_FLAT_DATA | X86_MODE_FLAT_CODE | X86_MODE_FLAT_FS | X86_MODE_FLAT_GS |
-	X86_MODE_PE | X86_MODE_LMA };
+enum {
+	MODE_64 = X86_MODE_64 | X86_MODE_FLAT_DATA | X86_MODE_FLAT_CODE | X86_MODE_FLAT_FS |
+		  X86_MODE_FLAT_GS | X86_MODE_PE | X86_MODE_LMA
+};
 
 void x86_mode_update_64(struct jit_vcpu *v, unsigned cpl)
 {
@@ -79,8 +81,8 @@ void x86_mode_update(struct jit_vcpu *v)
 		m = mode_legacy(c);
 	if (c->rflags & X86_FL_AC && c->cr0 & X86_CR0_AM && x86_cpl(c) == 3)
 		m |= X86_MODE_AC | X86_MODE_USER;
-	if (c->rflags & X86_FL_TF || c->interrupt_shadow || x86_debug_armed(c) || p->data_breakpoints ||
-		p->near_limit)
+	if (c->rflags & X86_FL_TF || c->interrupt_shadow || x86_debug_armed(c) ||
+		p->data_breakpoints || p->near_limit)
 		m |= X86_MODE_STEP;
 	v->hot->df_step = c->rflags & X86_FL_DF ? -1 : 1;
 	if (m != v->hot->mode) {

@@ -1,19 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sys_msr.c: model-specific registers and the time-stamp counter. Spec: SDM vol. 4; AMD PPR family 19h
- * (registers in the C001_xxxx range); SDM vol. 3, 11.11 (MTRRs), 17.17 (TSC).
+ * sys_msr.c: model-specific registers and the time-stamp counter. Spec: SDM vol. 4; AMD PPR family
+ * 19h (registers in the C001_xxxx range); SDM vol. 3, 11.11 (MTRRs), 17.17 (TSC).
  */
 #include "accel/jit/x86/sys.h"
 #include "core/vcpu.h"
 
 enum {
-	MSR_TSC = 0x10, MSR_APIC_BASE = 0x1b, MSR_TSC_ADJUST = 0x3b, MSR_SPEC_CTRL = 0x48, MSR_PRED_CMD = 0x49,
-	MSR_UCODE = 0x8b, MSR_MTRR_CAP = 0xfe, MSR_ARCH_CAPS = 0x10a, MSR_SYSENTER_CS = 0x174,
-	MSR_SYSENTER_ESP = 0x175, MSR_SYSENTER_EIP = 0x176, MSR_MCG_CAP = 0x179, MSR_MCG_STATUS = 0x17a,
-	MSR_MISC_ENABLE = 0x1a0, MSR_DEBUGCTL = 0x1d9, MSR_MTRR_VAR = 0x200, MSR_MTRR_VAR_END = 0x210,
-	MSR_PAT = 0x277, MSR_MTRR_DEF = 0x2ff, MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800,
-	MSR_X2APIC_END = 0x900, MSR_XSS = 0xda0, MSR_KVM_WALL = 0x11, MSR_KVM_TIME = 0x12,
-	MSR_KVM_WALL_NEW = 0x4b564d00, MSR_KVM_TIME_NEW = 0x4b564d01, MSR_KVM_POLL = 0x4b564d05,
+	MSR_TSC = 0x10,
+	MSR_APIC_BASE = 0x1b,
+	MSR_TSC_ADJUST = 0x3b,
+	MSR_SPEC_CTRL = 0x48,
+	MSR_PRED_CMD = 0x49,
+	MSR_UCODE = 0x8b,
+	MSR_MTRR_CAP = 0xfe,
+	MSR_ARCH_CAPS = 0x10a,
+	MSR_SYSENTER_CS = 0x174,
+	MSR_SYSENTER_ESP = 0x175,
+	MSR_SYSENTER_EIP = 0x176,
+	MSR_MCG_CAP = 0x179,
+	MSR_MCG_STATUS = 0x17a,
+	MSR_MISC_ENABLE = 0x1a0,
+	MSR_DEBUGCTL = 0x1d9,
+	MSR_MTRR_VAR = 0x200,
+	MSR_MTRR_VAR_END = 0x210,
+	MSR_PAT = 0x277,
+	MSR_MTRR_DEF = 0x2ff,
+	MSR_TSC_DEADLINE = 0x6e0,
+	MSR_X2APIC = 0x800,
+	MSR_X2APIC_END = 0x900,
+	MSR_XSS = 0xda0,
+	MSR_KVM_WALL = 0x11,
+	MSR_KVM_TIME = 0x12,
+	MSR_KVM_WALL_NEW = 0x4b564d00,
+	MSR_KVM_TIME_NEW = 0x4b564d01,
+	MSR_KVM_POLL = 0x4b564d05,
 };
 #define MSR_EFER 0xc0000080u
 #define MSR_STAR 0xc0000081u
@@ -133,7 +154,11 @@ static bool amd_read(const struct jit_vcpu *v, uint32_t msr, uint64_t *val)
 		*val = 1 << 1; /* LFENCE serializes */
 		return true;
 	case MSR_SYSCFG: case MSR_TOP_MEM: case MSR_TOP_MEM2: case MSR_NB_CFG: case MSR_INT_PENDING:
-	case MSR_MMIO_CONF: case MSR_VM_CR: case MSR_OSVW_LENGTH: case MSR_OSVW_STATUS: case MSR_LS_CFG:
+	case MSR_MMIO_CONF:
+	case MSR_VM_CR:
+	case MSR_OSVW_LENGTH:
+	case MSR_OSVW_STATUS:
+	case MSR_LS_CFG:
 	case MSR_IC_CFG: case MSR_DC_CFG: case MSR_BU_CFG: case MSR_BU_CFG2:
 		*val = 0;
 		return true;
@@ -154,7 +179,8 @@ static bool read_rare(struct jit_vcpu *v, uint32_t msr, uint64_t *val)
 	case MSR_UCODE: *val = 0x0a101148; return true;
 	case MSR_MTRR_CAP: *val = MTRR_CAP; return true;
 	case MSR_ARCH_CAPS:
-		/* RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, MDS_NO, PSCHANGE_MC_NO, TAA_NO; see isa.c. */
+		/* RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, MDS_NO, PSCHANGE_MC_NO, TAA_NO; see isa.c.
+		 */
 		*val = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 8;
 		return x86_has(v, FEAT_7_0_EDX, 1 << 29);
 	case MSR_SYSENTER_CS: *val = c->sysenter_cs; return true;
@@ -301,7 +327,8 @@ bool x86_msr_write(struct jit_vcpu *v, uint32_t msr, uint64_t val)
 		if (!(val & ~(uint64_t)7))
 			c->spec_ctrl = val;
 		return !(val & ~(uint64_t)7);
-	case MSR_PRED_CMD: return !(val & ~(uint64_t)1); /* the translator's jump caches predict nothing */
+	case MSR_PRED_CMD:
+		return !(val & ~(uint64_t)1); /* the translator's jump caches predict nothing */
 	case MSR_APIC_BASE:
 		if (!i->base_set) {
 			c->apic_base = val;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* sys_ret.c: far returns and IRET. Spec: SDM vol. 2, RET, IRET/IRETD/IRETQ; vol. 3, 5.8.6, 6.14.3, 20.2. */
+/* sys_ret.c: far returns and IRET. Spec: SDM vol. 2, RET, IRET/IRETD/IRETQ; vol.
+ * 3, 5.8.6, 6.14.3, 20.2. */
 #include <string.h>
 
 #include "accel/jit/x86/sys.h"
@@ -155,7 +156,8 @@ static bool ret_protected(struct jit_vcpu *v, struct ret *r, struct x86_stack *s
 		return false;
 	s->sp = (s->sp & ~s->mask) | ((s->sp + r->pop) & s->mask);
 	if (outer) {
-		if (!x86_stack_pop(s, r->size, &r->sp) || !x86_stack_pop(s, r->size, &r->ss) || !check_stack(v, r, &ss))
+		if (!x86_stack_pop(s, r->size, &r->sp) || !x86_stack_pop(s, r->size, &r->ss) ||
+			!check_stack(v, r, &ss))
 			return false;
 		set_outer_stack(c, r, &ss);
 	} else {
@@ -211,7 +213,8 @@ static bool ret_task(struct jit_vcpu *v)
 		return x86_raise_error(v, X86_TS, link & 0xfffc);
 	if (!desc_present(d))
 		return x86_raise_error(v, X86_NP, link & 0xfffc);
-	return x86_task_switch(v, (uint16_t)link, d, X86_TASK_IRET, c->rip, x86_rflags(v), false, 0);
+	return x86_task_switch(
+		v, (uint16_t)link, d, X86_TASK_IRET, c->rip, x86_rflags(v), false, 0);
 }
 
 /* IRETQ between 64-bit segments: the whole frame at once. */
@@ -258,7 +261,8 @@ bool x86_h_iret(struct jit_vcpu *v, uint64_t opsize)
 	if (opsize == 8)
 		return iretq(v);
 	x86_stack_current(v, &s);
-	if (!x86_stack_pop(&s, r.size, &r.ip) || !x86_stack_pop(&s, r.size, &r.cs) || !x86_stack_pop(&s, r.size, &r.flags))
+	if (!x86_stack_pop(&s, r.size, &r.ip) || !x86_stack_pop(&s, r.size, &r.cs) ||
+		!x86_stack_pop(&s, r.size, &r.flags))
 		return false;
 	r.cs &= 0xffff;
 	if (r.flags & X86_FL_VM && r.size == 4 && x86_cpl(c) == 0 && !x86_long(c))
@@ -290,7 +294,8 @@ bool x86_h_pushf(struct jit_vcpu *v, uint64_t opsize)
 	if (x86_vm86(c) && x86_iopl(c) < 3) {
 		if (!(c->cr4 & X86_CR4_VME) || opsize != 2)
 			return x86_raise_error(v, X86_GP, 0);
-		fl = (fl & ~(uint64_t)X86_FL_IF) | X86_FL_IOPL | (c->rflags & X86_FL_VIF ? X86_FL_IF : 0);
+		fl = (fl & ~(uint64_t)X86_FL_IF) | X86_FL_IOPL |
+		     (c->rflags & X86_FL_VIF ? X86_FL_IF : 0);
 	}
 	v->hot->ret = fl;
 	return true;
@@ -299,7 +304,8 @@ bool x86_h_pushf(struct jit_vcpu *v, uint64_t opsize)
 bool x86_h_popf(struct jit_vcpu *v, uint64_t val, uint64_t opsize)
 {
 	const struct x86_cpu *c = v->arch;
-	uint64_t mask = writable_flags(c, x86_cpl(c), (unsigned)opsize) & ~(uint64_t)(X86_FL_VIF | X86_FL_VIP);
+	uint64_t mask = writable_flags(c, x86_cpl(c), (unsigned)opsize) &
+			~(uint64_t)(X86_FL_VIF | X86_FL_VIP);
 
 	if (x86_vm86(c) && x86_iopl(c) < 3) {
 		if (!(c->cr4 & X86_CR4_VME) || opsize != 2 || val & X86_FL_TF ||

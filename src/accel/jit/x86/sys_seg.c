@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sys_seg.c: instructions that load, store or examine segments and descriptor tables, and the checks of
- * ordinary accesses where the mode is not flat. Spec: SDM vol. 2; vol. 3, 5.3 to 5.6, 5.10.
+ * sys_seg.c: instructions that load, store or examine segments and descriptor tables, and the
+ * checks of ordinary accesses where the mode is not flat. Spec: SDM vol. 2; vol. 3, 5.3
+ * to 5.6, 5.10.
  */
 #include "accel/jit/x86/sys.h"
 #include "core/vcpu.h"
@@ -167,8 +168,8 @@ static void set_zf(struct jit_vcpu *v, bool zf)
 	v->hot->arith = (v->hot->arith & ~(uint64_t)X86_FL_ZF) | (zf ? X86_FL_ZF : 0);
 }
 
-/* LAR, LSL, VERR, VERW: a descriptor this program may see. Returns false with an exception only for memory
- * faults; *seen tells. */
+/* LAR, LSL, VERR, VERW: a descriptor this program may see. Returns false with an exception only for
+ * memory faults; *seen tells. */
 static bool examine(struct jit_vcpu *v, uint64_t sel, uint64_t *desc, bool *seen)
 {
 	struct x86_cpu *c = v->arch;
@@ -248,7 +249,8 @@ bool x86_h_verr(struct jit_vcpu *v, uint64_t sel, uint64_t write)
 	if (!examine(v, sel, &d, &seen))
 		return false;
 	if (seen)
-		seen = desc_s(d) && (write ? !desc_code(d) && desc_writable(d) : !desc_code(d) || desc_readable(d));
+		seen = desc_s(d) && (write ? !desc_code(d) && desc_writable(d)
+					   : !desc_code(d) || desc_readable(d));
 	set_zf(v, seen);
 	return true;
 }
@@ -280,7 +282,8 @@ bool x86_h_arpl_mem(struct jit_vcpu *v, uint64_t ea, uint64_t src)
 /* SDM vol. 3, 6.15, interrupt 17: CR0.AM, RFLAGS.AC, CPL 3. */
 static bool aligned(struct jit_vcpu *v, uint64_t va, unsigned size)
 {
-	if (!(v->hot->mode & X86_MODE_AC) || (size != 2 && size != 4 && size != 8) || !(va & (size - 1)))
+	if (!(v->hot->mode & X86_MODE_AC) || (size != 2 && size != 4 && size != 8) ||
+		!(va & (size - 1)))
 		return true;
 	return x86_raise_error(v, X86_AC, 0);
 }

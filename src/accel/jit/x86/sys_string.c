@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sys_string.c: repeated string instructions, a page at a time: where source and destination are plain
- * RAM, by the host's own string instruction of the same element size, so that overlapping moves do what
- * the guest's would. Spec: SDM vol. 1, 7.3.9; vol. 2, REP.
+ * sys_string.c: repeated string instructions, a page at a time: where source and destination are
+ * plain RAM, by the host's own string instruction of the same element size, so that overlapping
+ * moves do what the guest's would. Spec: SDM vol. 1, 7.3.9; vol. 2, REP.
  */
 #include "accel/jit/x86/sys.h"
 #include "accel/jit/x86/sys_io.h"
@@ -23,7 +23,8 @@ static uint64_t address_mask(unsigned asize)
 	return asize == 8 ? ~(uint64_t)0 : asize == 4 ? 0xffffffff : 0xffff;
 }
 
-/* Writes a register as an address of that size does: 32 bits clear the upper half, 16 bits keep it. */
+/* Writes a register as an address of that size does: 32 bits clear the upper half, 16 bits
+ * keep it. */
 static void set_address(uint64_t *reg, uint64_t val, unsigned asize)
 {
 	if (asize == 2)
@@ -33,8 +34,8 @@ static void set_address(uint64_t *reg, uint64_t val, unsigned asize)
 }
 
 /* Linear address of `bytes` at offset; with the segment's checks. */
-static bool linear(const struct string *s, enum x86_seg seg, uint64_t off, unsigned bytes, bool write,
-	uint64_t *va)
+static bool linear(const struct string *s, enum x86_seg seg, uint64_t off, unsigned bytes,
+	bool write, uint64_t *va)
 {
 	struct x86_cpu *c = s->v->arch;
 
@@ -48,7 +49,8 @@ static bool linear(const struct string *s, enum x86_seg seg, uint64_t off, unsig
 	return true;
 }
 
-/* Elements that can be done at once from va: to the end (or beginning) of the page. 0: the first crosses. */
+/* Elements that can be done at once from va: to the end (or beginning) of the page. 0: the first
+ * crosses. */
 static uint64_t in_page(const struct string *s, uint64_t va)
 {
 	const uint64_t off = va & (PAGE - 1);
@@ -126,16 +128,34 @@ static uint64_t compare_flags(uint64_t a, uint64_t b, unsigned size)
 	uint8_t of;
 
 	switch (size) {
-	case 1: __asm__("cmpb %b3, %b2; lahf; seto %1" : "=a"(ah), "=q"(of) : "q"(a), "q"(b) : "cc"); break;
-	case 2: __asm__("cmpw %w3, %w2; lahf; seto %1" : "=a"(ah), "=q"(of) : "r"(a), "r"(b) : "cc"); break;
-	case 4: __asm__("cmpl %k3, %k2; lahf; seto %1" : "=a"(ah), "=q"(of) : "r"(a), "r"(b) : "cc"); break;
-	default: __asm__("cmpq %3, %2; lahf; seto %1" : "=a"(ah), "=q"(of) : "r"(a), "r"(b) : "cc"); break;
+	case 1:
+		__asm__("cmpb %b3, %b2; lahf; seto %1"
+			: "=a"(ah), "=q"(of)
+			: "q"(a), "q"(b)
+			: "cc");
+		break;
+	case 2:
+		__asm__("cmpw %w3, %w2; lahf; seto %1"
+			: "=a"(ah), "=q"(of)
+			: "r"(a), "r"(b)
+			: "cc");
+		break;
+	case 4:
+		__asm__("cmpl %k3, %k2; lahf; seto %1"
+			: "=a"(ah), "=q"(of)
+			: "r"(a), "r"(b)
+			: "cc");
+		break;
+	default:
+		__asm__("cmpq %3, %2; lahf; seto %1" : "=a"(ah), "=q"(of) : "r"(a), "r"(b) : "cc");
+		break;
 	}
 	return (ah >> 8 & 0xd5) | (uint64_t)of << 11;
 }
 
 /* Elements compared, up to and with the one that ends the repetition. */
-static uint64_t block_compare(const struct string *s, const uint8_t *a, const uint8_t *b, uint64_t n, bool *end)
+static uint64_t block_compare(const struct string *s, const uint8_t *a, const uint8_t *b,
+	uint64_t n, bool *end)
 {
 	const int64_t step = s->down ? -(int64_t)s->size : (int64_t)s->size;
 	const bool until_equal = s->rep == 2;
@@ -152,7 +172,8 @@ static uint64_t block_compare(const struct string *s, const uint8_t *a, const ui
 	return n;
 }
 
-static uint64_t block_scan(const struct string *s, uint64_t val, const uint8_t *b, uint64_t n, bool *end)
+static uint64_t block_scan(const struct string *s, uint64_t val, const uint8_t *b, uint64_t n,
+	bool *end)
 {
 	const int64_t step = s->down ? -(int64_t)s->size : (int64_t)s->size;
 	const bool until_equal = s->rep == 2;
@@ -200,7 +221,8 @@ struct place {
 };
 
 /* Where the operand is, and how many of *n elements can be had there at once. */
-static bool place(const struct string *s, enum x86_seg seg, uint64_t off, bool write, struct place *p, uint64_t *n)
+static bool place(const struct string *s, enum x86_seg seg, uint64_t off, bool write,
+	struct place *p, uint64_t *n)
 {
 	const enum jit_access a = write ? ACCESS_STORE : ACCESS_LOAD;
 	size_t len;
@@ -212,9 +234,11 @@ static bool place(const struct string *s, enum x86_seg seg, uint64_t off, bool w
 		return x86_raise_error(s->v, X86_AC, 0);
 	*n = min64(*n, min64(in_page(s, p->va), to_wrap(s, p->off)));
 	p->host = NULL;
-	if (*n && !x86_code64(s->v->arch)) { /* the block as a whole against the limit; else one by one */
+	/* the block as a whole against the limit; else one by one */
+	if (*n && !x86_code64(s->v->arch)) {
 		const struct x86_segment *g = &x86_cpu_of(s->v)->seg[seg];
-		const uint64_t bytes = *n * s->size, low = s->down ? p->off + s->size - bytes : p->off;
+		const uint64_t bytes = *n * s->size;
+		const uint64_t low = s->down ? p->off + s->size - bytes : p->off;
 
 		if (!x86_limit_ok(g, low, (unsigned)bytes))
 			return true;
@@ -236,7 +260,8 @@ static uint64_t step_move(struct string *s, struct place *src, struct place *dst
 		jit_store(s->v, dst->va, s->size, JIT_MEM_CPL, val);
 }
 
-static uint64_t step_compare(struct string *s, struct place *src, struct place *dst, uint64_t n, bool *end)
+static uint64_t step_compare(struct string *s, struct place *src, struct place *dst, uint64_t n,
+	bool *end)
 {
 	uint64_t a = rax_value(s), b;
 
@@ -295,7 +320,8 @@ static uint64_t step_port(struct string *s, struct place *p)
 	if (s->op == X86_STR_INS) {
 		if (!jit_probe(s->v, p->va, s->size, ACCESS_STORE, JIT_MEM_CPL))
 			return 0;
-		return jit_store(s->v, p->va, s->size, JIT_MEM_CPL, x86_port_read(s->v, port, s->size));
+		return jit_store(
+			s->v, p->va, s->size, JIT_MEM_CPL, x86_port_read(s->v, port, s->size));
 	}
 	if (!jit_load(s->v, p->va, s->size, JIT_MEM_CPL, &val))
 		return 0;
@@ -307,8 +333,8 @@ static uint64_t step_port(struct string *s, struct place *p)
 static bool step(struct string *s, bool *end)
 {
 	struct x86_cpu *c = s->v->arch;
-	const bool uses_src = s->op == X86_STR_MOVS || s->op == X86_STR_LODS || s->op == X86_STR_CMPS ||
-		s->op == X86_STR_OUTS;
+	const bool uses_src = s->op == X86_STR_MOVS || s->op == X86_STR_LODS ||
+			      s->op == X86_STR_CMPS || s->op == X86_STR_OUTS;
 	const bool uses_dst = s->op != X86_STR_LODS && s->op != X86_STR_OUTS;
 	const bool writes = s->op == X86_STR_MOVS || s->op == X86_STR_STOS || s->op == X86_STR_INS;
 	struct place src = { 0 }, dst = { 0 };
@@ -346,8 +372,13 @@ static bool step(struct string *s, bool *end)
 bool x86_h_string(struct jit_vcpu *v, uint64_t op, uint64_t desc)
 {
 	struct x86_cpu *c = v->arch;
-	struct string s = { .v = v, .op = (unsigned)op, .size = desc & 0xf, .asize = desc >> 4 & 0xf,
-		.src_seg = desc >> 8 & 7, .rep = desc >> 12 & 3, .down = c->rflags & X86_FL_DF };
+	struct string s = { .v = v,
+		.op = (unsigned)op,
+		.size = desc & 0xf,
+		.asize = desc >> 4 & 0xf,
+		.src_seg = desc >> 8 & 7,
+		.rep = desc >> 12 & 3,
+		.down = c->rflags & X86_FL_DF };
 	bool end = false;
 
 	s.count = s.rep ? c->gpr[RCX] & address_mask(s.asize) : 1;

@@ -95,7 +95,7 @@ struct task {
 	bool trap;
 };
 
-static const uint8_t tss32_seg[] = { 0x48, 0x4c, 0x50, 0x54, 0x58, 0x5c };	/* ES CS SS DS FS GS */
+static const uint8_t tss32_seg[] = { 0x48, 0x4c, 0x50, 0x54, 0x58, 0x5c }; /* ES CS SS DS FS GS */
 static const uint8_t tss16_seg[] = { 0x22, 0x24, 0x26, 0x28 };
 
 static void image_put(uint8_t *p, unsigned size, uint64_t val)
@@ -143,7 +143,8 @@ static bool load_task(struct jit_vcpu *v, uint64_t base, bool wide, struct task 
 	t->eip = image_get(image + first, size);
 	t->eflags = image_get(image + first + size, size);
 	for (unsigned i = 0; i < 8; i++)
-		t->gpr[i] = image_get(image + first + (2 + i) * size, size) | (wide ? 0 : 0xffff0000);
+		t->gpr[i] =
+			image_get(image + first + (2 + i) * size, size) | (wide ? 0 : 0xffff0000);
 	for (unsigned i = 0; i < (wide ? 6 : 4); i++)
 		t->seg[i] = (uint16_t)image_get(image + (wide ? tss32_seg[i] : tss16_seg[i]), 2);
 	t->ldt = (uint16_t)image_get(image + (wide ? 0x60 : 0x2a), 2);
@@ -180,7 +181,8 @@ static bool load_task_code(struct jit_vcpu *v, uint16_t sel)
 		return x86_raise_error(v, X86_TS, error);
 	if (!x86_desc_load(v, sel, X86_TS, &d))
 		return false;
-	if (!desc_code(d) || (desc_conforming(d) ? desc_dpl(d) > (sel & 3u) : desc_dpl(d) != (sel & 3u)))
+	if (!desc_code(d) ||
+		(desc_conforming(d) ? desc_dpl(d) > (sel & 3u) : desc_dpl(d) != (sel & 3u)))
 		return x86_raise_error(v, X86_TS, error);
 	if (!desc_present(d))
 		return x86_raise_error(v, X86_NP, error);
@@ -214,7 +216,8 @@ static bool load_task_segments(struct jit_vcpu *v, const struct task *t)
 	return true;
 }
 
-/* Everything that cannot fault any more: registers of the new task, its segments as bare selectors. */
+/* Everything that cannot fault any more: registers of the new task, its segments as bare selectors.
+ */
 static bool commit_task(struct jit_vcpu *v, const struct task *t, bool wide, bool nested)
 {
 	struct x86_cpu *c = v->arch;
