@@ -18,7 +18,7 @@ RUN = """#!/bin/sh
 export LD_LIBRARY_PATH=/mnt/lib
 exec /mnt/lodge-vm --accel kvm --memory 512M --kernel /mnt/vmlinuz --initrd /mnt/initrd.img \\
     --append "$(cat /mnt/cmdline) ${APPEND-init=/bin/bash}" \\
-    --disk path=/dev/vdc,format=raw --net user --serial stdio "$@"
+    --disk path=/dev/vdc,format=raw --net user ${SERIAL---serial stdio} "$@"
 """
 TINY = """#!/bin/sh
 export LD_LIBRARY_PATH=/mnt/lib
@@ -43,6 +43,7 @@ def luggage(env):
         shutil.copy(CACHE / f, root)
     for mode in MODES:
         assemble(env, mode, root / f"{mode}.bin")
+    shutil.copy(pathlib.Path(__file__).parent / "nestedlib/save.py", root)
     for name, text in (("run", RUN), ("tiny", TINY)):
         (root / name).write_text(text)
         (root / name).chmod(0o755)
@@ -108,6 +109,14 @@ def nested_debian(env):
     m.kill()
     done = subprocess.run(["e2fsck", "-f", "-n", str(image)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+@test("nested.saved", timeout=900)
+def nested_saved(env):
+    """Under KVM too a stock guest that was saved at its shell goes on there in a new process."""
+    m = host(env)
+    out = m.run("SERIAL= python3 /mnt/save.py", 850)
+    assert "saved and restored" in out, out
 
 
 @test("nested.login", timeout=10, full_timeout=1800)
