@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <ucontext.h>
 
 #include "accel/jit/host/host.h"
@@ -190,6 +191,14 @@ static void cut_to_one(struct ir *b)
 			return ir_cut(b, i);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 /* A new block at va. NULL: a fetch fault is recorded, or *ret_again. Takes and leaves the lock. */
 static struct block *block_make(struct jit_vcpu *v, uint64_t va, uint32_t mode, bool once, bool *ret_again)
 {
@@ -198,6 +207,7 @@ static struct block *block_make(struct jit_vcpu *v, uint64_t va, uint32_t mode, 
 	struct birth *w = v->loop->birth;
 	struct block *k = NULL;
 	bool temporary;
+	uint64_t began = now_ns();
 
 	*ret_again = false;
 	w->left = PAGE - (va & (PAGE - 1));
@@ -235,6 +245,7 @@ static struct block *block_make(struct jit_vcpu *v, uint64_t va, uint32_t mode, 
 		else
 			v->loop->cache_full = true;
 	}
+	vm->blocks.count.ns += now_ns() - began;
 	g_mutex_unlock(&vm->lock);
 	*ret_again = !k;
 	return k;
