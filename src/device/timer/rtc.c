@@ -52,10 +52,13 @@ static struct rtc *self(struct device *d)
 	return container_of(d, struct rtc, dev);
 }
 
-/* ns since 1970 as the guest has it. */
+/* ns since 1970 as the guest has it. A delta out of a damaged state, which rtc_loaded did not get to
+ * refuse, counts as none. */
 static int64_t guest_now(const struct rtc *s)
 {
-	return g_get_real_time() * 1000 + s->delta;
+	int64_t host = g_get_real_time() * 1000, guest;
+
+	return __builtin_add_overflow(host, s->delta, &guest) ? host : guest;
 }
 
 static int64_t floor_div(int64_t a, int64_t b)
