@@ -93,7 +93,6 @@ static inline void jit_request_exit(struct jit_hot *h)
 {
 	atomic_store_explicit(&h->exit_request, 1, memory_order_relaxed);
 }
-/* Makes hot.arith and rflags agree: canonical rflags from hot, and back (x86.h has the bits). */
 /* Writes vector and x87 registers back to the architectural state if they are live in the host's; they
  * are not live afterwards. Called by every helper that reads or writes them (xsave, fxsave, ldmxcsr, CR0
  * writes …) and by the loop before anybody else looks. thunks.c */

@@ -145,9 +145,8 @@ void kvm_dirty_sync(struct machine *m)
 			continue;
 		bits = g_new0(unsigned long, s->size / RAM_PAGE / 64 + 1);
 		log.dirty_bitmap = bits;
-		if (kvm_ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) >= 0)
-			fold(s, bits);
-		else
-			memset(bits, 0xff, s->size / RAM_PAGE / 8), fold(s, bits); /* unknown: all */
+		if (kvm_ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) < 0) /* unknown: all */
+			memset(bits, 0xff, (s->size / RAM_PAGE / 64 + 1) * sizeof(*bits));
+		fold(s, bits);
 	}
 }

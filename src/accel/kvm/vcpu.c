@@ -158,8 +158,6 @@ static bool handle_exit(struct kvm_vcpu *k, enum vcpu_exit *ret)
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 		return true;
 	case KVM_EXIT_SHUTDOWN:
-		*ret = VCPU_SHUTDOWN;
-		return false;
 	case KVM_EXIT_SYSTEM_EVENT:
 		*ret = VCPU_SHUTDOWN;
 		return false;
