@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * file.h: a byte container on the host that image formats live in: a regular file or a block
- * device. The engine (queue.c) does the I/O on its descriptors; this opens, locks and measures.
+ * file.h: a byte container that image formats live in: a regular file, a block device, an NBD
+ * export, a web page, memory. Where it has descriptors, the engine (queue.c) does the I/O on them;
+ * else its workers call the operations.
  */
 #ifndef IMAGE_FILE_H
 #define IMAGE_FILE_H
@@ -12,9 +13,28 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct file;
+
+/* Any thread, several at a time. 0, a count or a negative errno. */
+struct file_ops {
+	ssize_t (*read)(struct file *f, uint64_t at, void *buf, size_t n); /* short at the end only */
+	int (*write)(struct file *f, uint64_t at, const void *buf, size_t n);
+	int (*sync)(struct file *f);
+	/* The range reads as zeroes afterwards; its room is given back if `unmap` and possible.
+	 * -EOPNOTSUPP: the caller writes zeroes. */
+	int (*zero)(struct file *f, uint64_t at, uint64_t n, bool unmap);
+	int (*truncate)(struct file *f, uint64_t size);
+	int64_t (*length)(struct file *f);
+	/* The first run at or after `at` that is data (or a hole); -ENXIO: none. NULL: all is data. */
+	int (*seek)(struct file *f, uint64_t at, bool data, uint64_t *ret_at);
+	void (*close)(struct file *f); /* frees f's own part; file_close() the rest */
+};
+
 struct file {
-	char *path;	    /* owned */
-	int fd;		    /* through the page cache; holds the locks */
+	const struct file_ops *ops;
+	void *opaque;	    /* owned by ops */
+	char *path;	    /* owned; what a person would write: a path or a URL */
+	int fd;		    /* through the page cache; holds the locks; -1: none, use ops */
 	int direct_fd;	    /* O_DIRECT on the same inode, or -1 */
 	uint32_t align;	    /* of memory, offset and length on direct_fd; 1 without it */
 	bool readonly, block;

@@ -1,7 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * format.h: what an image format is to the engine: it recognises its images and says where guest
- * bytes live; it does no guest I/O itself.
+ * format.h: what an image format is to the engine: it recognises its images, says where guest bytes
+ * live, and keeps its tables in such order that a power cut at any instant leaves an image that opens.
+ * It does no guest I/O itself.
+ *
+ * Locks: the engine calls `map` with IMAGE_NOWAIT from any queue's thread and all else from its
+ * workers. Every call for one image is made under that image's metadata lock, so a format is
+ * sequential code. A map with IMAGE_NOWAIT that would have to read a table first returns -EAGAIN and
+ * is repeated on a worker.
+ *
+ * The life of a write to a place that has no room yet:
+ *	alloc	reserves clusters; nothing refers to them
+ *	...	the engine writes the data and, of clusters written in part, the rest from below
+ *	commit	refers to them in the format's cached tables; or `abandon`, if the data write failed
+ *	flush	the engine has synced the data; brings the tables down in an order that is safe at every
+ *		step: counts and new tables first, then, after a sync, what refers to them
  */
 #ifndef IMAGE_FORMAT_H
 #define IMAGE_FORMAT_H
@@ -13,25 +26,77 @@
 
 #include "image/file.h"
 #include "image/image.h"
+#include "image/spec.h"
 
 enum { IMAGE_HEAD = 4096 }; /* bytes a probe gets to see, less if the file is shorter */
 
+enum extent_kind {
+	EXTENT_DATA,	/* in file at `at`; bytes behind the end of the file read as zeroes */
+	EXTENT_ZERO,	/* reads as zeroes; file and at are set if it has room all the same */
+	EXTENT_BACKING, /* as the image below; zeroes if there is none or it is shorter */
+	EXTENT_PACKED,	/* compressed: unpack() makes the bytes */
+};
+
 /* A run of guest bytes and where they are. */
 struct extent {
-	struct file *file; /* borrowed */
-	uint64_t at;	   /* offset in file; bytes behind the end of the file read as zeroes */
+	enum extent_kind kind;
+	bool shared;	   /* a snapshot's too, or zero with room: a write in place would be wrong */
+	struct file *file; /* borrowed; NULL: nowhere */
+	uint64_t at;	   /* offset in file */
 	uint64_t len;	   /* guest bytes covered; never 0 */
+	uint64_t packed;   /* PACKED: the format's own */
 };
+
+enum image_map_flags { IMAGE_NOWAIT = 1 };
+
+struct image_bitmap_ops;
+struct image_cipher;
+struct image_snapshot_ops;
 
 struct image_format {
 	const char *name;
+	const char *help;     /* one line for people */
+	const char *suffixes; /* "vhd vpc": how such files are called; NULL: nothing special */
+	size_t state_size;    /* bytes of im->state, zeroed before open */
+	const struct image_option_def *create_options; /* NULL: none */
+
 	/* 0..100: how sure `head` is that format's; pure. NULL: cannot be told by content. */
 	int (*probe)(const uint8_t *head, size_t n);
-	/* Sets im->size from im->file. NULL: known, so that it is not mistaken for raw, but not
-	 * supported. */
-	int (*open)(struct image *im, GError **error);
-	/* Where [off, off + len) begins; any thread. 0 or a negative errno. */
-	int (*map)(struct image *im, uint64_t off, uint64_t len, struct extent *out);
+	/* From im->file: sets im->size, im->cluster and, if there is one, im->backing_path and
+	 * im->backing_format. The engine opens what is below. close() follows a failure too. NULL:
+	 * known, so that it is not mistaken for raw, but not supported. */
+	int (*open)(struct image *im, const struct image_options *o, GError **error);
+	void (*close)(struct image *im);
+	/* Where [off, off + len) begins. Like all below without an error argument: 0 or -errno. */
+	int (*map)(struct image *im, uint64_t off, uint64_t len, unsigned flags, struct extent *out);
+	/* Fills dst with the im->cluster bytes of the packed cluster. */
+	int (*unpack)(struct image *im, const struct extent *x, void *dst);
+
+	/* What follows is NULL in a read-only format. */
+	/* Room for [off, off + len) or its beginning, in whole clusters: out->at and out->len count
+	 * from the start of off's cluster. */
+	int (*alloc)(struct image *im, uint64_t off, uint64_t len, struct extent *out);
+	int (*commit)(struct image *im, uint64_t off, const struct extent *x);
+	void (*abandon)(struct image *im, uint64_t off, const struct extent *x);
+	/* Stores a whole cluster, compressed by the caller with the format's method (`pack`). */
+	int (*write_packed)(struct image *im, uint64_t off, const void *data, size_t n);
+	/* Compresses one cluster into dst (cap bytes); bytes, or 0: does not shrink. Any thread, no lock. */
+	size_t (*pack)(const struct image *im, const void *cluster, void *dst, size_t cap);
+	/* Whole clusters read as zeroes (to_zero) or as if never written; their room is given back when
+	 * `unmap`. */
+	int (*drop)(struct image *im, uint64_t off, uint64_t len, bool to_zero, bool unmap);
+	int (*flush)(struct image *im);
+	int (*resize)(struct image *im, uint64_t size, const struct image_spec *spec, GError **error);
+	/* Makes an empty image in f, which is empty and may grow. */
+	int (*create)(struct file *f, const struct image_spec *spec, GError **error);
+	int (*check)(struct image *im, struct image_report *out, bool repair, GError **error);
+	int (*amend)(struct image *im, const struct image_spec *spec, GError **error);
+	/* path NULL: none. Changes the note in the image only. */
+	int (*set_backing)(struct image *im, const char *path, const char *format, GError **error);
+	/* What `info` shows beside what all images have: adds members to the object. */
+	void (*info)(struct image *im, json_t *object);
+	const struct image_snapshot_ops *snapshots; /* snapshot.h; NULL: none inside the image */
+	const struct image_bitmap_ops *bitmaps;	    /* bitmap.h; NULL: it keeps none */
 };
 
 extern const struct image_format *const image_formats[]; /* formats.c; NULL ends it */
@@ -47,7 +112,13 @@ struct image_queue;
 struct image {
 	const struct image_format *format;
 	struct file *file;	/* owned */
+	void *state;		/* owned: the format's */
 	uint64_t size;		/* guest bytes, a multiple of 512 */
+	uint32_t cluster;	/* bytes: unit of alloc, drop and packing; 1: bytes are where they are */
+	char *backing_path, *backing_format; /* owned; as written in the image; NULL: none */
+	struct image *backing;	/* owned; read-only */
+	struct image_cipher *cipher; /* owned; NULL: plain. The engine en- and decrypts DATA extents */
+	GMutex meta_lock;	/* around every call of the format */
 	bool readonly;
 	bool probed_raw;	/* nobody said it is raw: see image_submit */
 	bool threads;		/* thread pool instead of io_uring */

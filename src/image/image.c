@@ -64,7 +64,7 @@ struct image *image_open(const struct image_options *o, GError **error)
 	im->queues = g_new0(struct image_queue *, im->queue_count);
 	im->file = file_open(&fo, error);
 	if (!im->file || choose_format(im, o->format, error) < 0 ||
-	    im->format->open(im, error) < 0) {
+	    im->format->open(im, o, error) < 0) {
 		image_close(im);
 		return NULL;
 	}
@@ -195,7 +195,7 @@ int image_pread(struct image *im, uint64_t off, void *buf, size_t n, GError **er
 		return -1;
 	for (size_t done = 0; done < n;) {
 		struct extent x;
-		ssize_t r = im->format->map(im, off + done, n - done, &x);
+		ssize_t r = im->format->map(im, off + done, n - done, 0, &x);
 		size_t part = r < 0 ? 0 : MIN(x.len, n - done);
 
 		if (r >= 0)
@@ -217,7 +217,7 @@ int image_pwrite(struct image *im, uint64_t off, const void *buf, size_t n, GErr
 		return -1;
 	for (size_t done = 0; done < n;) {
 		struct extent x;
-		int r = im->format->map(im, off + done, n - done, &x);
+		int r = im->format->map(im, off + done, n - done, 0, &x);
 		size_t part = r < 0 ? 0 : MIN(x.len, n - done);
 
 		if (r >= 0)

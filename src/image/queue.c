@@ -223,7 +223,7 @@ static void io_step(struct io *io)
 		host_push(io);
 		return;
 	}
-	r = im->format->map(im, io->r->offset + io->pos, io->r->length - io->pos, &x);
+	r = im->format->map(im, io->r->offset + io->pos, io->r->length - io->pos, IMAGE_NOWAIT, &x);
 	if (r < 0) {
 		io_finish(io, -r);
 		return;

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 
-static int raw_open(struct image *im, GError **error)
+static int raw_open(struct image *im, const struct image_options *o, GError **error)
 {
 	int64_t n = file_length(im->file);
 
@@ -21,7 +21,8 @@ static int raw_open(struct image *im, GError **error)
 	return 0;
 }
 
-static int raw_map(struct image *im, uint64_t off, uint64_t len, struct extent *out)
+static int raw_map(struct image *im, uint64_t off, uint64_t len, unsigned flags,
+	struct extent *out)
 {
 	*out = (struct extent){ .file = im->file, .at = off, .len = len };
 	return 0;
