@@ -18,7 +18,8 @@ MAY = {  # folder -> folders it may include (itself is implied)
     "board": "base cpu core device accel image",
     "vm": LOW + " accel device board",
     "monitor": "base wire core vm",
-    "prog": LOW + " wire accel device board vm monitor",
+    "manager": "base wire image",
+    "prog": LOW + " wire accel device board vm monitor manager",
 }
 EXACT = {  # folder -> folder -> the only headers it may see there
     "device": {"image": {"image/image.h"}, "char": {"char/char.h"}, "net": {"net/net.h"}},

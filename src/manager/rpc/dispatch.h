@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * dispatch.h: the calls of libvirt's protocol and who answers them. A file per family (rpc/domain_*.c,
+ * rpc/network.c, rpc/storage.c, rpc/connect.c, …) has a table of its procedures; server.c decodes the
+ * arguments by the codec's tables, runs the handler on a worker, encodes the result.
+ */
+#ifndef MANAGER_RPC_DISPATCH_H
+#define MANAGER_RPC_DISPATCH_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "manager/caller.h"
+
+struct manager;
+struct rpc_client;
+struct rpc_stream;
+
+/* One call under way. Borrowed by the handler. */
+struct rpc_call {
+	struct manager *manager;
+	struct rpc_client *client;
+	const struct caller *caller;
+	uint32_t serial;
+	int fds[32];	/* descriptors that came with it; owned by the call, set to -1 by who takes one */
+	unsigned fd_count;
+	int reply_fds[32]; /* descriptors to send with the reply; closed after sending */
+	unsigned reply_fd_count;
+	struct rpc_stream *stream; /* a handler of a streaming procedure leaves it here, see stream.h */
+};
+
+/*
+ * args and ret point to the structs the codec generates for the procedure (wire/libvirt/), e.g.
+ * struct remote_domain_define_xml_args; NULL if it has none. ret is zeroed; what the handler puts
+ * there must be from GLib's allocator and is freed by the codec after encoding, also when the
+ * handler fails. 0 or -1 with error (MANAGER_ERROR).
+ */
+typedef int rpc_handler(struct rpc_call *call, const void *args, void *ret, GError **error);
+
+struct rpc_procedure {
+	uint32_t number;    /* REMOTE_PROC_… of the codec; 0 ends a table */
+	rpc_handler *run;
+	enum role need;	    /* on the host; handlers of one machine check that machine's by caller_check */
+};
+
+extern const struct rpc_procedure rpc_connect_procedures[], rpc_node_procedures[],
+	rpc_event_procedures[], rpc_domain_procedures[], rpc_domain_device_procedures[],
+	rpc_domain_stats_procedures[], rpc_domain_job_procedures[], rpc_snapshot_procedures[],
+	rpc_network_procedures[], rpc_pool_procedures[], rpc_volume_procedures[],
+	rpc_nwfilter_procedures[], rpc_secret_procedures[], rpc_node_device_procedures[],
+	rpc_interface_procedures[];
+
+#endif
