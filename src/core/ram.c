@@ -93,6 +93,7 @@ void ram_free(struct ram *r)
 	if (r->fd >= 0)
 		close(r->fd);
 	g_free(r->page_flags);
+	g_free(r->page_notes);
 	g_free(r->dirty_bits);
 	g_free(r->id);
 	g_free(r);
@@ -100,8 +101,10 @@ void ram_free(struct ram *r)
 
 void ram_track_code(struct ram *r)
 {
-	if (!r->page_flags)
-		r->page_flags = g_malloc0(r->size / RAM_PAGE);
+	if (r->page_flags)
+		return;
+	r->page_flags = g_malloc0(r->size / RAM_PAGE);
+	r->page_notes = g_new0(uint16_t, r->size / RAM_PAGE);
 }
 
 void ram_touch(struct ram *r, uint64_t offset, uint64_t len)

@@ -22,6 +22,8 @@ struct ram {
 	bool hugepages;
 	/* One byte a page, RAM_* bits below; atomics only. NULL where no translator runs. */
 	uint8_t *page_flags;
+	/* A translator's own note on each page, next to page_flags; likewise. */
+	uint16_t *page_notes;
 	/* Dirty log, one bit a page; NULL while off. */
 	unsigned long *dirty;
 	/* A page that carries RAM_CODE is about to be, or was just, written by someone who is not a
@@ -37,7 +39,7 @@ enum { RAM_CODE = 1 }; /* translations of this page exist: no write may bypass c
 struct ram *ram_new(const char *id, uint64_t size, bool hugepages, GError **error);
 void ram_free(struct ram *r);
 
-/* Gives r its page_flags, all 0 (freed by ram_free). Before the guest runs. */
+/* Gives r its page_flags and page_notes, all 0 (freed by ram_free). Before the guest runs. */
 void ram_track_code(struct ram *r);
 /* The bytes [offset, offset+len) were or are about to be written: dirty log and code_written. */
 void ram_touch(struct ram *r, uint64_t offset, uint64_t len);

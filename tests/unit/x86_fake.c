@@ -125,12 +125,11 @@ bool jit_store(struct jit_vcpu *v, uint64_t va, unsigned size, enum jit_mem_mode
 }
 
 void *jit_direct(
-	struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_mem_mode m, size_t *ret_len)
+	struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_mem_mode m, size_t n)
 {
 	const uint64_t cr2 = x86_cpu_of(v)->cr2;
 	uint8_t *p = byte(v, va, a, m);
 
-	*ret_len = 4096 - (va & 4095);
 	if (!p) {
 		x86_cpu_of(v)->exception_pending = 0;
 		x86_cpu_of(v)->cr2 = cr2;

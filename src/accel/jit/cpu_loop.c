@@ -59,30 +59,18 @@ void cpu_loop_fini(struct jit_vcpu *v)
 	ir_native_page_free(v->loop->native_page);
 }
 
-static void drop_writes(struct jit_vcpu *v, void *opaque)
-{
-	softmmu_drop_writes(v, *(uint64_t *)opaque);
-}
-
-static void drop_writes_all(struct jit_vcpu *v, void *opaque)
-{
-	jit_for_each_vcpu(v->vm, drop_writes, opaque);
-}
-
 /* Sees to it that every store to pa's page is noticed from now on. */
 static void watch_page(struct jit_vcpu *v, uint64_t pa)
 {
 	const struct phys_ram *r = phys_find(v->vm, pa);
-	uint8_t *flag, old;
+	uint8_t *flag;
 
 	if (!r)
 		return;
 	flag = &r->page_flags[(pa - r->start) / PAGE];
-	old = __atomic_fetch_or(flag, RAM_CODE, __ATOMIC_SEQ_CST);
-	if (old & RAM_CODE || !(old & RAM_STORE_ENTRY))
-		return;
-	jit_exclusive(v, drop_writes_all, &pa);
-	__atomic_fetch_and(flag, (uint8_t)~RAM_STORE_ENTRY, __ATOMIC_SEQ_CST);
+	if (!(__atomic_load_n(flag, __ATOMIC_SEQ_CST) & RAM_CODE) &&
+		!(__atomic_fetch_or(flag, RAM_CODE, __ATOMIC_SEQ_CST) & RAM_CODE))
+		softmmu_drop_writes(v, pa);
 }
 
 static void read_code(struct jit_vcpu *v, uint64_t pa, uint8_t *to, size_t n)

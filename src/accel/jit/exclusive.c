@@ -38,6 +38,20 @@ static bool others_quiet(struct jit_vm *vm, struct jit_vcpu *self, bool no_code)
 	return true;
 }
 
+/* Under stop_lock. A broadcast is a system call, also where nobody waits. */
+static void wake(struct jit_vm *vm)
+{
+	if (vm->stop_waiters)
+		g_cond_broadcast(&vm->stop_cond);
+}
+
+static void wait_for_others(struct jit_vm *vm)
+{
+	vm->stop_waiters++;
+	g_cond_wait(&vm->stop_cond, &vm->stop_lock);
+	vm->stop_waiters--;
+}
+
 static void ask_out(struct jit_vm *vm, struct jit_vcpu *self)
 {
 	for (unsigned i = 0; i < vm->vcpus; i++)
@@ -50,6 +64,8 @@ void exclusive_begin(struct jit_vcpu *v, bool no_code)
 	struct jit_vm *vm = v->vm;
 	int before = atomic_load(&v->loop->state);
 
+	if (vm->vcpus == 1) /* nobody else; `depth` counts for nobody */
+		return;
 	g_mutex_lock(&vm->stop_lock);
 	if (vm->owner == v) {
 		vm->depth++;
@@ -59,10 +75,10 @@ void exclusive_begin(struct jit_vcpu *v, bool no_code)
 	atomic_fetch_add(&vm->stop_wanted, 1);
 	vm->flush_wanted += no_code;
 	set_state(v, before == VCPU_CODE ? VCPU_CODE_STOPPED : VCPU_OUT);
-	g_cond_broadcast(&vm->stop_cond);
+	wake(vm);
 	while (vm->owner || !others_quiet(vm, v, no_code)) {
 		ask_out(vm, v);
-		g_cond_wait(&vm->stop_cond, &vm->stop_lock);
+		wait_for_others(vm);
 	}
 	vm->flush_wanted -= no_code;
 	vm->owner = v;
@@ -75,11 +91,13 @@ void exclusive_end(struct jit_vcpu *v)
 {
 	struct jit_vm *vm = v->vm;
 
+	if (vm->vcpus == 1)
+		return;
 	g_mutex_lock(&vm->stop_lock);
 	if (!--vm->depth) {
 		vm->owner = NULL;
 		atomic_fetch_sub(&vm->stop_wanted, 1);
-		g_cond_broadcast(&vm->stop_cond);
+		wake(vm);
 	}
 	g_mutex_unlock(&vm->stop_lock);
 }
@@ -89,7 +107,7 @@ void exclusive_leave(struct jit_vcpu *v)
 	set_state(v, VCPU_OUT);
 	if (atomic_load(&v->vm->stop_wanted)) {
 		g_mutex_lock(&v->vm->stop_lock);
-		g_cond_broadcast(&v->vm->stop_cond);
+		wake(v->vm);
 		g_mutex_unlock(&v->vm->stop_lock);
 	}
 }
@@ -103,9 +121,9 @@ void exclusive_join(struct jit_vcpu *v)
 		return;
 	g_mutex_lock(&vm->stop_lock);
 	set_state(v, VCPU_OUT);
-	g_cond_broadcast(&vm->stop_cond);
+	wake(vm);
 	while (atomic_load(&vm->stop_wanted))
-		g_cond_wait(&vm->stop_cond, &vm->stop_lock);
+		wait_for_others(vm);
 	set_state(v, VCPU_LOOP);
 	g_mutex_unlock(&vm->stop_lock);
 }

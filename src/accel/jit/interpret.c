@@ -70,8 +70,7 @@ static bool env_cas(struct jit_vcpu *v, uint64_t va, void *old, const void *val,
 	unsigned mode, bool *ret_done)
 {
 	uint8_t now[16];
-	size_t len;
-	void *p = n <= 8 && !(va & (n - 1)) ? jit_direct(v, va, ACCESS_STORE, mem_mode(mode), &len)
+	void *p = n <= 8 && !(va & (n - 1)) ? jit_direct(v, va, ACCESS_STORE, mem_mode(mode), n)
 					    : NULL;
 	bool ok;
 

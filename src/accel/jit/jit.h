@@ -69,10 +69,10 @@ bool jit_load_bytes(struct jit_vcpu *v, uint64_t va, void *buf, size_t n, enum j
 bool jit_store_bytes(struct jit_vcpu *v, uint64_t va, const void *buf, size_t n, enum jit_mem_mode m);
 /* Would a store of n bytes fault? Records the fault if so. */
 bool jit_probe(struct jit_vcpu *v, uint64_t va, size_t n, enum jit_access a, enum jit_mem_mode m);
-/* Host pointer to va if it is plain RAM usable for a (code pages have no STORE), and in *ret_len how many
- * bytes follow in that page (≤ 4096); NULL: not possible, use the calls above (no fault recorded, but the
- * walk may have set A/D bits). For string instructions. */
-void *jit_direct(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_mem_mode m, size_t *ret_len);
+/* Host pointer to va if it is plain RAM usable for a; NULL: not possible, use the calls above (nothing is
+ * recorded). For string instructions: n bytes of that page will be accessed, and where those are many,
+ * translations of it are dropped so that they can be stored. */
+void *jit_direct(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_mem_mode m, size_t n);
 /* Physical memory for page walks: fast RAM path; holes read as ones. Compare-and-swap for A/D bits: false
  * when the value was not `old`. */
 uint64_t jit_phys_load(struct jit_vcpu *v, uint64_t pa, unsigned size);

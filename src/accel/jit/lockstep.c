@@ -39,14 +39,13 @@ static bool byte_at(struct jit_vcpu *v, uint64_t va, enum jit_access a, uint8_t 
 {
 	struct lockstep *s = of(v);
 	const uint8_t *p;
-	size_t n;
 
 	for (unsigned i = s->stores; i--;)
 		if (s->store[i].va == va) {
 			*ret = s->store[i].val;
 			return true;
 		}
-	p = jit_direct(v, va, a, JIT_MEM_CPL, &n);
+	p = jit_direct(v, va, a, JIT_MEM_CPL, 1);
 	if (!p) {
 		s->skip = true;
 		return false;
@@ -213,11 +212,10 @@ void lockstep_after(struct lockstep *s, struct jit_vcpu *v, const struct ir *b, 
 	for (unsigned i = 0; i < s->stores; i++) {
 		bool last = true;
 		uint8_t *p;
-		size_t n;
 
 		for (unsigned j = i + 1; j < s->stores && last; j++)
 			last = s->store[j].va != s->store[i].va;
-		p = last ? jit_direct(v, s->store[i].va, ACCESS_LOAD, JIT_MEM_CPL, &n) : NULL;
+		p = last ? jit_direct(v, s->store[i].va, ACCESS_LOAD, JIT_MEM_CPL, 1) : NULL;
 		if (p && *p != s->store[i].val)
 			report(s, v, b, k, "a stored byte", *p, s->store[i].val);
 	}

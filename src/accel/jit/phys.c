@@ -35,6 +35,7 @@ static void ram_add(void *opaque, const struct flat *f)
 		.ram_offset = f->region->ram_offset + f->region_offset, .readonly = f->readonly,
 	};
 	p->ram[at].page_flags = f->region->ram->page_flags + p->ram[at].ram_offset / RAM_PAGE;
+	p->ram[at].store_note = f->region->ram->page_notes + p->ram[at].ram_offset / RAM_PAGE;
 	publish(vm, p);
 	jit_code_written(vm, NULL, 0, 0);
 }

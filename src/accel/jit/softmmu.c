@@ -173,22 +173,67 @@ void jit_tlb_flush_all(struct jit_vcpu *v)
 }
 
 /* ---- store entries of one physical page */
-static void drop_writes_as(struct jit_vcpu *v, struct jit_as *as, uint64_t host)
-{
-	for (unsigned i = 0; i < TLB_SIZE; i++) {
-		uint64_t *tag = &as->tlb[i].tag[TLB_TAG(ACCESS_STORE)];
+struct dropped_page {
+	uint16_t *note;
+	uint16_t old;
+	uint64_t host;
+	unsigned natural; /* slot */
+};
 
-		if (*tag != no_tag(i) && *tag + as->tlb[i].add == host)
-			*tag = no_tag(i);
+static void drop_write(struct jit_as *as, unsigned slot, uint64_t host)
+{
+	uint64_t *tag = &as->tlb[slot].tag[TLB_TAG(ACCESS_STORE)];
+
+	if (*tag != no_tag(slot) && *tag + as->tlb[slot].add == host)
+		*tag = no_tag(slot);
+}
+
+static void drop_writes_of(struct jit_vcpu *v, void *opaque)
+{
+	const struct dropped_page *d = opaque;
+
+	for (unsigned k = 0; k < AS_SPACES * JIT_PRIV_COUNT; k++) {
+		struct jit_as *as = v->mmu->as[k / JIT_PRIV_COUNT][k % JIT_PRIV_COUNT];
+
+		if (!as)
+			continue;
+		drop_write(as, d->natural, d->host);
+		if (d->old & NOTE_KNOWN)
+			drop_write(as, d->old & NOTE_SLOT, d->host);
+		for (unsigned i = 0; d->old & NOTE_MANY && i < TLB_SIZE; i++)
+			drop_write(as, i, d->host);
 	}
+}
+
+static void drop_writes_all(struct jit_vcpu *v, void *opaque)
+{
+	struct dropped_page *d = opaque;
+
+	d->old = __atomic_load_n(d->note, __ATOMIC_SEQ_CST);
+	jit_for_each_vcpu(v->vm, drop_writes_of, d);
+	__atomic_store_n(d->note, 0, __ATOMIC_SEQ_CST);
 }
 
 void softmmu_drop_writes(struct jit_vcpu *v, uint64_t pa)
 {
 	const struct phys_ram *r = phys_find(v->vm, pa);
+	struct dropped_page d;
 
-	if (r)
-		each_as(v, drop_writes_as, (uint64_t)(uintptr_t)(r->host + ((pa & ~4095ull) - r->start)));
+	if (!r)
+		return;
+	d.note = &r->store_note[(pa - r->start) / PAGE];
+	d.old = __atomic_load_n(d.note, __ATOMIC_SEQ_CST);
+	d.host = (uint64_t)(uintptr_t)(r->host + ((pa & ~(uint64_t)(PAGE - 1)) - r->start));
+	d.natural = pa / PAGE & (TLB_SIZE - 1);
+	if (!d.old)
+		return;
+	if (d.old >> NOTE_VCPU_SHIFT != v->vcpu->index + 1u || v->vcpu->index + 1u >= NOTE_ALL) {
+		jit_exclusive(v, drop_writes_all, &d);
+		return;
+	}
+	/* Only this thread may have made entries; who makes one now sees why not to. */
+	drop_writes_of(v, &d);
+	__atomic_compare_exchange_n(d.note, &d.old, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 /* ---- the rest of the machine */
@@ -219,6 +264,19 @@ static void code_store(struct jit_vcpu *v, void *opaque)
 	blocks_drop_range(v->vm, s->pa, s->n);
 	memcpy(s->to, s->buf, s->n);
 	g_mutex_unlock(&v->vm->lock);
+}
+
+static void code_gone(struct jit_vcpu *v, void *opaque)
+{
+	g_mutex_lock(&v->vm->lock);
+	blocks_drop_range(v->vm, *(uint64_t *)opaque, PAGE);
+	g_mutex_unlock(&v->vm->lock);
+}
+
+void softmmu_code_gone(struct jit_vcpu *v, uint64_t pa)
+{
+	pa &= ~(uint64_t)(PAGE - 1);
+	jit_exclusive(v, code_gone, &pa);
 }
 
 void softmmu_code_write(struct jit_vcpu *v, const struct phys_ram *r, uint64_t pa, const void *buf, size_t n)

@@ -89,6 +89,7 @@ struct phys_ram {		/* one piece of RAM in the physical map */
 	uint64_t start, size;
 	uint8_t *host;
 	uint8_t *page_flags;	/* of `start` */
+	uint16_t *store_note;	/* likewise, see below */
 	struct ram *ram;
 	uint64_t ram_offset;
 	bool readonly;
@@ -119,6 +120,19 @@ struct jit_mmu {
 	struct { uint64_t l1_miss, l2_hit, walks, mmio, flush_page, flush_all, switches; } count;
 };
 
+/*
+ * Where store entries of a physical page may be; 0: nowhere. By it, a page that gets its first translation is
+ * taken out of the TLBs without looking through all of them. Not said is the slot in which a direct map of
+ * physical memory at a round address has the page: that one is always looked at.
+ */
+enum {
+	NOTE_SLOT = TLB_SIZE - 1,	/* with NOTE_KNOWN: one other slot */
+	NOTE_KNOWN = 1 << 10,
+	NOTE_MANY = 1 << 11,		/* any slot */
+	NOTE_VCPU_SHIFT = 12,		/* index of the vCPU + 1; NOTE_ALL: several */
+	NOTE_ALL = 15,
+};
+
 int softmmu_vcpu_init(struct jit_vcpu *v);
 void softmmu_vcpu_fini(struct jit_vcpu *v);
 /* Physical address of the instruction byte at va. false: fault recorded. */
@@ -129,7 +143,8 @@ bool softmmu_peek(struct jit_vcpu *v, uint64_t va, uint64_t *ret_pa);
 bool softmmu_global(struct jit_vcpu *v, uint64_t va);
 /* Makes GS base point at the present context; on entry of the vCPU's thread. */
 void softmmu_activate(struct jit_vcpu *v);
-/* Exclusive or own thread: no store may go to this physical page without the slow path. */
+/* No store of any vCPU may go to this physical page without the slow path. RAM_CODE is set for it, or its
+ * dirtiness is logged from now on. Loop level, or in a helper. */
 void softmmu_drop_writes(struct jit_vcpu *v, uint64_t pa);
 
 /* --- softmmu_slow.c: what runs under translated code, in general registers only --- */
@@ -156,6 +171,8 @@ uint64_t softmmu_mmio_read(struct jit_vcpu *v, uint64_t pa, unsigned size);
 void softmmu_mmio_write(struct jit_vcpu *v, uint64_t pa, uint64_t val, unsigned size);
 struct jit_as *softmmu_as_new(struct jit_vcpu *v, uint64_t space, enum jit_priv priv);
 void softmmu_as_clear(struct jit_as *as);
+/* Drops all translations of pa's page. */
+void softmmu_code_gone(struct jit_vcpu *v, uint64_t pa);
 /* Writes n bytes (in one page) to a page that carries translations. */
 void softmmu_code_write(struct jit_vcpu *v, const struct phys_ram *r, uint64_t pa, const void *buf, size_t n);
 

@@ -13,7 +13,10 @@
 #include "base/unaligned.h"
 #include "core/ram.h"
 
-enum { PAGE = 4096 };
+enum {
+	PAGE = 4096,
+	CODE_PAGE_REUSED = 512, /* bytes stored at once to a page with translations: they all go */
+};
 
 /* memcpy may use vectors; these sizes are small. */
 static void copy(void *to, const void *from, size_t n)
@@ -196,6 +199,31 @@ static bool translate(struct jit_vcpu *v, struct jit_as *as, uint64_t va, enum j
 	return walk(v, as, va, a, ret_pa, &global);
 }
 
+/* Before a store entry is made for pa at va: who must be rid of it finds it by this. */
+static void note_store(struct jit_vcpu *v, const struct phys_ram *r, uint64_t pa, uint64_t va)
+{
+	uint16_t *note = &r->store_note[(pa - r->start) / PAGE];
+	uint16_t old = __atomic_load_n(note, __ATOMIC_SEQ_CST), now;
+	unsigned slot = va / PAGE & (TLB_SIZE - 1), who = v->vcpu->index + 1u;
+
+	if (who > NOTE_ALL)
+		who = NOTE_ALL;
+	do {
+		now = old;
+		if (!(old >> NOTE_VCPU_SHIFT))
+			now |= (uint16_t)(who << NOTE_VCPU_SHIFT);
+		else if (old >> NOTE_VCPU_SHIFT != who)
+			now |= NOTE_ALL << NOTE_VCPU_SHIFT;
+		if (slot != (pa / PAGE & (TLB_SIZE - 1))) {
+			if (!(old & NOTE_KNOWN))
+				now |= (uint16_t)(NOTE_KNOWN | slot);
+			else if ((old & NOTE_SLOT) != slot)
+				now |= NOTE_MANY;
+		}
+	} while (now != old &&
+		 !__atomic_compare_exchange_n(note, &old, now, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+}
+
 /* May the page of pa have a first-level entry for access a? Then fills it. */
 static void fill(struct jit_vcpu *v, struct jit_as *as, uint64_t va, uint64_t pa, enum jit_access a,
 	const struct phys_ram *r)
@@ -209,7 +237,9 @@ static void fill(struct jit_vcpu *v, struct jit_as *as, uint64_t va, uint64_t pa
 	if (a == ACCESS_STORE) {
 		if (r->readonly)
 			return;
-		__atomic_fetch_or(page_flag(r, pa), RAM_STORE_ENTRY, __ATOMIC_SEQ_CST);
+		if (has_code(r, pa))
+			return;
+		note_store(v, r, pa, va);
 		if (has_code(r, pa))
 			return;
 		mark_dirty(r, pa);
@@ -405,14 +435,13 @@ static struct jit_as *as_for(struct jit_vcpu *v, enum jit_mem_mode mode)
 	return context(v, mode == JIT_MEM_USER ? JIT_PRIV_USER : JIT_PRIV_SUPER);
 }
 
-void *jit_direct(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_mem_mode mode, size_t *ret_len)
+void *jit_direct(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_mem_mode mode, size_t n)
 {
 	struct jit_as *as = as_for(v, mode);
 	const struct phys_ram *r;
 	struct jit_walk w = { 0 };
 	uint64_t page = va & ~(uint64_t)(PAGE - 1), pa;
 
-	*ret_len = PAGE - (va & (PAGE - 1));
 	if (v->watching && v->isa->watch(v, va, 0, a))
 		return NULL;
 	if (a != ACCESS_FETCH && tlb_hit(as, va, 1, a))
@@ -422,8 +451,19 @@ void *jit_direct(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_me
 		return NULL;
 	pa = w.pa | (va & (PAGE - 1));
 	r = phys_find(v->vm, pa);
-	if (!r || (a == ACCESS_STORE && (r->readonly || has_code(r, pa))))
+	if (!r || (a == ACCESS_STORE && r->readonly))
 		return NULL;
+	if (a == ACCESS_STORE && has_code(r, pa)) {
+		unsigned level;
+
+		if (n < CODE_PAGE_REUSED)
+			return NULL;
+		level = softmmu_guard(v);
+		softmmu_code_gone(v, pa);
+		softmmu_unguard(v, level);
+		if (has_code(r, pa))
+			return NULL;
+	}
 	fill(v, as, va, pa, a, r);
 	return r->host + (pa - r->start);
 }

@@ -15,9 +15,6 @@
 #include "core/region.h"
 #include "core/vcpu.h"
 
-/* Private bit of ram.page_flags beside RAM_CODE: a store entry for this page may exist somewhere. */
-enum { RAM_STORE_ENTRY = 2 };
-
 struct jit_vm {
 	struct machine *machine;	/* borrowed */
 	const struct isa *isa;
@@ -39,6 +36,7 @@ struct jit_vm {
 	/* stopping the others: exclusive.c */
 	GMutex stop_lock;
 	GCond stop_cond;
+	unsigned stop_waiters;		/* on stop_cond */
 	_Atomic unsigned stop_wanted;	/* somebody is, or waits to be, exclusive */
 	struct jit_vcpu *owner;		/* who is */
 	unsigned depth;			/* how often owner began */

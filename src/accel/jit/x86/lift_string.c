@@ -23,6 +23,11 @@ static void call_string(struct x86_lift *l, unsigned op, unsigned size)
 		return;
 	o = x86_op(l, IR_EXIT_Z, IR_64, IR_NONE, ret, IR_NONE);
 	o->imm = l->off;
+	if (l->end_after || (op != X86_STR_MOVS && op != X86_STR_STOS && op != X86_STR_INS))
+		return;
+	/* what was stored may be the rest of this block */
+	x86_op_imm(l, IR_EXIT_PC, IR_64, IR_NONE, IR_NONE, l->next)->b = IR_NONE;
+	l->done = true;
 }
 
 static struct x86_mem source(struct x86_lift *l, unsigned size)

@@ -314,7 +314,6 @@ bool x86_h_cmpxchg_16b(struct jit_vcpu *v, uint64_t ea)
 	struct x86_cpu *c = v->arch;
 	uint64_t old[2] = { c->gpr[RAX], c->gpr[RDX] }, now[2];
 	uint64_t new[2] = { c->gpr[RBX], c->gpr[RCX] };
-	size_t len;
 	void *host;
 	bool equal;
 
@@ -323,7 +322,7 @@ bool x86_h_cmpxchg_16b(struct jit_vcpu *v, uint64_t ea)
 	if (!jit_probe(v, ea, 16, ACCESS_STORE, JIT_MEM_CPL) ||
 		!jit_load_bytes(v, ea, now, sizeof(now), JIT_MEM_CPL))
 		return false;
-	host = jit_direct(v, ea, ACCESS_STORE, JIT_MEM_CPL, &len);
+	host = jit_direct(v, ea, ACCESS_STORE, JIT_MEM_CPL, 16);
 	if (host) {
 		now[0] = old[0];
 		now[1] = old[1];

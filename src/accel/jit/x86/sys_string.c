@@ -225,7 +225,6 @@ static bool place(const struct string *s, enum x86_seg seg, uint64_t off, bool w
 	struct place *p, uint64_t *n)
 {
 	const enum jit_access a = write ? ACCESS_STORE : ACCESS_LOAD;
-	size_t len;
 
 	p->off = off & address_mask(s->asize);
 	if (!linear(s, seg, p->off, s->size, write, &p->va))
@@ -244,7 +243,7 @@ static bool place(const struct string *s, enum x86_seg seg, uint64_t off, bool w
 			return true;
 	}
 	if (*n)
-		p->host = jit_direct(s->v, p->va, a, JIT_MEM_CPL, &len);
+		p->host = jit_direct(s->v, p->va, a, JIT_MEM_CPL, *n * s->size);
 	return true;
 }
 
