@@ -95,12 +95,11 @@ bool model_store(struct jit_vcpu *v, uint64_t va, const void *buf, size_t n)
 	return true;
 }
 
-void *model_direct(struct jit_vcpu *v, uint64_t va, bool write, size_t *ret_len)
+void *model_direct(struct jit_vcpu *v, uint64_t va, bool write)
 {
 	struct model *md = model_of(v);
 	uint8_t *p = byte_at(md, va, write);
 
-	*ret_len = 4096 - (va & 4095);
 	md->out->memory_changed |= write && p;
 	return p;
 }

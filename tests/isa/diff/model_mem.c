@@ -25,7 +25,7 @@ WRAP(bool, jit_store_bytes, (struct jit_vcpu *v, uint64_t va, const void *buf, s
 WRAP(bool, jit_probe, (struct jit_vcpu *v, uint64_t va, size_t n, enum jit_access a, enum jit_mem_mode m),
 	(v, va, n, a, m), model_probe(v, va, n, a == ACCESS_STORE))
 WRAP(void *, jit_direct, (struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_mem_mode m,
-	size_t *ret_len), (v, va, a, m, ret_len), model_direct(v, va, a == ACCESS_STORE, ret_len))
+	size_t n), (v, va, a, m, n), model_direct(v, va, a == ACCESS_STORE))
 /* Between IR operations the interpreter's vector and x87 registers are in the state. */
 WRAP(void, jit_vec_spill, (struct jit_vcpu *v), (v), (void)0)
 WRAP(void, jit_fpu_spill, (struct jit_vcpu *v), (v), (void)0)

@@ -14,6 +14,6 @@ bool model_owns(const struct jit_vcpu *v);
 bool model_load(struct jit_vcpu *v, uint64_t va, void *buf, size_t n);
 bool model_store(struct jit_vcpu *v, uint64_t va, const void *buf, size_t n);
 bool model_probe(struct jit_vcpu *v, uint64_t va, size_t n, bool write);
-void *model_direct(struct jit_vcpu *v, uint64_t va, bool write, size_t *ret_len);
+void *model_direct(struct jit_vcpu *v, uint64_t va, bool write);
 
 #endif
