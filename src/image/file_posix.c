@@ -34,6 +34,10 @@ static int open_error(const char *path, bool readonly, int err, GError **error)
 	case ETXTBSY:
 		return fail(error, LODGE_ERROR_FILE, "%s: is in use as a program or swap file",
 			    path);
+	case EEXIST:
+		return fail(error, LODGE_ERROR_FILE,
+			    "%s: is already there; remove it first, or say that it may be "
+			    "overwritten", path);
 	default:
 		return fail_errno(error, LODGE_ERROR_FILE, err, "%s: cannot open it", path);
 	}
@@ -123,16 +127,30 @@ static uint32_t file_granularity(int fd)
 	return st.st_blksize > 0 ? st.st_blksize : 4096;
 }
 
-struct file *file_open(const struct file_options *o, GError **error)
-{
-	struct file *f = g_new0(struct file, 1);
+static const struct file_ops posix_ops;
 
-	f->path = g_strdup(o->path);
-	f->fd = f->direct_fd = -1;
-	f->align = 1;
-	f->readonly = o->readonly;
+static int open_mode(const struct file_options *o)
+{
+	return (o->readonly ? O_RDONLY : O_RDWR) |
+	       (o->create ? O_CREAT | (o->overwrite ? 0 : O_EXCL) : 0);
+}
+
+/* A file that was there is emptied only now that nobody else has it open. */
+static int start_empty(struct file *f, GError **error)
+{
+	if (f->block)
+		return 0;
+	if (ftruncate(f->fd, 0) < 0)
+		return fail_errno(error, LODGE_ERROR_FILE, errno, "%s: cannot empty it", f->path);
+	return 0;
+}
+
+struct file *file_posix_open(const struct file_options *o, GError **error)
+{
+	struct file *f = file_new(&posix_ops, o->path, o->readonly);
+
 	/* O_NONBLOCK: a FIFO must be refused, not waited for; regular files ignore it. */
-	f->fd = open(o->path, (o->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+	f->fd = open(o->path, open_mode(o) | O_CLOEXEC | O_NONBLOCK, 0644);
 	if (f->fd < 0 && errno == EISDIR)
 		f->fd = open(o->path, O_RDONLY | O_CLOEXEC); /* for check_kind to name it */
 	if (f->fd < 0) {
@@ -141,7 +159,7 @@ struct file *file_open(const struct file_options *o, GError **error)
 	}
 	if (check_kind(f, error) < 0 ||
 	    (!o->no_lock && file_lock(f->fd, f->path, !o->readonly, error) < 0) ||
-	    (o->direct && open_direct(f, error) < 0))
+	    (o->create && start_empty(f, error) < 0) || (o->direct && open_direct(f, error) < 0))
 		goto failed;
 	if (!f->readonly)
 		f->discard_granularity = f->block ? block_granularity(f->fd) :
@@ -152,19 +170,15 @@ failed:
 	return NULL;
 }
 
-void file_close(struct file *f)
+static void posix_close(struct file *f)
 {
-	if (!f)
-		return;
 	if (f->direct_fd >= 0)
 		close(f->direct_fd);
 	if (f->fd >= 0)
 		close(f->fd);
-	g_free(f->path);
-	g_free(f);
 }
 
-int64_t file_length(const struct file *f)
+static int64_t posix_length(struct file *f)
 {
 	struct stat st;
 	uint64_t n;
@@ -174,12 +188,19 @@ int64_t file_length(const struct file *f)
 	return fstat(f->fd, &st) < 0 ? -errno : st.st_size;
 }
 
-ssize_t file_read(const struct file *f, uint64_t at, void *buf, size_t n)
+static int best_fd(const struct file *f, uint64_t at, const void *buf, size_t n)
 {
+	return f->direct_fd >= 0 && !((at | (uintptr_t)buf | n) & (f->align - 1)) ? f->direct_fd :
+										    f->fd;
+}
+
+static ssize_t posix_read(struct file *f, uint64_t at, void *buf, size_t n)
+{
+	int fd = best_fd(f, at, buf, n);
 	size_t done = 0;
 
 	while (done < n) {
-		ssize_t r = pread(f->fd, (char *)buf + done, n - done, at + done);
+		ssize_t r = pread(fd, (char *)buf + done, n - done, at + done);
 
 		if (r < 0 && errno == EINTR)
 			continue;
@@ -188,16 +209,18 @@ ssize_t file_read(const struct file *f, uint64_t at, void *buf, size_t n)
 		if (r == 0)
 			break;
 		done += r;
+		fd = f->fd; /* what is left may be odd */
 	}
 	return done;
 }
 
-int file_write(const struct file *f, uint64_t at, const void *buf, size_t n)
+static int posix_write(struct file *f, uint64_t at, const void *buf, size_t n)
 {
+	int fd = best_fd(f, at, buf, n);
 	size_t done = 0;
 
 	while (done < n) {
-		ssize_t r = pwrite(f->fd, (const char *)buf + done, n - done, at + done);
+		ssize_t r = pwrite(fd, (const char *)buf + done, n - done, at + done);
 
 		if (r < 0 && errno == EINTR)
 			continue;
@@ -206,6 +229,107 @@ int file_write(const struct file *f, uint64_t at, const void *buf, size_t n)
 		if (r == 0)
 			return -EIO;
 		done += r;
+		fd = f->fd;
 	}
 	return 0;
 }
+
+static int posix_sync(struct file *f)
+{
+	return fdatasync(f->fd) < 0 ? -errno : 0;
+}
+
+static bool unknown_here(int err)
+{
+	return err == EOPNOTSUPP || err == EINVAL || err == ENOSYS || err == ENODEV;
+}
+
+/* Tries one fallocate() mode and remembers in *no that there is no use in it. */
+static int try_fallocate(struct file *f, int mode, uint64_t at, uint64_t n, _Atomic bool *no)
+{
+	if (*no)
+		return -EOPNOTSUPP;
+	if (fallocate(f->fd, mode, at, n) == 0)
+		return 0;
+	if (!unknown_here(errno))
+		return -errno;
+	*no = true;
+	return -EOPNOTSUPP;
+}
+
+static int posix_zero(struct file *f, uint64_t at, uint64_t n, bool unmap)
+{
+	int64_t end = posix_length(f);
+	uint64_t inside;
+	int r = -EOPNOTSUPP;
+
+	if (end < 0)
+		return end;
+	/* A hole behind the end is made by growing. */
+	inside = at >= (uint64_t)end ? 0 : MIN(n, end - at);
+	if (inside && unmap)
+		r = try_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, inside,
+				  &f->no_punch);
+	if (inside && r == -EOPNOTSUPP)
+		r = try_fallocate(f, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, at, inside,
+				  &f->no_zero_range);
+	if (inside && r < 0)
+		return r;
+	/* Not with ftruncate(): another thread may have grown the file further meanwhile. */
+	if (inside < n && !f->block)
+		return posix_write(f, at + n - 1, "", 1);
+	return 0;
+}
+
+static int posix_discard(struct file *f, uint64_t at, uint64_t n)
+{
+	int r = try_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, n, &f->no_punch);
+
+	return r == -EOPNOTSUPP ? 0 : r;
+}
+
+static int posix_truncate(struct file *f, uint64_t size)
+{
+	if (f->block) /* it has the size it has */
+		return size <= (uint64_t)MAX(posix_length(f), 0) ? 0 : -ENOSPC;
+	return ftruncate(f->fd, size) < 0 ? -errno : 0;
+}
+
+static int posix_allocate(struct file *f, uint64_t size)
+{
+	if (f->block)
+		return 0;
+	return fallocate(f->fd, 0, 0, size) < 0 ? -errno : 0;
+}
+
+static int posix_seek(struct file *f, uint64_t at, bool data, uint64_t *ret_at)
+{
+	off_t r;
+
+	if (f->block) {
+		int64_t end = posix_length(f);
+
+		if (end < 0 || at >= (uint64_t)end)
+			return end < 0 ? end : -ENXIO;
+		*ret_at = data ? at : (uint64_t)end;
+		return 0;
+	}
+	r = lseek(f->fd, at, data ? SEEK_DATA : SEEK_HOLE);
+	if (r < 0)
+		return -errno;
+	*ret_at = r;
+	return 0;
+}
+
+static const struct file_ops posix_ops = {
+	.read = posix_read,
+	.write = posix_write,
+	.sync = posix_sync,
+	.zero = posix_zero,
+	.discard = posix_discard,
+	.truncate = posix_truncate,
+	.allocate = posix_allocate,
+	.length = posix_length,
+	.seek = posix_seek,
+	.close = posix_close,
+};

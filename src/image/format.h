@@ -4,10 +4,10 @@
  * live, and keeps its tables in such order that a power cut at any instant leaves an image that opens.
  * It does no guest I/O itself.
  *
- * Locks: the engine calls `map` with IMAGE_NOWAIT from any queue's thread and all else from its
- * workers. Every call for one image is made under that image's metadata lock, so a format is
- * sequential code. A map with IMAGE_NOWAIT that would have to read a table first returns -EAGAIN and
- * is repeated on a worker.
+ * Locks: the engine calls `map`, `alloc` and `commit` with IMAGE_NOWAIT from any queue's thread and
+ * all else from its workers. Calls for one image are made under that image's metadata lock, so a
+ * format is sequential code. A call with IMAGE_NOWAIT that would have to read a table first returns
+ * -EAGAIN and is repeated on a worker.
  *
  * The life of a write to a place that has no room yet:
  *	alloc	reserves clusters; nothing refers to them
@@ -40,7 +40,8 @@ enum extent_kind {
 /* A run of guest bytes and where they are. */
 struct extent {
 	enum extent_kind kind;
-	bool shared;	   /* a snapshot's too, or zero with room: a write in place would be wrong */
+	bool shared;	   /* a write in place would be wrong: a snapshot's too */
+	bool fresh;	   /* alloc: the room reads as zeroes */
 	struct file *file; /* borrowed; NULL: nowhere */
 	uint64_t at;	   /* offset in file */
 	uint64_t len;	   /* guest bytes covered; never 0 */
@@ -48,6 +49,12 @@ struct extent {
 };
 
 enum image_map_flags { IMAGE_NOWAIT = 1 };
+
+/* What an open image keeps its bytes in beside im->file: VMDK extents, a qcow2 data file. */
+struct image_files {
+	struct file **file; /* each owned */
+	unsigned count;
+};
 
 struct image_bitmap_ops;
 struct image_cipher;
@@ -69,22 +76,33 @@ struct image_format {
 	void (*close)(struct image *im);
 	/* Where [off, off + len) begins. Like all below without an error argument: 0 or -errno. */
 	int (*map)(struct image *im, uint64_t off, uint64_t len, unsigned flags, struct extent *out);
-	/* Fills dst with the im->cluster bytes of the packed cluster. */
+	/* Fills dst with the im->cluster bytes of the packed cluster. Any thread, several at a time and
+	 * without the metadata lock: it looks at what open() set only. */
 	int (*unpack)(struct image *im, const struct extent *x, void *dst);
 
 	/* What follows is NULL in a read-only format. */
-	/* Room for [off, off + len) or its beginning, in whole clusters: out->at and out->len count
-	 * from the start of off's cluster. */
-	int (*alloc)(struct image *im, uint64_t off, uint64_t len, struct extent *out);
-	int (*commit)(struct image *im, uint64_t off, const struct extent *x);
-	void (*abandon)(struct image *im, uint64_t off, const struct extent *x);
+	/*
+	 * Room for [off, off + len) or its beginning, all within the clusters that range touches. The
+	 * room stands for the guest bytes from *ret_start <= off on, out->len of them, and all of
+	 * those will be written: what is not the request's the engine copies from what the guest sees
+	 * now. The engine never has two such ranges in flight that share a cluster. With IMAGE_NOWAIT
+	 * alloc and commit return -EAGAIN, nothing done, if they would have to read a table.
+	 */
+	int (*alloc)(struct image *im, uint64_t off, uint64_t len, unsigned flags,
+		uint64_t *ret_start, struct extent *out);
+	int (*commit)(struct image *im, uint64_t start, const struct extent *x, unsigned flags);
+	void (*abandon)(struct image *im, uint64_t start, const struct extent *x);
 	/* Stores a whole cluster, compressed by the caller with the format's method (`pack`). */
 	int (*write_packed)(struct image *im, uint64_t off, const void *data, size_t n);
 	/* Compresses one cluster into dst (cap bytes); bytes, or 0: does not shrink. Any thread, no lock. */
 	size_t (*pack)(const struct image *im, const void *cluster, void *dst, size_t cap);
-	/* Whole clusters read as zeroes (to_zero) or as if never written; their room is given back when
-	 * `unmap`. */
+	/* Whole units (im->unit; the last may end at im->size) read as zeroes (to_zero) or as if never
+	 * written; their room is given back when `unmap`. -EOPNOTSUPP: the engine writes zeroes.
+	 * Room that is given back may be used again only when image_grace_over(). */
 	int (*drop)(struct image *im, uint64_t off, uint64_t len, bool to_zero, bool unmap);
+	/* Called while im->dirty is set, which it clears. Guest data in im->file are not synced yet
+	 * (those in im->files are): nothing may refer to them on disk before file_sync(), and all is
+	 * durable at the end. */
 	int (*flush)(struct image *im);
 	int (*resize)(struct image *im, uint64_t size, const struct image_spec *spec, GError **error);
 	/* Makes an empty image in f, which is empty and may grow. */
@@ -95,6 +113,8 @@ struct image_format {
 	int (*set_backing)(struct image *im, const char *path, const char *format, GError **error);
 	/* What `info` shows beside what all images have: adds members to the object. */
 	void (*info)(struct image *im, json_t *object);
+	/* Where machine state begins in the guest's address range, behind the disk; NULL: cannot. */
+	uint64_t (*vmstate_base)(const struct image *im);
 	const struct image_snapshot_ops *snapshots; /* snapshot.h; NULL: none inside the image */
 	const struct image_bitmap_ops *bitmaps;	    /* bitmap.h; NULL: it keeps none */
 };
@@ -108,23 +128,50 @@ const struct image_format *format_by_name(const char *name);
 const struct image_format *format_probe(const uint8_t *head, size_t n);
 
 struct image_queue;
+struct packed_cache;
+struct image_range;
 
 struct image {
 	const struct image_format *format;
 	struct file *file;	/* owned */
+	struct image_files files; /* owned; see image_open_file_of() */
 	void *state;		/* owned: the format's */
 	uint64_t size;		/* guest bytes, a multiple of 512 */
-	uint32_t cluster;	/* bytes: unit of alloc, drop and packing; 1: bytes are where they are */
+	uint32_t cluster;	/* bytes: unit of alloc and packing; 1: bytes are where they are */
+	uint32_t unit;		/* bytes: of drop; 0 after open(): cluster */
 	char *backing_path, *backing_format; /* owned; as written in the image; NULL: none */
 	struct image *backing;	/* owned; read-only */
 	struct image_cipher *cipher; /* owned; NULL: plain. The engine en- and decrypts DATA extents */
-	GMutex meta_lock;	/* around every call of the format */
+	GMutex meta_lock;	/* around every call of the format but unpack and pack */
+	_Atomic bool dirty;	/* set by the format: its flush() has something to do */
 	bool readonly;
 	bool probed_raw;	/* nobody said it is raw: see image_submit */
 	bool threads;		/* thread pool instead of io_uring */
 	unsigned queue_count;
 	struct image_queue **queues; /* owned; NULL until attached */
+	/* the engine's */
+	struct packed_cache *packed; /* owned; NULL until needed */
+	GMutex range_lock;
+	GCond range_free;
+	struct image_range *ranges; /* being allocated or dropped */
+	_Atomic unsigned slow;	/* threads that may read tables under meta_lock */
+	_Atomic uint64_t epoch;
+	_Atomic unsigned in_epoch[2];
 };
+
+/*
+ * Opens another file that an image names, relative to that image, if the user's options allow it
+ * (image_options.backing_dirs), with their mode and lock. Added to im->files. NULL with error.
+ */
+struct file *image_open_file_of(struct image *im, const struct image_options *o, const char *name,
+	bool readonly, GError **error);
+
+/*
+ * Room given back may still be read or written by requests that mapped it before. Take a token after
+ * it is unreachable; once it is over, no such request is left. Under the metadata lock.
+ */
+uint64_t image_grace_start(struct image *im);
+bool image_grace_over(struct image *im, uint64_t token);
 
 /* queue.c */
 struct image_queue *queue_new(struct image *im, GMainContext *ctx, GError **error);

@@ -1,94 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* image.c: disk images: opening, checks on requests, synchronous access. I/O: queue.c. */
+/* image.c: disk images as their users see them: facts, requests, synchronous calls. */
 #include "image/image.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/error.h"
-#include "base/log.h"
-#include "image/format.h"
-
-enum { QUEUES_MAX = 256 };
-
-static int choose_format(struct image *im, const char *name, GError **error)
-{
-	uint8_t head[IMAGE_HEAD];
-	ssize_t n;
-
-	if (name) {
-		im->format = format_by_name(name);
-		if (!im->format)
-			return fail(error, LODGE_ERROR_USAGE,
-				    "%s: no image format is called '%s'; try 'raw'", im->file->path,
-				    name);
-	} else {
-		n = file_read(im->file, 0, head, sizeof(head));
-		if (n < 0)
-			return fail_errno(error, LODGE_ERROR_FILE, -n, "%s: cannot read it",
-					  im->file->path);
-		im->format = format_probe(head, n);
-		im->probed_raw = im->format == &image_format_raw;
-	}
-	if (!im->format->open)
-		return fail(error, LODGE_ERROR_FILE,
-			    "%s: is a %s image, which is not supported yet; convert it with "
-			    "'qemu-img convert -O raw'%s",
-			    im->file->path, im->format->name,
-			    name ? "" : " (or say format=raw if its bytes are meant as they are)");
-	return 0;
-}
-
-struct image *image_open(const struct image_options *o, GError **error)
-{
-	struct file_options fo = {
-		.path = o->path, .readonly = o->readonly, .direct = o->direct, .no_lock = o->no_lock,
-	};
-	struct image *im;
-
-	if (o->no_lock && !o->readonly) {
-		fail(error, LODGE_ERROR_USAGE, "%s: writing without a lock is refused", o->path);
-		return NULL;
-	}
-	if (o->queues > QUEUES_MAX) {
-		fail(error, LODGE_ERROR_USAGE, "%s: %u queues, at most %d are possible", o->path,
-		     o->queues, QUEUES_MAX);
-		return NULL;
-	}
-	im = g_new0(struct image, 1);
-	im->readonly = o->readonly;
-	im->threads = o->threads;
-	im->queue_count = MAX(o->queues, 1);
-	im->queues = g_new0(struct image_queue *, im->queue_count);
-	im->file = file_open(&fo, error);
-	if (!im->file || choose_format(im, o->format, error) < 0 ||
-	    im->format->open(im, o, error) < 0) {
-		image_close(im);
-		return NULL;
-	}
-	if (im->probed_raw && !im->readonly)
-		log_warn("%s: taken for a raw disk by its content; say format=raw to make sure",
-			 o->path);
-	return im;
-}
-
-void image_close(struct image *im)
-{
-	if (!im)
-		return;
-	for (unsigned i = 0; i < im->queue_count; i++) {
-		if (im->queues[i])
-			queue_drain(im->queues[i]);
-		queue_free(im->queues[i]);
-	}
-	if (im->file && !im->readonly && fdatasync(im->file->fd) < 0)
-		log_warn("%s: the last flush failed: %s", im->file->path, g_strerror(errno));
-	file_close(im->file);
-	g_free(im->queues);
-	g_free(im);
-}
+#include "image/engine.h"
 
 uint64_t image_size(const struct image *im)
 {
@@ -117,15 +35,54 @@ bool image_direct(const struct image *im)
 
 uint64_t image_allocated(const struct image *im)
 {
-	struct stat st;
+	uint64_t n = file_allocated(im->file);
 
-	return fstat(im->file->fd, &st) < 0 ? 0 : (uint64_t)st.st_blocks * 512;
+	for (unsigned i = 0; i < im->files.count; i++)
+		n += file_allocated(im->files.file[i]);
+	return n;
 }
 
 uint32_t image_discard_granularity(const struct image *im)
 {
-	return im->file->discard_granularity;
+	return im->format->drop ? im->unit : im->file->discard_granularity;
 }
+
+struct image *image_backing(const struct image *im)
+{
+	return im->backing;
+}
+
+const char *image_backing_path(const struct image *im)
+{
+	return im->backing_path;
+}
+
+const char *image_backing_format(const struct image *im)
+{
+	return im->backing_format;
+}
+
+uint32_t image_cluster(const struct image *im)
+{
+	return im->cluster;
+}
+
+bool image_encrypted(const struct image *im)
+{
+	return im->cipher != NULL;
+}
+
+const struct image_snapshot_ops *image_snapshots(const struct image *im)
+{
+	return im->format->snapshots;
+}
+
+const struct image_bitmap_ops *image_bitmaps(const struct image *im)
+{
+	return im->format->bitmaps;
+}
+
+/* ---- requests ---- */
 
 int image_queue_attach(struct image *im, unsigned queue, GMainContext *ctx, GError **error)
 {
@@ -180,52 +137,288 @@ void image_drain(struct image *im, unsigned queue)
 		queue_drain(im->queues[queue]);
 }
 
-static int check_range(struct image *im, uint64_t off, size_t n, GError **error)
+/* ---- synchronous ---- */
+
+static int failed(struct image *im, int r, const char *what, GError **error)
+{
+	if (r >= 0)
+		return 0;
+	return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot %s", im->file->path, what);
+}
+
+static int check_range(struct image *im, uint64_t off, uint64_t n, bool write, GError **error)
 {
 	if (off > im->size || n > im->size - off)
 		return fail(error, LODGE_ERROR_FILE,
-			    "%s: bytes %" G_GUINT64_FORMAT "+%zu are behind its end",
+			    "%s: bytes %" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT
+			    " are behind its end",
 			    im->file->path, off, n);
+	if (write && im->readonly)
+		return fail(error, LODGE_ERROR_FILE, "%s: is open read-only", im->file->path);
 	return 0;
 }
 
 int image_pread(struct image *im, uint64_t off, void *buf, size_t n, GError **error)
 {
-	if (check_range(im, off, n, error) < 0)
-		return -1;
-	for (size_t done = 0; done < n;) {
-		struct extent x;
-		ssize_t r = im->format->map(im, off + done, n - done, 0, &x);
-		size_t part = r < 0 ? 0 : MIN(x.len, n - done);
+	unsigned e;
+	int r;
 
-		if (r >= 0)
-			r = file_read(x.file, x.at, (char *)buf + done, part);
-		if (r < 0)
-			return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read it",
-					  im->file->path);
-		memset((char *)buf + done + r, 0, part - r);
-		done += part;
-	}
-	return 0;
+	if (check_range(im, off, n, false, error) < 0)
+		return -1;
+	e = epoch_enter(im);
+	r = engine_read(im, off, buf, n);
+	epoch_leave(im, e);
+	return failed(im, r, "read it", error);
 }
 
 int image_pwrite(struct image *im, uint64_t off, const void *buf, size_t n, GError **error)
 {
-	if (im->readonly)
-		return fail(error, LODGE_ERROR_FILE, "%s: is open read-only", im->file->path);
-	if (check_range(im, off, n, error) < 0)
-		return -1;
-	for (size_t done = 0; done < n;) {
-		struct extent x;
-		int r = im->format->map(im, off + done, n - done, 0, &x);
-		size_t part = r < 0 ? 0 : MIN(x.len, n - done);
+	unsigned e;
+	int r;
 
-		if (r >= 0)
-			r = file_write(x.file, x.at, (const char *)buf + done, part);
-		if (r < 0)
-			return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot write to it",
-					  im->file->path);
-		done += part;
+	if (check_range(im, off, n, true, error) < 0)
+		return -1;
+	e = epoch_enter(im);
+	r = engine_write(im, off, buf, n);
+	epoch_leave(im, e);
+	return failed(im, r, "write to it", error);
+}
+
+/* One cluster; the disk's last one may be short of a whole cluster. */
+static int write_packed(struct image *im, uint64_t off, const uint8_t *cluster, void *packed)
+{
+	size_t n = im->format->pack(im, cluster, packed, im->cluster - 1);
+	struct image_range range;
+	int r;
+
+	if (!n)
+		return engine_write(im, off, cluster, MIN(im->cluster, im->size - off));
+	range_init(&range, im, off, 1);
+	range_take(im, &range);
+	engine_lock(im);
+	r = im->format->write_packed(im, off, packed, n);
+	engine_unlock(im);
+	packed_forget(im, off, im->cluster);
+	range_release(im, &range);
+	return r;
+}
+
+int image_pwrite_packed(struct image *im, uint64_t off, const void *buf, size_t n, GError **error)
+{
+	g_autofree uint8_t *packed = NULL, *last = NULL;
+	unsigned e;
+	int r = 0;
+
+	if (check_range(im, off, n, true, error) < 0)
+		return -1;
+	if (!im->format->pack || !im->format->write_packed)
+		return fail(error, LODGE_ERROR_USAGE, "%s: %s images cannot be compressed",
+			    im->file->path, im->format->name);
+	if (off % im->cluster || (n % im->cluster && off + n != im->size))
+		return fail(error, LODGE_ERROR_INTERNAL, "%s: parts of clusters cannot be compressed",
+			    im->file->path);
+	packed = g_malloc(im->cluster);
+	e = epoch_enter(im);
+	for (size_t at = 0; at < n && !r; at += im->cluster) {
+		const uint8_t *from = (const uint8_t *)buf + at;
+
+		if (n - at < im->cluster) {
+			last = g_malloc0(im->cluster);
+			memcpy(last, from, n - at);
+			from = last;
+		}
+		r = write_packed(im, off + at, from, packed);
 	}
-	return 0;
+	epoch_leave(im, e);
+	return failed(im, r, "write to it", error);
+}
+
+int image_zero(struct image *im, uint64_t off, uint64_t n, bool may_unmap, GError **error)
+{
+	unsigned e;
+	int r;
+
+	if (check_range(im, off, n, true, error) < 0)
+		return -1;
+	e = epoch_enter(im);
+	r = engine_zero(im, off, n, may_unmap);
+	epoch_leave(im, e);
+	return failed(im, r, "write zeroes to it", error);
+}
+
+int image_discard(struct image *im, uint64_t off, uint64_t n, GError **error)
+{
+	unsigned e;
+	int r;
+
+	if (check_range(im, off, n, true, error) < 0)
+		return -1;
+	e = epoch_enter(im);
+	r = engine_discard(im, off, n);
+	epoch_leave(im, e);
+	return failed(im, r, "discard bytes of it", error);
+}
+
+int image_flush(struct image *im, GError **error)
+{
+	return im->readonly ? 0 : failed(im, engine_flush(im), "flush it", error);
+}
+
+/* Narrows a run in a host file to what is data or a hole there. */
+static void look_for_holes(const struct extent *x, struct image_run *out)
+{
+	uint64_t next;
+	int r = file_seek(x->file, x->at, true, &next);
+
+	if (r == -ENXIO || (!r && next > x->at)) {
+		out->zero = true;
+		if (!r)
+			out->len = MIN(out->len, next - x->at);
+	} else if (!r && !file_seek(x->file, x->at, false, &next) && next > x->at) {
+		out->len = MIN(out->len, next - x->at);
+	}
+}
+
+int image_map_depth(struct image *im, uint64_t off, uint64_t n, int depth, struct image_run *out,
+	GError **error)
+{
+	struct place p;
+	unsigned e;
+	int r;
+
+	if (check_range(im, off, n, false, error) < 0)
+		return -1;
+	e = epoch_enter(im);
+	r = engine_find(im, off, n, 0, depth, &p);
+	if (!r) {
+		*out = (struct image_run){
+			.len = p.x.len,
+			.zero = p.x.kind == EXTENT_ZERO,
+			.packed = p.x.kind == EXTENT_PACKED,
+			.depth = p.depth,
+			.present = !p.absent,
+			.has_at = p.x.kind == EXTENT_DATA && !p.im->cipher,
+			.at = p.x.at,
+			.path = p.x.file ? p.x.file->path : NULL,
+		};
+		if (out->has_at)
+			look_for_holes(&p.x, out);
+	}
+	epoch_leave(im, e);
+	return failed(im, r, "read its tables", error);
+}
+
+int image_map(struct image *im, uint64_t off, uint64_t n, struct image_run *out, GError **error)
+{
+	return image_map_depth(im, off, n, ENGINE_ALL_LAYERS, out, error);
+}
+
+/* ---- the image as a whole ---- */
+
+static int cannot(const struct image *im, const char *what, GError **error)
+{
+	return fail(error, LODGE_ERROR_USAGE, "%s: %s images cannot be %s", im->file->path,
+		    im->format->name, what);
+}
+
+int image_check(struct image *im, struct image_report *out, bool repair, GError **error)
+{
+	int r;
+
+	if (!im->format->check)
+		return cannot(im, "checked: there is nothing in them that could be wrong", error);
+	if (repair && im->readonly)
+		return fail(error, LODGE_ERROR_USAGE, "%s: is open read-only", im->file->path);
+	engine_lock(im);
+	r = im->format->check(im, out, repair, error);
+	engine_unlock(im);
+	return r;
+}
+
+/* What was added reads as zeroes: neither as the rest of what was the last cluster, nor as what a
+ * larger backing file has there. */
+static int clear_new_part(struct image *im, uint64_t old)
+{
+	uint64_t end = (old + im->cluster - 1) / im->cluster * im->cluster;
+
+	if (im->backing && im->backing->size > end)
+		end = im->backing->size;
+	end = MIN(end, im->size);
+	return end > old ? engine_zero(im, old, end - old, true) : 0;
+}
+
+int image_resize(struct image *im, uint64_t size, const struct image_spec *spec, GError **error)
+{
+	uint64_t old = im->size;
+	int r;
+
+	if (!im->format->resize)
+		return cannot(im, "resized", error);
+	if (im->readonly)
+		return fail(error, LODGE_ERROR_USAGE, "%s: is open read-only", im->file->path);
+	if (!size || size > INT64_MAX - 511)
+		return fail(error, LODGE_ERROR_USAGE, "%s: cannot be of that size", im->file->path);
+	engine_lock(im);
+	r = im->format->resize(im, (size + 511) & ~511ull, spec, error);
+	engine_unlock(im);
+	packed_forget(im, 0, INT64_MAX);
+	return r < 0 ? r : failed(im, clear_new_part(im, old), "write zeroes to it", error);
+}
+
+int image_amend(struct image *im, const struct image_spec *spec, GError **error)
+{
+	int r;
+
+	if (!im->format->amend)
+		return cannot(im, "amended", error);
+	engine_lock(im);
+	r = im->format->amend(im, spec, error);
+	engine_unlock(im);
+	return r;
+}
+
+int image_set_backing(struct image *im, const char *path, const char *format, GError **error)
+{
+	int r;
+
+	if (!im->format->set_backing)
+		return cannot(im, "given a backing file", error);
+	if (path && !format)
+		return fail(error, LODGE_ERROR_USAGE,
+			    "%s: say in which format the backing file is", im->file->path);
+	engine_lock(im);
+	r = im->format->set_backing(im, path, format, error);
+	engine_unlock(im);
+	if (!r) {
+		g_free(im->backing_path);
+		g_free(im->backing_format);
+		im->backing_path = g_strdup(path);
+		im->backing_format = g_strdup(path ? format : NULL);
+	}
+	return r;
+}
+
+void image_info(struct image *im, json_t *object)
+{
+	if (!im->format->info)
+		return;
+	engine_lock(im);
+	im->format->info(im, object);
+	engine_unlock(im);
+}
+
+int image_vmstate_pread(struct image *im, uint64_t off, void *buf, size_t n, GError **error)
+{
+	if (!im->format->vmstate_base)
+		return cannot(im, "asked for machine state", error);
+	return failed(im, engine_read(im, im->format->vmstate_base(im) + off, buf, n),
+		      "read machine state of it", error);
+}
+
+int image_vmstate_pwrite(struct image *im, uint64_t off, const void *buf, size_t n, GError **error)
+{
+	if (!im->format->vmstate_base || im->readonly)
+		return cannot(im, "given machine state", error);
+	return failed(im, engine_write(im, im->format->vmstate_base(im) + off, buf, n),
+		      "write machine state to it", error);
 }

@@ -21,6 +21,8 @@ struct image_option_def {
 
 enum image_preallocation { IMAGE_PREALLOC_OFF, IMAGE_PREALLOC_METADATA, IMAGE_PREALLOC_FALLOC,
 	IMAGE_PREALLOC_FULL };
+/* Their names, for a table's "preallocation" choice; setting that option sets spec->preallocation. */
+extern const char *const image_preallocation_names[];
 
 /* How an image is made. Borrowed strings. */
 struct image_spec {
@@ -38,7 +40,17 @@ bool image_spec_bool(const struct image_spec *s, const struct image_option_def *
 	const char *name);
 const char *image_spec_string(const struct image_spec *s, const struct image_option_def *defs,
 	const char *name);
-/* Parses "a=b,c=d" into the options; unknown names and bad values fail with the nearest name. */
+/* The same for a choice: its index in the table's `choices`. */
+unsigned image_spec_enum(const struct image_spec *s, const struct image_option_def *defs,
+	const char *name);
+/* Checks and sets one option; s->options is made if it is NULL (free it with g_hash_table_unref).
+ * 0 or -1 with error. */
+int image_spec_set(struct image_spec *s, const struct image_option_def *defs, const char *name,
+	const char *value, GError **error);
+/* "10G", "64k", "1.5T", "4096": bytes. 0 or -1 with error. */
+int image_parse_size(const char *text, uint64_t *ret, GError **error);
+/* Parses "a=b,c=d" into the options (",,": a comma in a value; a name alone: on). Unknown names and
+ * bad values fail with the nearest name. */
 int image_spec_parse(struct image_spec *s, const struct image_option_def *defs, const char *text,
 	GError **error);
 
