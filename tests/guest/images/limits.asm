@@ -9,6 +9,7 @@ DATA equ 0x10
 SMALL equ 0x18				; data, limit 0xfff
 DOWN equ 0x20				; expand-down, valid from 0x1000 to 0xffff
 SMALLCODE equ 0x28			; code, limit up to `beyond`
+IDT equ 0x10000
 STACK0 equ 0x1f000
 start:
 	cli
@@ -16,20 +17,8 @@ start:
 	mov ds, ax
 	mov ss, ax
 	mov sp, 0x7c00
-	lgdt [gdt_pointer]
-	mov eax, cr0
-	or eax, 1
-	mov cr0, eax
-	jmp CODE:flat
+	enter_protected flat
 bits 32
-%macro vector 2
-	mov eax, %2
-	mov [idt + %1 * 8], ax
-	mov word [idt + %1 * 8 + 2], CODE
-	mov byte [idt + %1 * 8 + 5], 0x8e
-	shr eax, 16
-	mov [idt + %1 * 8 + 6], ax
-%endmacro
 ; Runs an instruction that must raise a fault with error code 0.
 %macro faults 2+			; vector, instruction
 	mov dword [resume], %%after
@@ -137,10 +126,7 @@ gdt_pointer:
 	dd gdt
 idt_pointer:
 	dw 0x0e * 8 - 1
-	dd idt
+	dd IDT
 seen:	dd 0
 code:	dd 0
 resume:	dd 0
-align 8
-idt:
-	times 0x0e dq 0

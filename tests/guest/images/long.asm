@@ -12,6 +12,7 @@ TSS equ 0x28
 PML4 equ 0x20000
 PDPT equ 0x21000
 PD equ 0x22000
+IDT equ 0x10000
 STACK0 equ 0x1f000
 STACK3 equ 0x1e000
 APIC equ 0xfee00000
@@ -22,58 +23,10 @@ start:
 	mov es, ax
 	mov ss, ax
 	mov sp, 0x7c00
-	in al, 0x92
-	or al, 2
-	out 0x92, al
-	; identity map of 4 GiB in 2 MiB pages
-	mov di, PML4 >> 4
-	mov es, di
-	xor di, di
-	xor ax, ax
-	mov cx, 0x6000 / 2
-	rep stosw
-	mov dword [es:0], PDPT | 7
-	mov eax, PD | 7
-	mov di, 0x1000
-	mov cx, 4
-.pdpt:
-	mov [es:di], eax
-	add eax, 0x1000
-	add di, 8
-	loop .pdpt
-	mov eax, 0x87
-	mov di, 0x2000
-	mov cx, 2048
-.pd:
-	mov [es:di], eax
-	add eax, 2 << 20
-	add di, 8
-	loop .pd
-	mov eax, cr4
-	or eax, 0x620			; PAE, OSFXSR, OSXMMEXCPT
-	mov cr4, eax
-	mov eax, PML4
-	mov cr3, eax
-	mov ecx, 0xc0000080		; EFER: SCE, LME, NXE
-	rdmsr
-	or eax, 0x901
-	wrmsr
-	lgdt [gdt_pointer]
-	mov eax, cr0
-	and eax, ~4			; EM
-	or eax, 0x80010003		; PG, WP, MP, PE
-	mov cr0, eax
-	jmp CODE:long_mode
+	map_4g 0x87
+	enter_long 0x620, 0x901, long_mode ; PAE, OSFXSR, OSXMMEXCPT; SCE, LME, NXE
 
 bits 64
-%macro vector 2
-	mov rax, %2
-	mov [idt + %1 * 16], ax
-	mov word [idt + %1 * 16 + 2], CODE
-	mov word [idt + %1 * 16 + 4], 0x8e00
-	shr rax, 16
-	mov [idt + %1 * 16 + 6], ax
-%endmacro
 default abs
 long_mode:
 	mov ax, DATA
@@ -82,9 +35,9 @@ long_mode:
 	mov ss, ax
 	mov rsp, STACK0
 	say 'l', 'o', 'n', 'g', ' '
-	vector 0x0d, on_gp
-	vector 0x0e, on_pf
-	vector 0x40, on_timer
+	gate 0x0d, on_gp
+	gate 0x0e, on_pf
+	gate 0x40, on_timer
 	lidt [idt_pointer]
 	mov ecx, 0xc0000080
 	rdmsr
@@ -293,7 +246,7 @@ gdt_pointer:
 	dd gdt
 idt_pointer:
 	dw 0x41 * 16 - 1
-	dq idt
+	dq IDT
 seen:	dq 0
 code:	dq 0
 resume:	dq 0
@@ -303,6 +256,3 @@ tss:
 	dd 0
 	dq STACK0
 	times 23 dd 0
-align 16
-idt:
-	times 0x41 * 2 dq 0

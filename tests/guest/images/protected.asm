@@ -12,6 +12,7 @@ TSS equ 0x28
 GATE equ 0x33
 DIRECTORY equ 0x20000
 TABLE equ 0x21000
+IDT equ 0x10000
 STACK0 equ 0x1f000
 STACK3 equ 0x1e000
 start:
@@ -20,25 +21,9 @@ start:
 	mov ds, ax
 	mov ss, ax
 	mov sp, 0x7c00
-	in al, 0x92
-	or al, 2
-	out 0x92, al
-	lgdt [gdt_pointer]
-	mov eax, cr0
-	or eax, 1
-	mov cr0, eax
-	jmp CODE:flat
+	enter_protected flat
 
 bits 32
-; An entry of the IDT, built at run time as the assembler cannot split a label's address.
-%macro vector 3				; number, handler, type
-	mov eax, %2
-	mov [idt + %1 * 8], ax
-	mov word [idt + %1 * 8 + 2], CODE
-	mov byte [idt + %1 * 8 + 5], %3
-	shr eax, 16
-	mov [idt + %1 * 8 + 6], ax
-%endmacro
 flat:
 	mov ax, DATA
 	mov ds, ax
@@ -238,7 +223,7 @@ gdt_pointer:
 	dd gdt
 idt_pointer:
 	dw 0x81 * 8 - 1
-	dd idt
+	dd IDT
 seen:	dd 0
 code:	dd 0
 resume:	dd 0
@@ -246,6 +231,3 @@ tss:
 	dd 0, STACK0, DATA
 	times 22 dd 0
 	dd 0x680000			; no I/O bitmap: every port traps in ring 3
-align 8
-idt:
-	times 0x81 dq 0

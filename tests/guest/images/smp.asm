@@ -22,37 +22,11 @@ start:
 	mov ds, ax
 	mov ss, ax
 	mov sp, 0x7c00
-	in al, 0x92
-	or al, 2
-	out 0x92, al
-	mov di, PML4 >> 4
-	mov es, di
-	xor di, di
-	xor ax, ax
-	mov cx, 0x7000 / 2
-	cld
-	rep stosw
-	mov dword [es:0], PDPT | 7
-	mov eax, PD | 7
-	mov di, 0x1000
-	mov cx, 4
-.pdpt:
-	mov [es:di], eax
-	add eax, 0x1000
-	add di, 8
-	loop .pdpt
-	mov eax, 0x83
-	mov di, 0x2000
-	mov cx, 2048
-.pd:
-	mov [es:di], eax
-	add eax, 2 << 20
-	add di, 8
-	loop .pd
+	map_4g 0x83
 	mov dword [es:0x2000 + (WINDOW >> 21) * 8], PT | 7
 	mov dword [es:0x6000], 0x300003
 	mov word [stack], STACK_A & 0xffff
-	jmp enter_long
+	jmp both
 
 ; The other CPU begins here, in real mode: SIPI vector 8.
 	times 0x8000 - 0x7c00 - ($ - $$) db 0x90
@@ -63,32 +37,12 @@ other:
 	mov ss, ax
 	mov [cs_seen - 0x0000], cs
 	mov word [stack], STACK_B & 0xffff
-	jmp 0:enter_long
-enter_long:
-	mov eax, cr4
-	or eax, 0x620
-	mov cr4, eax
-	mov eax, PML4
-	mov cr3, eax
-	mov ecx, 0xc0000080
-	rdmsr
-	or eax, 0x900
-	wrmsr
-	lgdt [gdt_pointer]
-	mov eax, 0x80010033
-	mov cr0, eax
-	jmp CODE:long_mode
+	jmp 0:both
+both:
+	enter_long 0x620, 0x900, long_mode
 
 bits 64
 default abs
-%macro gate 2
-	mov rax, %2
-	mov [IDT + %1 * 16], ax
-	mov word [IDT + %1 * 16 + 2], CODE
-	mov word [IDT + %1 * 16 + 4], 0x8e00
-	shr rax, 16
-	mov [IDT + %1 * 16 + 6], ax
-%endmacro
 ; Waits until the condition holds after a cmp, a few seconds at most.
 %macro await 3
 	mov ecx, 400000000

@@ -24,62 +24,12 @@ start:
 	mov ds, ax
 	mov ss, ax
 	mov sp, 0x7c00
-	in al, 0x92
-	or al, 2
-	out 0x92, al
-	mov di, PML4 >> 4
-	mov es, di
-	xor di, di
-	xor ax, ax
-	mov cx, 0x7000 / 2
-	rep stosw
-	mov dword [es:0], PDPT | 7
-	mov eax, PD | 7
-	mov di, 0x1000
-	mov cx, 4
-.pdpt:
-	mov [es:di], eax
-	add eax, 0x1000
-	add di, 8
-	loop .pdpt
-	mov eax, 0x83
-	mov di, 0x2000
-	mov cx, 2048
-.pd:
-	mov [es:di], eax
-	add eax, 2 << 20
-	add di, 8
-	loop .pd
+	map_4g 0x83
 	mov dword [es:0x2000 + (WINDOW >> 21) * 8], PT | 7
-	mov eax, cr4
-	or eax, 0x628			; DE, PAE, OSFXSR, OSXMMEXCPT
-	mov cr4, eax
-	mov eax, PML4
-	mov cr3, eax
-	mov ecx, 0xc0000080		; EFER: LME, NXE
-	rdmsr
-	and eax, ~1
-	or eax, 0x900
-	wrmsr
-	lgdt [gdt_pointer]
-	mov eax, 0x80010033		; PG, WP, NE, ET, MP, PE
-	mov cr0, eax
-	jmp CODE:long_mode
+	enter_long 0x628, 0x900, long_mode ; DE, PAE, OSFXSR, OSXMMEXCPT; LME, NXE
 
 bits 64
 default abs
-; gate number, handler, ist, type
-%macro gate 2-4 0, 0x8e
-	mov rax, %2
-	mov [IDT + %1 * 16], ax
-	mov word [IDT + %1 * 16 + 2], CODE
-	mov byte [IDT + %1 * 16 + 4], %3
-	mov byte [IDT + %1 * 16 + 5], %4
-	shr rax, 16
-	mov [IDT + %1 * 16 + 6], ax
-	shr rax, 16
-	mov [IDT + %1 * 16 + 8], rax
-%endmacro
 ; What follows must raise vector %1 with error code %2 (-1: has none) at its own address.
 %macro faults 3+
 	mov qword [resume], %%after

@@ -26,24 +26,9 @@ start:
 	mov ds, ax
 	mov ss, ax
 	mov sp, 0x7c00
-	in al, 0x92
-	or al, 2
-	out 0x92, al
-	lgdt [gdt_pointer]
-	mov eax, cr0
-	or eax, 1
-	mov cr0, eax
-	jmp CODE:flat
+	enter_protected flat
 
 bits 32
-%macro vector 3				; number, handler, type
-	mov eax, %2
-	mov [IDT + %1 * 8], ax
-	mov word [IDT + %1 * 8 + 2], CODE
-	mov word [IDT + %1 * 8 + 4], %3 << 8
-	shr eax, 16
-	mov [IDT + %1 * 8 + 6], ax
-%endmacro
 %macro tss_base 2
 	mov eax, %2
 	mov [gdt + %1 + 2], ax
