@@ -205,7 +205,7 @@ static bool vector_follows(const struct lower *l)
 
 static void enter(struct lower *l, unsigned level, bool fpu)
 {
-	uint8_t *known = fpu ? &l->fpu : &l->vec, bits = level ? 3 : 1;
+	uint8_t *known = fpu ? &l->fpu : &l->vec, bits = level & 1 ? 3 : 1;
 	struct cold *c;
 
 	if ((*known & bits) == bits)
@@ -214,7 +214,7 @@ static void enter(struct lower *l, unsigned level, bool fpu)
 	flags_clobber(l, 0, 0);
 	spill_all(l);
 	drop_scratch(l);
-	as_test(&l->a, 1, fpu ? LOC_HOT(fpu_live) : LOC_HOT(vec_live), loc_imm(level ? 2 : 1));
+	as_test(&l->a, 1, fpu ? LOC_HOT(fpu_live) : LOC_HOT(vec_live), loc_imm(level & 1 ? 2 : 1));
 	c = cold_new(l, COLD_ENTER);
 	c->from = as_jcc(&l->a, 4, NULL);
 	c->back = l->a.p;

@@ -53,7 +53,7 @@ bool thunks_fpu_enter(struct jit_vcpu *v, uint64_t level)
 		v->isa->fpu_get(v, image);
 		__asm__ volatile("frstor %0" : : "m"(image));
 	}
-	v->hot->fpu_live |= level ? 3 : 1;
+	v->hot->fpu_live |= level & 1 ? 3 : 1;
 	softmmu_unguard(v, had);
 	return true;
 }

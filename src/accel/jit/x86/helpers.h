@@ -107,7 +107,8 @@ bool x86_h_string_io(struct jit_vcpu *v, uint64_t op, uint64_t desc);	/* INS, OU
 
 /* FPU/SSE/AVX state */
 bool x86_h_vec_enter(struct jit_vcpu *v, uint64_t avx);	/* checks CR0/CR4/XCR0; #NM #UD; then the back end loads */
-bool x86_h_fpu_enter(struct jit_vcpu *v, uint64_t mmx);
+bool x86_h_fpu_enter(struct jit_vcpu *v, uint64_t how);	/* X86_FPU_* */
+enum { X86_FPU_MMX = 1, X86_FPU_NO_WAIT = 2 }; /* the second: a pending exception stays pending */
 bool x86_h_fxsave(struct jit_vcpu *v, uint64_t ea, uint64_t rex_w);
 bool x86_h_fxrstor(struct jit_vcpu *v, uint64_t ea, uint64_t rex_w);
 bool x86_h_xsave(struct jit_vcpu *v, uint64_t ea, uint64_t kind);	/* 0 xsave 1 xsaveopt 2 xsavec 3 xsaves; | W << 8 */

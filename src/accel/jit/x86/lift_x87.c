@@ -28,11 +28,22 @@ static const uint8_t memory[8][8] = {
  * only partly there are told apart in register_form(). */
 static const uint8_t rows_there[8] = { 0xff, 0xff, 0x2f, 0x7f, 0xff, 0x3f, 0xff, 0x7f };
 
+/* FNSTSW, FNSTCW, FNSTENV, FNSAVE, FNCLEX, FNINIT look at no pending exception. */
+static bool no_wait(const struct x86_insn *in)
+{
+	const unsigned digit = in->modrm >> 3 & 7;
+
+	if (!in->is_mem)
+		return (in->opcode == 0xdb && digit == 4) ||
+		       (in->opcode == 0xdf && in->modrm == 0xe0);
+	return (in->opcode == 0xd9 || in->opcode == 0xdd) && digit >= 6;
+}
+
 static void enter(struct x86_lift *l)
 {
 	if (l->fpu_entered[0] || l->fpu_entered[1])
 		return;
-	ir_emit(l->b, IR_FPU_ENTER, IR_64)->sub = 0;
+	ir_emit(l->b, IR_FPU_ENTER, IR_64)->sub = no_wait(&l->in) ? X86_FPU_NO_WAIT : 0;
 	l->b->uses_fpu = true;
 	l->fpu_entered[0] = true;
 }
@@ -104,6 +115,7 @@ static bool lift_environment(struct x86_lift *l)
 
 	enter(l);
 	ea = x86_linear(l, size, !(what & 1));
+	l->end_here = true;
 	X86_CALL(l, x86_h_x87_env, ea, x86_const(l, (int64_t)what), x86_const(l, wide ? 4 : 2));
 	l->fpu_entered[0] = l->fpu_entered[1] = false; /* the helper spilled it */
 	return true;

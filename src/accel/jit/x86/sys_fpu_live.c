@@ -29,15 +29,15 @@ bool x86_fpu_pending(struct jit_vcpu *v)
 	return c->fpu.fsw & 0x80 && c->cr0 & X86_CR0_NE;
 }
 
-bool x86_h_fpu_enter(struct jit_vcpu *v, uint64_t mmx)
+bool x86_h_fpu_enter(struct jit_vcpu *v, uint64_t how)
 {
 	const struct x86_cpu *c = v->arch;
 
-	if (mmx && c->cr0 & X86_CR0_EM)
+	if (how & X86_FPU_MMX && c->cr0 & X86_CR0_EM)
 		return x86_raise(v, X86_UD);
 	if (c->cr0 & (X86_CR0_EM | X86_CR0_TS))
 		return x86_raise(v, X86_NM);
-	return !x86_fpu_pending(v) || x86_raise(v, X86_MF);
+	return how & X86_FPU_NO_WAIT || !x86_fpu_pending(v) || x86_raise(v, X86_MF);
 }
 
 /* ---- tag words: FXSAVE has a bit "not empty", FNSAVE two bits of class */
