@@ -71,6 +71,9 @@ struct isa {
 	 */
 	bool (*walk)(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_priv priv,
 		struct jit_walk *out);
+	/* Before n bytes at va, which lie in two pages, are translated: are there addresses for all of them?
+	 * If not, records the fault. Light. */
+	bool (*span)(struct jit_vcpu *v, uint64_t va, size_t n);
 	/* While jit_vcpu.watching: n bytes at va were translated for access a and will be accessed (n = 0:
 	 * nothing yet). true: something in this page is watched, so it must not be cached. Light. */
 	bool (*watch)(struct jit_vcpu *v, uint64_t va, size_t n, enum jit_access a);

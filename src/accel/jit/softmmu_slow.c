@@ -374,7 +374,7 @@ struct slow_result softmmu_slow(struct jit_vcpu *v, uint64_t va, uint64_t desc, 
 
 	v->mmu->count.l1_miss++;
 	v->hot->fault_site = (uint32_t)(site - (uint64_t)(uintptr_t)v->vm->arena.rx);
-	if (!translate(v, as, va, a, &pa[0]))
+	if ((first < size && !v->isa->span(v, va, size)) || !translate(v, as, va, a, &pa[0]))
 		return (struct slow_result){ NULL, 0 };
 	if (first < size) {
 		if (!translate(v, as, va + first, a, &pa[1]))
@@ -473,6 +473,8 @@ static bool access_bytes(struct jit_vcpu *v, uint64_t va, void *buf, size_t n, s
 {
 	uint8_t *p = buf;
 
+	if ((va & (PAGE - 1)) + n > PAGE && !v->isa->span(v, va, n))
+		return false;
 	while (n) {
 		size_t part = PAGE - (va & (PAGE - 1));
 		uint64_t pa;
@@ -501,6 +503,8 @@ bool jit_probe(struct jit_vcpu *v, uint64_t va, size_t n, enum jit_access a, enu
 	struct jit_as *as = as_for(v, mode);
 	uint64_t last = va + (n ? n - 1 : 0), pa;
 
+	if (last / PAGE != va / PAGE && !v->isa->span(v, va, n))
+		return false;
 	for (uint64_t page = va & ~(uint64_t)(PAGE - 1);; page += PAGE) {
 		if (!translate(v, as, page < va ? va : page, a, &pa))
 			return false;

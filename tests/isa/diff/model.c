@@ -61,9 +61,11 @@ static uint8_t *byte_at(struct model *md, uint64_t va, bool write)
 
 static bool check(struct model *md, uint64_t va, size_t n, bool write)
 {
+	if (!canonical(va) || !canonical(va + n - 1))
+		return fault(md, va, n);
 	for (size_t i = 0; i < n; i++)
 		if (!byte_at(md, va + i, write))
-			return canonical(va) ? fault(md, va + i, 1) : fault(md, va, n);
+			return fault(md, va + i, 1);
 	return true;
 }
 

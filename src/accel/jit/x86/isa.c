@@ -397,7 +397,8 @@ static bool x86_events(struct jit_vcpu *v)
 		c->activity = X86_RUNNING;
 	if (c->activity != X86_RUNNING)
 		return false;
-	if (x86_debug_armed(c) && x86_debug_insn_hit(v, &dr6)) {
+	/* MOV SS also holds back the breakpoint of the instruction after it (6.8.3) */
+	if (x86_debug_armed(c) && c->interrupt_shadow != 2 && x86_debug_insn_hit(v, &dr6)) {
 		c->dr[6] |= dr6;
 		x86_raise(v, X86_DB);
 		return x86_deliver(v);
@@ -549,6 +550,7 @@ const struct isa isa_x86 = {
 	.code_room = code_room,
 	.code_fault = code_fault,
 	.walk = x86_walk,
+	.span = x86_span,
 	.watch = x86_debug_watch,
 	.pc = linear_pc,
 	.pc_is_linear = pc_is_linear,

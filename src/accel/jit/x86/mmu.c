@@ -247,6 +247,17 @@ static enum step walk_once(struct jit_vcpu *v, uint64_t va, struct leaf *l, uint
 	return c->cr4 & X86_CR4_PAE ? walk_pae(v, va, l, error) : walk_32(v, va, l, error);
 }
 
+static bool not_canonical(struct jit_vcpu *v)
+{
+	x86_private(v)->not_canonical = true; /* through SS: #SS, see isa.c */
+	return x86_raise_error(v, X86_GP, 0);
+}
+
+bool x86_span(struct jit_vcpu *v, uint64_t va, size_t n)
+{
+	return !x86_long(v->arch) || x86_is_canonical(va + n - 1) || not_canonical(v);
+}
+
 bool x86_walk(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_priv priv,
 	struct jit_walk *out)
 {
@@ -258,10 +269,8 @@ bool x86_walk(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_priv 
 
 	if (!(c->cr0 & X86_CR0_PG))
 		return walk_off(va, out);
-	if (x86_long(c) && !x86_is_canonical(va)) {
-		x86_private(v)->not_canonical = true; /* through SS: #SS, see isa.c */
-		return x86_raise_error(v, X86_GP, 0);
-	}
+	if (x86_long(c) && !x86_is_canonical(va))
+		return not_canonical(v);
 	do {
 		s = walk_once(v, va, &l, &error);
 		if (s == STEP_FAULT)

@@ -200,6 +200,8 @@ bool x86_tss_int_redirected(struct jit_vcpu *v, unsigned vector, bool *redirecte
 bool x86_debug_armed(const struct x86_cpu *c);	/* instruction breakpoints are on */
 bool x86_debug_watch(struct jit_vcpu *v, uint64_t va, size_t n, enum jit_access a);
 bool x86_debug_data_armed(const struct x86_cpu *c);
+/* DR7, or what another register watches, has changed; x86_mode_update is the caller's. */
+void x86_debug_set_dr7(struct jit_vcpu *v, uint64_t val);
 bool x86_debug_insn_hit(struct jit_vcpu *v, uint64_t *dr6);
 bool x86_debug_io_hit(struct jit_vcpu *v, unsigned port, unsigned size);
 
@@ -207,6 +209,8 @@ bool x86_debug_io_hit(struct jit_vcpu *v, unsigned port, unsigned size);
 /* What the walk itself remembers (SDM vol. 3, 4.10.3), on every invalidation whatever its
  * extent. */
 void x86_walk_forget(struct jit_vcpu *v);
+/* An access that leaves the canonical addresses faults as a whole, not by its first page. */
+bool x86_span(struct jit_vcpu *v, uint64_t va, size_t n);
 bool x86_walk(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_priv priv,
 	struct jit_walk *out);
 

@@ -130,6 +130,16 @@ static bool access_ok(struct jit_vcpu *v, uint64_t *n)
 	return true;
 }
 
+void x86_debug_set_dr7(struct jit_vcpu *v, uint64_t val)
+{
+	struct x86_cpu *c = v->arch;
+
+	c->dr[7] = val;
+	x86_private(v)->data_breakpoints = v->watching = x86_debug_data_armed(c);
+	if (val & 0xff)
+		jit_tlb_flush_all(v); /* watched pages must leave the TLB */
+}
+
 bool x86_h_read_dr(struct jit_vcpu *v, uint64_t n)
 {
 	if (!access_ok(v, &n))
@@ -141,7 +151,6 @@ bool x86_h_read_dr(struct jit_vcpu *v, uint64_t n)
 bool x86_h_write_dr(struct jit_vcpu *v, uint64_t n, uint64_t val)
 {
 	struct x86_cpu *c = v->arch;
-	struct x86_private *p = x86_private(v);
 
 	if (!access_ok(v, &n))
 		return false;
@@ -150,13 +159,11 @@ bool x86_h_write_dr(struct jit_vcpu *v, uint64_t n, uint64_t val)
 	if (n == 6)
 		val = (val & 0xe00f) | 0xffff0ff0;
 	if (n == 7)
-		val = (val & 0xffff2fff) | 0x400;
+		val = (val & 0xffff27ff) | 0x400;
 	c->dr[n & 7] = val;
 	if (n == 6)
 		return true;
-	p->data_breakpoints = v->watching = x86_debug_data_armed(c);
-	if (c->dr[7] & 0xff)
-		jit_tlb_flush_all(v); /* watched pages must leave the TLB */
+	x86_debug_set_dr7(v, c->dr[7]);
 	x86_mode_update(v);
 	return true;
 }
