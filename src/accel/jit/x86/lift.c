@@ -117,7 +117,7 @@ static bool block_full(const struct x86_lift *l, size_t at, size_t left)
 
 	if (!b->insns)
 		return false;
-	return at >= left || b->insns >= IR_MAX_INSNS || (l->mode & X86_MODE_STEP) ||
+	return at >= left || l->end_here || b->insns >= IR_MAX_INSNS || (l->mode & X86_MODE_STEP) ||
 	       b->n > IR_MAX_OPS - RESERVED_OPS || b->temps > IR_MAX_TEMPS - RESERVED_TEMPS;
 }
 

@@ -39,6 +39,7 @@ struct x86_lift {
 	unsigned code_check; /* op that holds the bytes of code to be checked against CS's limit, or
 				0 */
 	bool end_after;      /* end the block after the next instruction (STI) */
+	bool end_here;       /* … after this one: a helper stored, maybe into this very block */
 	unsigned side_exits; /* conditional jumps this block went past */
 	bool vec_entered[2],
 		fpu_entered[2]; /* VEC_ENTER / FPU_ENTER sub 0, 1 was emitted and still holds */

@@ -205,6 +205,7 @@ bool x86_lift_enter(struct x86_lift *l)
 	struct x86_mem frame = { .a = RSP, .b = IR_NONE, .disp = -(int)size };
 
 	if (level) {
+		l->end_here = true;
 		X86_CALL(l, x86_h_enter, x86_const(l, l->in.imm), x86_const(l, level),
 			x86_const(l, size));
 		return true;

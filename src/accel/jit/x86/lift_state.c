@@ -23,6 +23,7 @@ static int64_t rex_w(const struct x86_lift *l)
 
 static void lift_xsave(struct x86_lift *l, unsigned kind)
 {
+	l->end_here = true;
 	X86_CALL(l, x86_h_xsave, x86_linear(l, XSAVE_MIN, true), x86_const(l, kind | rex_w(l) << 8),
 		IR_NONE);
 }
@@ -76,6 +77,7 @@ static bool group15_mem(struct x86_lift *l)
 
 	switch (l->in.reg & 7) {
 	case 0:
+		l->end_here = true;
 		if (fxsr)
 			X86_CALL(l, x86_h_fxsave, x86_linear(l, FXSAVE_SIZE, true),
 				x86_const(l, rex_w(l)), IR_NONE);

@@ -19,6 +19,7 @@ static void call_string(struct x86_lift *l, unsigned op, unsigned size)
 		x86_const(l, (int64_t)desc), IR_NONE);
 	struct ir_op *o;
 
+	l->end_here = op == X86_STR_MOVS || op == X86_STR_STOS || op == X86_STR_INS;
 	if (!l->in.rep)
 		return;
 	o = x86_op(l, IR_EXIT_Z, IR_64, IR_NONE, ret, IR_NONE);

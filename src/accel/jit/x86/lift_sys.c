@@ -66,10 +66,15 @@ bool x86_lift_load_far(struct x86_lift *l)
 bool x86_lift_bound(struct x86_lift *l)
 {
 	unsigned size = l->in.osize;
+	uint16_t ea;
 
 	if (l->x64 || !l->in.is_mem)
 		return false;
-	X86_CALL(l, x86_h_bound, l->in.reg, x86_linear(l, size * 2, false), x86_const(l, size));
+	ea = x86_linear(l, size, false);
+	/* the upper bound's limit and alignment */
+	l->in.disp = (int32_t)((uint32_t)l->in.disp + size);
+	x86_linear(l, size, false);
+	X86_CALL(l, x86_h_bound, l->in.reg, ea, x86_const(l, size));
 	return true;
 }
 
@@ -227,6 +232,7 @@ bool x86_lift_group7(struct x86_lift *l)
 	ea = x86_linear(l, l->x64 ? 10 : 6, digit < 2);
 	which = x86_const(l, digit & 1);
 	size = x86_const(l, l->x64 ? 8 : l->in.osize);
+	l->end_here = true;
 	if (digit < 2)
 		X86_CALL(l, x86_h_sgdt_sidt, ea, which, size);
 	else

@@ -350,6 +350,7 @@ static bool lift_77(struct x86_lift *l)
 
 static bool call_masked(struct x86_lift *l, uint16_t linear, uint64_t desc)
 {
+	l->end_here = X86_VMASK_KIND(desc) != X86_VMASK_LOAD && X86_VMASK_KIND(desc) != X86_VMASK_GATHER;
 	X86_CALL(l, x86_h_maskmov, linear, x86_const(l, (int64_t)desc), IR_NONE);
 	return true;
 }
