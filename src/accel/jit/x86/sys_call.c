@@ -22,11 +22,11 @@ static void flat(struct x86_segment *s, unsigned sel, unsigned attr)
 bool x86_h_syscall(struct jit_vcpu *v, uint64_t next)
 {
 	struct x86_cpu *c = v->arch;
-	const bool from64 = x86_code64(c);
+	const bool from64 = x86_code64(c), intel = x86_private(v)->features.intel;
 	const unsigned sel = c->star >> 32 & 0xfffc;
 	const uint64_t fl = x86_rflags(v), rip = x86_next_rip(v, (unsigned)next);
 
-	if (!(c->efer & X86_EFER_SCE) || !x86_protected(c))
+	if (!(c->efer & X86_EFER_SCE) || !x86_protected(c) || (intel && !from64))
 		return x86_raise(v, X86_UD);
 	c->gpr[RCX] = rip;
 	if (x86_long(c)) {
@@ -41,11 +41,23 @@ bool x86_h_syscall(struct jit_vcpu *v, uint64_t next)
 		flat(&c->seg[SEG_CS], sel, ATTR_CODE32);
 	}
 	flat(&c->seg[SEG_SS], sel + 8, ATTR_DATA);
+	/* The step trap looks at TF as it is after SYSCALL: none in a kernel whose FMASK has it. */
+	if (!(c->rflags & X86_FL_TF))
+		x86_private(v)->start_flags &= ~(uint64_t)X86_FL_TF;
 	if (from64)
 		x86_mode_update_64(v, 0);
 	else
 		x86_mode_update(v);
 	return true;
+}
+
+/* A TF that SYSRET loads traps at once, before the first instruction it returns to. */
+static void step_trap(struct jit_vcpu *v)
+{
+	x86_private(v)->start_flags &= ~(uint64_t)X86_FL_TF;
+	x86_cpu_of(v)->dr[6] |= 1 << 14; /* BS */
+	x86_raise(v, X86_DB); /* the loop delivers it */
+	jit_request_exit(v->hot);
 }
 
 bool x86_h_sysret(struct jit_vcpu *v, uint64_t opsize)
@@ -75,6 +87,8 @@ bool x86_h_sysret(struct jit_vcpu *v, uint64_t opsize)
 		x86_mode_update_64(v, 3);
 	else
 		x86_mode_update(v);
+	if (c->rflags & X86_FL_TF)
+		step_trap(v);
 	if (c->rflags & X86_FL_IF)
 		x86_check_events(v);
 	return true;

@@ -150,7 +150,7 @@ static bool enter_long(struct jit_vcpu *v, const struct event *e)
 	if (!jit_load_bytes(v, c->idtr.base + e->vector * 16, gate, sizeof(gate), JIT_MEM_SYSTEM))
 		return false;
 	type = desc_type(gate[0]);
-	if (desc_s(gate[0]) || (type != DESC_INT && type != DESC_TRAP) || gate[1] >> 40 & 0x1f)
+	if (desc_s(gate[0]) || (type != DESC_INT && type != DESC_TRAP))
 		return x86_raise_error(v, X86_GP, idt_error);
 	if (software(e->kind) && desc_dpl(gate[0]) < cpl)
 		return x86_raise_error(v, X86_GP, idt_error);
@@ -158,6 +158,8 @@ static bool enter_long(struct jit_vcpu *v, const struct event *e)
 		return x86_raise_error(v, X86_NP, idt_error);
 	if (!target_code(v, (uint16_t)(gate[0] >> 16), &new_cpl, &desc) ||
 		!long_stack(v, gate[0] >> 32 & 7, new_cpl, &rsp))
+		return false;
+	if (!x86_desc_accessed(v, (uint16_t)(gate[0] >> 16), &desc))
 		return false;
 	rip = (gate[0] & 0xffff) | (gate[0] >> 32 & 0xffff0000) | gate[1] << 32;
 	if (!x86_is_canonical(rip))
@@ -238,7 +240,7 @@ static bool enter_gate(struct jit_vcpu *v, const struct event *e, uint64_t gate)
 	x86_segment_from_desc(&cs, sel, desc);
 	if (off > cs.limit)
 		return x86_raise_error(v, X86_GP, x86_private(v)->ext);
-	if (!push_frame(v, e, &s, size, outer))
+	if (!x86_desc_accessed(v, sel, &desc) || !push_frame(v, e, &s, size, outer))
 		return false;
 	if (was_vm86) {
 		x86_segment_null(&c->seg[SEG_GS], 0, 0);
@@ -315,6 +317,7 @@ static bool enter_once(struct jit_vcpu *v, const struct event *e)
 		return false;
 	if (e->kind == X86_EVENT_FAULT && e->vector == X86_DB)
 		c->dr[7] &= ~(uint64_t)(1 << 13); /* GD */
+	c->activity = X86_RUNNING; /* a debug trap after HLT wakes up */
 	c->interrupt_shadow = 0;
 	x86_private(v)->dr6_step = 0;
 	x86_private(v)->start_flags &= ~(uint64_t)X86_FL_TF; /* no step trap in the handler */

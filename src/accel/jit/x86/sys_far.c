@@ -150,8 +150,9 @@ static bool gate_enter(
 	inner = f->call && !desc_conforming(desc) && desc_dpl(desc) < cpl;
 	x86_segment_from_desc(
 		&cs, (uint16_t)((sel & 0xfffc) | (inner ? desc_dpl(desc) : cpl)), desc);
-	if (!code_offset_ok(v, &cs, off))
+	if (!code_offset_ok(v, &cs, off) || !x86_desc_accessed(v, sel, &desc))
 		return false;
+	cs.attr |= 1;
 	if (f->call) {
 		if (inner &&
 			!gate_stack(v, desc_dpl(desc), x86_long(c) ? 0 : gate >> 32 & 31, size, &s))

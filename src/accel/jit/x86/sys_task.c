@@ -241,7 +241,7 @@ static bool commit_task(struct jit_vcpu *v, const struct task *t, bool wide, boo
 	for (unsigned i = 0; i < 6; i++)
 		x86_segment_null(&c->seg[i], t->seg[i], i == SEG_SS ? t->seg[SEG_CS] & 3 : 0);
 	c->cr0 |= X86_CR0_TS;
-	c->dr[7] &= ~(uint64_t)0x155; /* local breakpoints */
+	x86_debug_set_dr7(v, c->dr[7] & ~(uint64_t)0x155); /* local breakpoints */
 	return true;
 }
 
