@@ -207,8 +207,18 @@ bool x86_lift_loop(struct x86_lift *l)
 	return true;
 }
 
+/* The return address is pushed before the target's limit is looked at. */
+static void probe_push(struct x86_lift *l)
+{
+	const unsigned size = branch_size(l);
+
+	if (has_limit(l))
+		x86_mem_op(l, IR_PROBE_W, size, x86_stack_mem(l, -(int)size, size, true));
+}
+
 bool x86_lift_call(struct x86_lift *l)
 {
+	probe_push(l);
 	check_offset(l, target(l));
 	x86_push(l, branch_size(l), x86_pc(l, l->next));
 	x86_goto(l, target(l));
@@ -236,6 +246,8 @@ static void branch_rm(struct x86_lift *l, bool call)
 	if (!l->in.is_mem)
 		pc = size == 8 ? (call && l->in.rm == RSP ? x86_mov(l, pc) : pc)
 			       : cut_pc(l, pc, size);
+	if (call)
+		probe_push(l);
 	check_target(l, pc);
 	if (call)
 		x86_push(l, size, x86_pc(l, l->next));
