@@ -27,6 +27,7 @@ enum {
 	MAX_INSNS = 8,
 	MAX_BYTES = MAX_INSNS * 15 + LOOP_BYTES,
 	VECTOR_NONE = -1,
+	MXCSR_OM_UM = 0xc00,
 };
 
 /* How this host decodes 64-bit code (X86_DECODE_*). Set once at start. */
@@ -60,6 +61,7 @@ struct diff_case {
 	bool loop;         /* runs R15 times, by two instructions at its end */
 	bool branches, gs; /* has branches, GS overrides */
 	bool vec, fpu;     /* looks at or changes vector, x87 registers */
+	bool image;        /* … or their memory image */
 };
 
 /* How it ended. */
@@ -106,7 +108,7 @@ enum model_class {
 /* What would become of the single instruction at p. */
 struct model_uses {
 	bool vec, fpu, branches;
-	bool image;           /* FXRSTOR: all vector and x87 registers */
+	bool image;           /* FXRSTOR and its kin: all vector and x87 registers */
 	uint8_t reads, kills; /* flags: IRFL_* */
 	bool r15;             /* changes it */
 };

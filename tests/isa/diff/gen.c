@@ -63,6 +63,7 @@ static const uint64_t corner[] = {
 	0xffffffffffffff80u,
 	0x9999999999999999u,
 };
+enum { AREA = 1024 }; /* room for an XSAVE area */
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static uint64_t data_pointer(struct rng *r)
@@ -75,6 +76,13 @@ static uint64_t data_pointer(struct rng *r)
 	case 3: return DATA_BASE + rng_below(r, DATA_SIZE);
 	default: return DATA_BASE + (rng_below(r, DATA_SIZE - 64) & ~31ull);
 	}
+}
+
+static uint64_t area_pointer(struct rng *r)
+{
+	if (chance(r, 10))
+		return data_pointer(r);
+	return DATA_BASE + rng_below(r, DATA_SIZE / AREA) * AREA + (chance(r, 10) ? 16 : 0);
 }
 
 static uint64_t value(struct rng *r)
@@ -164,9 +172,9 @@ static void fill_vec(struct rng *r, struct x86_cpu *c)
 	if (chance(r, 30))
 		c->mxcsr |= (uint32_t)(rng_next(r) & 0xe07f); /* rounding, FTZ, DAZ, flags */
 	if (chance(r, 10))
-		c->mxcsr &= ~(
-			uint32_t)(rng_next(r) &
-				  0x1380); /* unmasked, but over- and underflow: interp_native.c */
+		c->mxcsr &= ~(uint32_t)(rng_next(r) & 0x1380); /* unmasked */
+	if (chance(r, 5))
+		c->mxcsr &= ~(uint32_t)(rng_next(r) & MXCSR_OM_UM);
 }
 
 static void fill_fpu(struct rng *r, struct x86_cpu *c)
@@ -177,6 +185,8 @@ static void fill_fpu(struct rng *r, struct x86_cpu *c)
 	c->fpu.fcw = 0x37f;
 	if (chance(r, 30))
 		c->fpu.fcw = (uint16_t)(0x7f | (rng_next(r) & 0xf00));
+	if (chance(r, 10)) /* unmasked */
+		c->fpu.fcw &= (uint16_t)~(rng_next(r) & 0x3f);
 	c->fpu.ftw = chance(r, 60) ? 0xff : (uint8_t)rng_next(r);
 	c->fpu.fsw = (uint16_t)(rng_next(r) & 0x7f00 & ~0u);
 	if (chance(r, 20))
@@ -196,6 +206,21 @@ static void fill_fpu(struct rng *r, struct x86_cpu *c)
 	}
 }
 
+/* What XRSTOR may find: components, plain or compact, and now and then a bad header. */
+static void fill_area(struct rng *r, uint8_t *p)
+{
+	uint64_t header[8] = { rng_next(r) & 7, chance(r, 50) ? 1ull << 63 | (rng_next(r) & 7) : 0 };
+	uint32_t mxcsr = rng_next(r) & 0xffff;
+
+	if (chance(r, 70) && header[1])
+		header[1] |= 7;
+	if (chance(r, 10))
+		header[rng_below(r, 8)] ^= 1ull << rng_below(r, 64);
+	if (chance(r, 90))
+		memcpy(p + 24, &mxcsr, 4);
+	memcpy(p + 512, header, sizeof(header));
+}
+
 void gen_memory(struct rng *r, uint8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n; i += 8) {
@@ -203,6 +228,8 @@ void gen_memory(struct rng *r, uint8_t *p, size_t n)
 
 		memcpy(p + i, &v, 8);
 	}
+	for (size_t i = 0; i < n; i += AREA)
+		fill_area(r, p + i);
 }
 
 /* --- one instruction --- */
@@ -297,6 +324,10 @@ static void gen_bytes(struct rng *r, struct pieces *p, unsigned kind)
 		map = chance(r, 60) ? 1 : chance(r, 60) ? 2 : 3;
 		opcode = (unsigned)rng_below(r, 256);
 		vex = chance(r, 55);
+		if (chance(r, 4)) {
+			map = 1;
+			opcode = chance(r, 70) ? 0xae : 0xc7;
+		}
 		if (map == 1 && (opcode == 0x38 || opcode == 0x3a))
 			opcode = 0x28;
 		break;
@@ -354,7 +385,7 @@ static bool is_branch(const struct x86_insn *in)
 static void aim(struct rng *r, struct diff_case *c, const struct x86_insn *in, struct pieces *p,
 	uint32_t *claimed)
 {
-	uint64_t to = data_pointer(r) - diff_data_base(), disp = (uint64_t)(int64_t)in->disp;
+	uint64_t to = (c->image ? area_pointer(r) : data_pointer(r)) - diff_data_base(), disp = (uint64_t)(int64_t)in->disp;
 	uint64_t *gpr = c->start.gpr;
 	bool has_base = in->base != X86_NO_REG, has_index = in->index != X86_NO_REG;
 
@@ -502,7 +533,7 @@ void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned ins
 	c->n = c->insns = 0;
 	c->loop = false;
 	c->offset = 256 + (unsigned)rng_below(r, CODE_SIZE - 256 - MAX_BYTES - 64);
-	c->vec = c->fpu = c->branches = c->gs = false;
+	c->vec = c->fpu = c->branches = c->gs = c->image = false;
 	gen_state(r, c);
 	while (c->insns < insns) {
 		struct pieces p;
@@ -516,6 +547,12 @@ void gen_case(struct rng *r, struct model *md, struct diff_case *c, unsigned ins
 		if (cls == MODEL_SKIP || (cls == MODEL_UD && !chance(r, 3)) ||
 			(uses.image && insns > 1) || (loop && uses.r15))
 			continue;
+		c->image = uses.image;
+		if (uses.image) { /* which components: those that both have */
+			c->start.gpr[RAX] = rng_next(r) & 7;
+			c->start.gpr[RDX] = 0;
+			claimed |= 1u << RAX | 1u << RDX;
+		}
 		if (in.is_mem)
 			aim(r, c, &in, &p, &claimed);
 		memcpy(c->code + c->n, p.b, in.len);

@@ -197,11 +197,19 @@ static uint32_t block_mode(void)
 
 /* Helpers that work here as they are; the others need a whole machine, or what they show differs
  * between host and guest. */
+/* FNSTENV and its kin, FXSAVE, XSAVE: they see or change all of the state. */
+static bool is_image(int64_t fn)
+{
+	return fn == (int64_t)(uintptr_t)x86_h_fxsave || fn == (int64_t)(uintptr_t)x86_h_fxrstor ||
+	       fn == (int64_t)(uintptr_t)x86_h_x87_env || fn == (int64_t)(uintptr_t)x86_h_xsave ||
+	       fn == (int64_t)(uintptr_t)x86_h_xrstor;
+}
+
 static bool helper_works(int64_t fn, const struct x86_insn *in)
 {
 	if (fn == (int64_t)(uintptr_t)x86_h_string)
 		return in->opcode >= 0xa4;
-	return fn == (int64_t)(uintptr_t)x86_h_fxrstor ||
+	return is_image(fn) ||
 	       fn == (int64_t)(uintptr_t)x86_h_seg_check ||
 	       fn == (int64_t)(uintptr_t)x86_h_code_check ||
 	       fn == (int64_t)(uintptr_t)x86_h_branch_check ||
@@ -249,7 +257,7 @@ enum model_class model_classify(
 			call = true;
 		ret->vec |= o->code == IR_VEC_ENTER;
 		ret->fpu |= o->code == IR_FPU_ENTER;
-		ret->image |= o->code == IR_CALL && o->imm == (int64_t)(uintptr_t)x86_h_fxrstor;
+		ret->image |= o->code == IR_CALL && is_image(o->imm);
 		ret->branches |= o->code == IR_EXIT_CC || o->code == IR_EXIT_IND;
 		if ((o->code == IR_EXIT_CC || !(ir_info[o->code].props & IRP_EXIT)) &&
 			(o->code != IR_CALL || o->imm == (int64_t)(uintptr_t)x86_h_pushf ||
