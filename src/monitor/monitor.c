@@ -25,6 +25,7 @@
 
 enum {
 	CLIENTS_MAX = 16,
+	PASSED_FDS_MAX = 64,
 	OUT_PAUSE = 256 << 10, /* unread replies: no more commands are taken */
 	OUT_MAX = 4 << 20,     /* unread events: the client is cut off */
 	LINGER_MS = 500,       /* at the end, for a client to take its last messages */
@@ -35,6 +36,7 @@ struct client {
 	struct monitor *monitor; /* borrowed */
 	int fd;			 /* owned; -1: fed by a test */
 	bool negotiated, gone;
+	int passed_fd;		 /* owned: came with the last bytes; -1: none */
 	struct qmp_reader reader;
 	GByteArray *out;	 /* owned: not yet sent */
 	GSource *in_source, *out_source; /* owned; NULL while not watched */
@@ -73,6 +75,8 @@ static void client_free(void *opaque)
 	g_byte_array_unref(c->out);
 	if (c->fd >= 0)
 		close(c->fd);
+	if (c->passed_fd >= 0)
+		close(c->passed_fd);
 	g_free(c);
 }
 
@@ -194,6 +198,26 @@ static json_t *negotiate(struct client *c, const json_t *args, GError **error)
 	return json_object();
 }
 
+/* A name that has a descriptor already gets the new one. */
+static json_t *take_fd(struct client *c, const json_t *args, GError **error)
+{
+	struct vm *vm = c->monitor->vm;
+	const char *name = json_string_value(json_object_get(args, "fdname"));
+
+	if (c->passed_fd < 0) {
+		fail(error, LODGE_ERROR_USAGE, "No file descriptor supplied via SCM_RIGHTS");
+		return NULL;
+	}
+	if (g_hash_table_size(vm->fds) >= PASSED_FDS_MAX) {
+		fail(error, LODGE_ERROR_USAGE, "%d descriptors wait for use already",
+		     PASSED_FDS_MAX);
+		return NULL;
+	}
+	g_hash_table_replace(vm->fds, g_strdup(name), GINT_TO_POINTER(c->passed_fd));
+	c->passed_fd = -1;
+	return json_object();
+}
+
 static int not_found(GError **error, const char *name)
 {
 	struct nearest n;
@@ -219,7 +243,7 @@ static json_t *dispatch(struct client *c, const json_t *message, GError **error)
 	name = json_string_value(json_object_get(message, "execute"));
 	args = json_object_get(message, "arguments");
 	cmd = qmp_find(name);
-	if (!c->negotiated && (!cmd || cmd->run)) {
+	if (!c->negotiated && strcmp(name, "qmp_capabilities")) {
 		g_set_error(error, QMP_ERROR, QMP_ERROR_COMMAND_NOT_FOUND,
 			    "Expecting capabilities negotiation with 'qmp_capabilities'");
 		return NULL;
@@ -228,14 +252,16 @@ static json_t *dispatch(struct client *c, const json_t *message, GError **error)
 		not_found(error, name);
 		return NULL;
 	}
-	if (c->negotiated && !cmd->run) {
+	if (c->negotiated && !strcmp(name, "qmp_capabilities")) {
 		g_set_error(error, QMP_ERROR, QMP_ERROR_COMMAND_NOT_FOUND,
 			    "Capabilities negotiation is already complete, command ignored");
 		return NULL;
 	}
 	if (qmp_check_args(cmd, args, error) < 0)
 		return NULL;
-	return cmd->run ? cmd->run(c->monitor->vm, args, error) : negotiate(c, args, error);
+	if (cmd->run)
+		return cmd->run(c->monitor->vm, args, error);
+	return c->negotiated ? take_fd(c, args, error) : negotiate(c, args, error);
 }
 
 static void client_message(struct client *c, const json_t *message)
@@ -273,10 +299,34 @@ static void client_bytes(struct client *c, const char *p, size_t n)
 
 /* ---- clients ---- */
 
+/* Keeps the last descriptor that came, closes the others. */
+static void keep_fd(struct client *c, struct msghdr *h)
+{
+	for (struct cmsghdr *m = CMSG_FIRSTHDR(h); m; m = CMSG_NXTHDR(h, m)) {
+		size_t n = (m->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		for (size_t i = 0; m->cmsg_level == SOL_SOCKET && m->cmsg_type == SCM_RIGHTS && i < n;
+		     i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(m) + i * sizeof(int), sizeof(int));
+			if (c->passed_fd >= 0)
+				close(c->passed_fd);
+			c->passed_fd = fd;
+		}
+	}
+}
+
 static void client_read(struct client *c)
 {
-	char buf[4096];
-	ssize_t n = recv(c->fd, buf, sizeof(buf), MSG_DONTWAIT);
+	char buf[4096], control[CMSG_SPACE(4 * sizeof(int))];
+	struct iovec iov = { buf, sizeof(buf) };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+		.msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(c->fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n >= 0)
+		keep_fd(c, &h);
 
 	if (n > 0)
 		client_bytes(c, buf, n);
@@ -312,6 +362,7 @@ static struct client *client_new(struct monitor *m, int fd)
 
 	c->monitor = m;
 	c->fd = fd;
+	c->passed_fd = -1;
 	c->out = g_byte_array_new();
 	qmp_reader_init(&c->reader);
 	g_ptr_array_add(m->clients, c);
@@ -361,6 +412,14 @@ static gboolean balloon_event(gpointer opaque)
 	return G_SOURCE_REMOVE;
 }
 
+static void on_unplugged(void *opaque, const char *device_id)
+{
+	g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", device_id);
+
+	broadcast(opaque, qmp_event("DEVICE_DELETED", json_pack("{s:s, s:s}", "device", device_id,
+								"path", path)));
+}
+
 /* Any thread. A guest can change its balloon as often as it likes. */
 static void balloon_changed(void *opaque, uint64_t actual)
 {
@@ -399,6 +458,8 @@ struct monitor *monitor_new(struct vm *vm, const char *path, GError **error)
 	}
 	vm->machine->listener = on_event;
 	vm->machine->listener_opaque = m;
+	vm->unplugged = on_unplugged;
+	vm->unplugged_opaque = m;
 	vm_balloon_listen(vm, balloon_changed, m);
 	return m;
 }
@@ -423,6 +484,7 @@ void monitor_free(struct monitor *m)
 	if (m->vm->machine->listener_opaque == m) {
 		m->vm->machine->listener = NULL;
 		m->vm->machine->listener_opaque = NULL;
+		m->vm->unplugged = NULL;
 		vm_balloon_listen(m->vm, NULL, NULL);
 	}
 	if (m->balloon_timer)

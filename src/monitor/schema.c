@@ -25,16 +25,80 @@ static const struct qmp_arg restore_args[] = {
 	{ 0 },
 };
 
+static const struct qmp_arg blockdev_add_args[] = {
+	{ "node-name", QMP_STRING, false, "id of the new back end" },
+	{ "driver", QMP_STRING, false, "format of the image: raw, qcow2, ..." },
+	{ "file", QMP_ANY, false, "{driver: file, filename: PATH}, or the path" },
+	{ "read-only", QMP_BOOL, true, "the guest cannot write" },
+	{ "cache", QMP_OBJECT, true, "direct: do without the host's page cache" },
+	{ 0 },
+};
+static const struct qmp_arg node_args[] = {
+	{ "node-name", QMP_STRING, false, "id of the back end" },
+	{ 0 },
+};
+static const struct qmp_arg netdev_add_args[] = {
+	{ "type", QMP_STRING, false, "user, tap or none" },
+	{ "id", QMP_STRING, false, "id of the new back end" },
+	{ "fd", QMP_STRING, true, "tap: name of a descriptor given with getfd" },
+	{ "ifname", QMP_STRING, true, "tap: the interface" },
+	{ "restrict", QMP_BOOL, true, "user: the guest reaches nothing but forwarded connections" },
+	{ "hostfwd", QMP_OBJECTS, true, "user: str: [tcp|udp]:[ADDR]:PORT-:GUESTPORT" },
+	{ 0 },
+};
+static const struct qmp_arg id_args[] = {
+	{ "id", QMP_STRING, false, "what it was added as" },
+	{ 0 },
+};
+static const struct qmp_arg device_add_args[] = {
+	{ "driver", QMP_STRING, false,
+	  "virtio-blk-pci, virtio-net-pci, virtio-rng-pci, virtio-balloon-pci" },
+	{ "id", QMP_STRING, false, "id of the new device" },
+	{ "bus", QMP_STRING, true, "slot1, slot2, ...; the first that is free if left out" },
+	{ "drive", QMP_STRING, true, "the node it shows" },
+	{ "netdev", QMP_STRING, true, "the network it is on" },
+	{ 0 },
+};
+static const struct qmp_arg set_link_args[] = {
+	{ "name", QMP_STRING, false, "id of the card or its network" },
+	{ "up", QMP_BOOL, false, "whether the cable is in" },
+	{ 0 },
+};
+static const struct qmp_arg fd_args[] = {
+	{ "fdname", QMP_STRING, false, "name of the descriptor" },
+	{ 0 },
+};
+
 const struct qmp_command qmp_commands[] = {
 	{ "qmp_capabilities", NULL, enable_args, NULL,
 	  "Ends the negotiation; must be the first command." },
 	{ "balloon", qmp_balloon, value_args, NULL,
 	  "Asks the guest to give memory back or take it again. See BALLOON_CHANGE." },
+	{ "blockdev-add", qmp_blockdev_add, blockdev_add_args, NULL,
+	  "Opens a disk image, for device_add." },
+	{ "blockdev-del", qmp_blockdev_del, node_args, NULL,
+	  "Closes a disk image that no device uses any more." },
+	{ "closefd", qmp_closefd, fd_args, NULL, "Closes a descriptor that getfd took." },
 	{ "cont", qmp_cont, NULL, NULL, "Lets a paused machine go on." },
+	{ "device_add", qmp_device_add, device_add_args, NULL,
+	  "Plugs a device into a slot. All other members are properties of the device, as on the "
+	  "command line.", true },
+	{ "device_del", qmp_device_del, id_args, NULL,
+	  "Asks the guest to let go of a device. See DEVICE_DELETED." },
+	{ "getfd", NULL, fd_args, NULL,
+	  "Takes the descriptor that came with this message (SCM_RIGHTS) and remembers it by name." },
+	{ "inject-nmi", qmp_inject_nmi, NULL, NULL, "Sends a non-maskable interrupt to all vCPUs." },
+	{ "netdev_add", qmp_netdev_add, netdev_add_args, NULL,
+	  "Opens a host end of a network card, for device_add." },
+	{ "netdev_del", qmp_netdev_del, id_args, NULL,
+	  "Closes a host end that no card uses any more." },
 	{ "query-balloon", qmp_query_balloon, NULL, "actual: bytes the guest has now",
 	  "Tells the guest's memory without its balloon." },
 	{ "query-block", qmp_query_block, NULL, "a list of disks with the image in each",
 	  "Lists the disks." },
+	{ "query-blockstats", qmp_query_blockstats, NULL,
+	  "a list of device, qdev and stats: operations, bytes, nanoseconds and failures by kind",
+	  "Tells what each disk has done." },
 	{ "query-chardev", qmp_query_chardev, NULL, "a list of label, filename, frontend-open",
 	  "Lists serial ports and consoles, and where they can be reached." },
 	{ "query-commands", qmp_query_commands, NULL, "a list of name", "Lists these commands." },
@@ -47,6 +111,10 @@ const struct qmp_command qmp_commands[] = {
 	  "Tells the machine's memory." },
 	{ "query-name", qmp_query_name, NULL, "name, if it was given one",
 	  "Tells the machine's name." },
+	{ "query-netdev", qmp_query_netdev, NULL,
+	  "a list of id, device, description, in-packets, in-bytes, out-packets, out-bytes",
+	  "Lists the host ends of network cards and what they carried; in is to the guest. "
+	  "(Lodge only.)" },
 	{ "query-pci", qmp_query_pci, NULL, "a list of buses with the devices on each",
 	  "Lists the PCI functions as the guest has set them up." },
 	{ "query-status", qmp_query_status, NULL, "status, running, singlestep",
@@ -59,6 +127,7 @@ const struct qmp_command qmp_commands[] = {
 	  "the machine ends. (Lodge only.)" },
 	{ "save", qmp_save, save_args, NULL,
 	  "Writes the whole machine to a file. (Lodge only.)" },
+	{ "set_link", qmp_set_link, set_link_args, NULL, "Plugs or pulls a network card's cable." },
 	{ "stop", qmp_stop, NULL, NULL, "Pauses the machine." },
 	{ "system_powerdown", qmp_system_powerdown, NULL, NULL, "Presses the power button." },
 	{ "system_reset", qmp_system_reset, NULL, NULL, "Presses the reset button." },
@@ -68,6 +137,7 @@ const struct qmp_command qmp_commands[] = {
 const struct qmp_event_doc qmp_events[] = {
 	{ "BALLOON_CHANGE", "actual: bytes the guest has now",
 	  "The guest's balloon changed; at most once a second." },
+	{ "DEVICE_DELETED", "device, path", "The guest let go of a device; it is gone." },
 	{ "POWERDOWN", NULL, "The power button was pressed." },
 	{ "RESET", "guest: who wanted it; reason", "The machine was reset." },
 	{ "RESUME", NULL, "The machine goes on." },
@@ -82,7 +152,11 @@ const char *qmp_error_class(const GError *error)
 {
 	if (error->domain != QMP_ERROR)
 		return "GenericError";
-	return error->code == QMP_ERROR_COMMAND_NOT_FOUND ? "CommandNotFound" : "DeviceNotActive";
+	switch (error->code) {
+	case QMP_ERROR_COMMAND_NOT_FOUND: return "CommandNotFound";
+	case QMP_ERROR_DEVICE_NOT_FOUND: return "DeviceNotFound";
+	default: return "DeviceNotActive";
+	}
 }
 
 const struct qmp_command *qmp_find(const char *name)
@@ -99,6 +173,9 @@ static const char *const type_names[] = {
 	[QMP_STRING] = "string",
 	[QMP_BOOL] = "boolean",
 	[QMP_STRINGS] = "array",
+	[QMP_OBJECT] = "object",
+	[QMP_OBJECTS] = "array",
+	[QMP_ANY] = "any",
 };
 
 static bool has_type(const json_t *v, enum qmp_type t)
@@ -107,12 +184,15 @@ static bool has_type(const json_t *v, enum qmp_type t)
 	case QMP_INT: return json_is_integer(v);
 	case QMP_STRING: return json_is_string(v);
 	case QMP_BOOL: return json_is_boolean(v);
-	case QMP_STRINGS: break;
+	case QMP_OBJECT: return json_is_object(v);
+	case QMP_ANY: return true;
+	case QMP_STRINGS:
+	case QMP_OBJECTS: break;
 	}
 	if (!json_is_array(v))
 		return false;
 	for (size_t i = 0; i < json_array_size(v); i++) {
-		if (!json_is_string(json_array_get(v, i)))
+		if (!has_type(json_array_get(v, i), t == QMP_STRINGS ? QMP_STRING : QMP_OBJECT))
 			return false;
 	}
 	return true;
@@ -147,6 +227,8 @@ int qmp_check_args(const struct qmp_command *c, const json_t *args, GError **err
 	json_object_foreach((json_t *)args, name, v) {
 		const struct qmp_arg *a = find_arg(c, name);
 
+		if (!a && c->open_ended)
+			continue;
 		if (!a)
 			return unknown_arg(c, name, error);
 		if (!has_type(v, a->type))

@@ -4,6 +4,7 @@
 #define NET_KIND_H
 
 #include <glib.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -28,7 +29,11 @@ struct netdev {
 	const struct net_user *user; /* main loop */
 	void *opaque;
 	char *description;	/* owned */
+	_Atomic uint64_t counts[4]; /* struct net_stats */
 };
+
+/* A frame for the device, as net_user.receive; there must be a user. */
+bool net_deliver(struct netdev *n, const uint8_t *frame, size_t size);
 
 extern const struct net_kind net_kind_user, net_kind_tap, net_kind_none;
 

@@ -64,8 +64,33 @@ void net_attach(struct netdev *n, const struct net_user *u, void *opaque)
 	n->kind->flush_rx(n);
 }
 
+static void count(struct netdev *n, unsigned first, size_t bytes)
+{
+	atomic_fetch_add_explicit(&n->counts[first], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&n->counts[first + 1], bytes, memory_order_relaxed);
+}
+
+bool net_deliver(struct netdev *n, const uint8_t *frame, size_t size)
+{
+	bool taken = n->user->receive(n->opaque, frame, size);
+
+	if (taken)
+		count(n, 0, size);
+	return taken;
+}
+
+struct net_stats net_stats(const struct netdev *n)
+{
+	return (struct net_stats){ n->counts[0], n->counts[1], n->counts[2], n->counts[3] };
+}
+
 void net_send(struct netdev *n, const struct iovec *iov, int iovcnt)
 {
+	size_t bytes = 0;
+
+	for (int i = 0; i < iovcnt; i++)
+		bytes += iov[i].iov_len;
+	count(n, 2, bytes);
 	n->kind->send(n, iov, iovcnt);
 }
 

@@ -47,4 +47,11 @@ unsigned net_mtu(const struct netdev *n);
 void net_set_offloads(struct netdev *n, uint32_t offloads);
 const char *net_describe(const struct netdev *n);
 
+/* Frames and bytes (with their 12-byte header, where there is one) since it was opened; `in` is to
+ * the guest. Any thread. */
+struct net_stats {
+	uint64_t in_frames, in_bytes, out_frames, out_bytes;
+};
+struct net_stats net_stats(const struct netdev *n);
+
 #endif

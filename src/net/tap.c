@@ -62,11 +62,9 @@ static void unwatch(GSource **s)
 /* Gives the frame to the device; false if it has no room. */
 static bool deliver(struct tap *t)
 {
-	const struct net_user *u = t->net->user;
-
 	/* Set before the try: a net_flush_rx() that comes meanwhile must not be lost. */
 	atomic_store(&t->stalled, true);
-	if (t->size && u && !u->receive(t->net->opaque, t->frame, t->size))
+	if (t->size && t->net->user && !net_deliver(t->net, t->frame, t->size))
 		return false;
 	t->size = 0;
 	atomic_store(&t->stalled, false);

@@ -131,7 +131,7 @@ static ssize_t slirp_send(const void *buf, size_t n, void *opaque)
 	if (!u->rx.head) {
 		/* Before the try: a net_flush_rx() that comes meanwhile must not be lost. */
 		atomic_store(&u->rx_waits, true);
-		if (u->net->user->receive(u->net->opaque, buf, n)) {
+		if (net_deliver(u->net, buf, n)) {
 			atomic_store(&u->rx_waits, false);
 			return n;
 		}
@@ -354,7 +354,7 @@ static void send_waiting(struct user_net *u)
 static void deliver_waiting(struct user_net *u)
 {
 	while (u->rx.head && u->net->user &&
-	       u->net->user->receive(u->net->opaque, u->rx.head->bytes, u->rx.head->size))
+	       net_deliver(u->net, u->rx.head->bytes, u->rx.head->size))
 		g_free(list_take(&u->rx));
 	atomic_store(&u->rx_waits, u->rx.head != NULL);
 }

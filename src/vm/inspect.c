@@ -3,6 +3,7 @@
 #include "vm/inspect.h"
 
 #include <linux/pci.h>
+#include <string.h>
 
 #include "base/own.h"
 #include "char/char.h"
@@ -12,8 +13,23 @@
 #include "device/bus/pci.h"
 #include "device/bus/pci_host.h"
 #include "device/virtio/virtio_balloon.h"
+#include "device/virtio/virtio_blk.h"
 #include "image/image.h"
+#include "net/net.h"
 #include "vm/vm.h"
+
+static void disk_stats(struct device *d, struct vm_disk_stats *out)
+{
+	struct blk_stats s;
+
+	virtio_blk_stats(d, &s);
+	G_STATIC_ASSERT(sizeof(out->ops) == sizeof(s.ops));
+	memcpy(out->ops, s.ops, sizeof(s.ops));
+	memcpy(out->bytes, s.bytes, sizeof(s.bytes));
+	memcpy(out->failed, s.failed, sizeof(s.failed));
+	memcpy(out->ns, s.ns, sizeof(s.ns));
+	out->last_ns = s.last_ns;
+}
 
 bool vm_disk(struct vm *vm, unsigned index, struct vm_disk *out)
 {
@@ -24,6 +40,7 @@ bool vm_disk(struct vm *vm, unsigned index, struct vm_disk *out)
 			continue;
 		*out = (struct vm_disk){
 			.id = b->id,
+			.device_id = b->device_id,
 			.path = image_path(b->image),
 			.format = image_format_name(b->image),
 			.size = image_size(b->image),
@@ -31,6 +48,8 @@ bool vm_disk(struct vm *vm, unsigned index, struct vm_disk *out)
 			.readonly = image_readonly(b->image),
 			.direct = image_direct(b->image),
 		};
+		if (b->device)
+			disk_stats(b->device, &out->stats);
 		return true;
 	}
 	return false;
@@ -44,6 +63,22 @@ bool vm_char(struct vm *vm, unsigned index, struct vm_char *out)
 		if (!b->chr || index--)
 			continue;
 		*out = (struct vm_char){ .id = b->id, .where = char_describe(b->chr) };
+		return true;
+	}
+	return false;
+}
+
+bool vm_net(struct vm *vm, unsigned index, struct vm_net *out)
+{
+	for (guint i = 0; i < vm->backends->len; i++) {
+		const struct vm_backend *b = g_ptr_array_index(vm->backends, i);
+		struct net_stats s;
+
+		if (!b->net || index--)
+			continue;
+		s = net_stats(b->net);
+		*out = (struct vm_net){ b->id, net_describe(b->net), b->device_id, s.in_frames,
+			s.in_bytes, s.out_frames, s.out_bytes };
 		return true;
 	}
 	return false;

@@ -13,10 +13,16 @@
 struct vm;
 
 /* All strings are borrowed from the machine. */
+struct vm_disk_stats { /* as struct blk_stats: reads, writes, flushes, unmaps */
+	uint64_t ops[4], bytes[4], failed[4], ns[4];
+	int64_t last_ns;
+};
 struct vm_disk {
 	const char *id, *path, *format;
+	const char *device_id;	  /* NULL: no device uses it */
 	uint64_t size, allocated; /* bytes: as the guest sees it, on the host */
 	bool readonly, direct;
+	struct vm_disk_stats stats;
 };
 /* The disks in order; false at the end. */
 bool vm_disk(struct vm *vm, unsigned index, struct vm_disk *out);
@@ -26,6 +32,14 @@ struct vm_char {
 	const char *where; /* "pty /dev/pts/3"; NULL: nothing to say */
 };
 bool vm_char(struct vm *vm, unsigned index, struct vm_char *out);
+
+/* Counted since the back end was opened; "in" is to the guest. */
+struct vm_net {
+	const char *id, *where;
+	const char *device_id;	/* NULL: no card uses it */
+	uint64_t in_frames, in_bytes, out_frames, out_bytes;
+};
+bool vm_net(struct vm *vm, unsigned index, struct vm_net *out);
 
 struct vm_pci_region {
 	int bar;	  /* 0..5, 6: ROM */

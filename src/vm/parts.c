@@ -20,7 +20,7 @@
 #include "net/net.h"
 #include "vm/vm.h"
 
-static struct vm_backend *backend_new(struct vm *vm, const char *id)
+struct vm_backend *vm_backend_add(struct vm *vm, const char *id)
 {
 	struct vm_backend *b = g_new0(struct vm_backend, 1);
 
@@ -38,7 +38,7 @@ struct chardev *vm_open_char(struct vm *vm, const char *id, const char *spec, GE
 		fail(error, LODGE_ERROR_USAGE, "%s: only one port can have the terminal", id);
 		return NULL;
 	}
-	b = backend_new(vm, id);
+	b = vm_backend_add(vm, id);
 	b->chr = char_open(spec, error);
 	if (terminal)
 		vm->stdio = b->chr;
@@ -101,29 +101,39 @@ static struct device *part_device(
 	return d;
 }
 
+void vm_backend_set_device(struct vm_backend *b, struct device *d)
+{
+	b->device = d;
+	g_free(b->device_id);
+	b->device_id = d ? g_strdup(d->id) : NULL;
+}
+
 /* The guest switched a slot off. */
 static void device_gone(void *opaque, const char *id)
 {
-	struct vm_backend *b = vm_backend_find(opaque, id);
+	struct vm *vm = opaque;
 
-	if (b)
-		b->device = NULL;
+	for (guint i = 0; i < vm->backends->len; i++) {
+		struct vm_backend *b = g_ptr_array_index(vm->backends, i);
+
+		if (g_strcmp0(b->device_id, id) == 0)
+			vm_backend_set_device(b, NULL);
+	}
+	if (vm->unplugged)
+		vm->unplugged(vm->unplugged_opaque, id);
 }
 
-/* Puts the device on the root bus, or with slot=ID behind that hot-pluggable port. */
-static int part_plug(struct vm *vm, const struct part *p, struct device *d, GError **error)
+int vm_plug(struct vm *vm, struct device *d, const char *slot, GError **error)
 {
-	const char *slot = part_get(p, "slot");
 	struct device *port = slot ? device_find(vm->machine, slot) : NULL;
 
 	if (!slot)
 		return device_add(d, error);
 	if (!port || !pcie_root_port_of(port)) {
+		fail(error, LODGE_ERROR_USAGE,
+			"%s: there is no slot '%s' (--slots N makes slot1 to slotN)", d->id, slot);
 		device_free(d);
-		return fail(error, LODGE_ERROR_USAGE,
-			"--%s: there is no slot '%s' (--slots N makes slot1 to "
-			"slotN)",
-			p->kind->name, slot);
+		return -1;
 	}
 	pcie_root_port_of(port)->unplugged = device_gone;
 	pcie_root_port_of(port)->unplugged_opaque = vm;
@@ -154,16 +164,16 @@ static int build_disk(struct vm *vm, const struct part *p, GError **error)
 	o.readonly = readonly;
 	o.direct = direct;
 	o.queues = CLAMP(queues, 1, 64); /* the device refuses what it cannot have */
-	b = backend_new(vm, p->id);
+	b = vm_backend_add(vm, p->id);
 	b->image = image_open(&o, error);
 	if (!b->image) {
 		device_free(d);
 		return -1;
 	}
 	virtio_blk_set_image(d, b->image);
-	if (part_plug(vm, p, d, error) < 0)
+	if (vm_plug(vm, d, part_get(p, "slot"), error) < 0)
 		return -1;
-	b->device = d;
+	vm_backend_set_device(b, d);
 	return 0;
 }
 
@@ -192,16 +202,16 @@ static int build_net(struct vm *vm, const struct part *p, GError **error)
 
 	if (!d)
 		return -1;
-	b = backend_new(vm, p->id);
+	b = vm_backend_add(vm, p->id);
 	b->net = net_open(spec, error);
 	if (!b->net) {
 		device_free(d);
 		return -1;
 	}
 	virtio_net_set_netdev(d, b->net);
-	if (part_plug(vm, p, d, error) < 0)
+	if (vm_plug(vm, d, part_get(p, "slot"), error) < 0)
 		return -1;
-	b->device = d;
+	vm_backend_set_device(b, d);
 	return 0;
 }
 
@@ -209,7 +219,7 @@ static int build_plain(struct vm *vm, const struct part *p, GError **error)
 {
 	struct device *d = part_device(vm, p, p->id, error);
 
-	return d ? part_plug(vm, p, d, error) : -1;
+	return d ? vm_plug(vm, d, part_get(p, "slot"), error) : -1;
 }
 
 static int add_console_port(struct vm *vm, const struct part *p, struct device *d, GError **error)
@@ -244,7 +254,7 @@ static int build_console(struct vm *vm, const struct part *first, GError **error
 			return -1;
 		}
 	}
-	return part_plug(vm, first, d, error);
+	return vm_plug(vm, d, part_get(first, "slot"), error);
 }
 
 #define SLOT_PROP { "slot", "SLOT", "behind this hot-pluggable port: slot1, slot2, ..." }

@@ -3,6 +3,7 @@
 #include "vm/vm.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "accel/accel.h"
 #include "base/error.h"
@@ -21,8 +22,14 @@ static void backend_free(void *opaque)
 	char_close(b->chr);
 	image_close(b->image);
 	net_close(b->net);
+	g_free(b->device_id);
 	g_free(b->id);
 	g_free(b);
+}
+
+static void close_fd(void *fd)
+{
+	close(GPOINTER_TO_INT(fd));
 }
 
 struct vm_backend *vm_backend_find(struct vm *vm, const char *id)
@@ -76,6 +83,7 @@ struct vm *vm_new(struct vm_spec *spec, GError **error)
 	vm->spec = *spec;
 	vm_spec_init(spec);
 	vm->backends = g_ptr_array_new_with_free_func(backend_free);
+	vm->fds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, close_fd);
 	if (make_machine(vm, error) < 0 || make_board(vm, error) < 0 || parts_build(vm, error) < 0)
 		goto failed;
 	if (vm->spec.load) {
@@ -96,6 +104,7 @@ void vm_free(struct vm *vm)
 		return;
 	machine_free(vm->machine); /* devices go before what they hold on to */
 	g_ptr_array_unref(vm->backends);
+	g_hash_table_unref(vm->fds);
 	vm_spec_fini(&vm->spec);
 	g_free(vm->accel_why);
 	g_free(vm);

@@ -19,7 +19,8 @@ struct netdev;
 /* A device and the host end it uses. One of chr, image and net is set. */
 struct vm_backend {
 	char *id;		/* owned */
-	struct device *device;	/* borrowed; NULL: gone, or a port of the board */
+	struct device *device;	/* borrowed; NULL: none, or a port of the board */
+	char *device_id;	/* owned; NULL as above */
 	struct chardev *chr;	/* owned */
 	struct image *image;	/* owned */
 	struct netdev *net;	/* owned */
@@ -30,7 +31,11 @@ struct vm {
 	struct machine *machine; /* owned */
 	GPtrArray *backends;	/* struct vm_backend *; owned */
 	struct chardev *stdio;	/* borrowed: the back end on the terminal; NULL: none */
+	GHashTable *fds;	/* char * -> descriptor: passed in by a QMP client, not yet used; owned */
 	char *accel_why;	/* owned: which accelerator was taken and why */
+	/* A guest let go of a device that was to be unplugged; main loop; may be NULL. */
+	void (*unplugged)(void *opaque, const char *device_id);
+	void *unplugged_opaque;
 };
 
 /* Takes the spec's contents (it is empty afterwards). Built, reset or restored (--load), not

@@ -17,7 +17,7 @@ sys.path.insert(0, str(HERE))
 from guestlib import machine as machines  # noqa: E402
 from guestlib.console import Gone, SCALE  # noqa: E402
 
-MODULES = ["boot", "terminal", "shell", "disk", "monitor", "saved", "bad_input", "tiny", "nested"]
+MODULES = ["boot", "terminal", "shell", "disk", "monitor", "hotplug", "saved", "bad_input", "tiny", "nested"]
 TESTS = {}
 
 

@@ -92,7 +92,10 @@ static gboolean eject(gpointer opaque)
 	bool running = m->state == MACHINE_RUNNING;
 	g_autofree char *id = NULL;
 
+	/* Under the lock: the vCPU that made this source may not have noted its id yet. */
+	device_lock(&rp->pci.dev);
 	rp->eject_source = 0;
+	device_unlock(&rp->pci.dev);
 	if (!child)
 		return G_SOURCE_REMOVE;
 	id = g_strdup(child->dev.id);

@@ -31,6 +31,7 @@ struct blk_request {
 	uint8_t *status;
 	uint64_t status_gpa;
 	uint32_t in_bytes; /* of data, all of which a successful read fills */
+	int64_t started;   /* µs, monotonic */
 	struct blk_request *next; /* free list */
 };
 
@@ -50,6 +51,7 @@ struct virtio_blk {
 	uint8_t write_cache; /* state: the driver's wish, 5.2.6.3 */
 	struct image *image; /* borrowed */
 	struct blk_queue queue[QUEUES_MAX];
+	struct blk_stats stats;
 };
 
 static struct virtio_blk *blk_of(struct device *d)
@@ -60,6 +62,20 @@ static struct virtio_blk *blk_of(struct device *d)
 void virtio_blk_set_image(struct device *d, struct image *im)
 {
 	blk_of(d)->image = im;
+}
+
+void virtio_blk_resized(struct device *d)
+{
+	device_lock(d);
+	virtio_config_changed(&blk_of(d)->v);
+	device_unlock(d);
+}
+
+void virtio_blk_stats(struct device *d, struct blk_stats *ret_stats)
+{
+	device_lock(d);
+	*ret_stats = blk_of(d)->stats;
+	device_unlock(d);
 }
 
 static uint64_t blk_features(const struct virtio *v)
@@ -138,6 +154,22 @@ static void finish(struct blk_request *r, uint8_t status)
 	bq->free = r;
 }
 
+static void count(struct virtio_blk *s, const struct blk_request *r, bool failed)
+{
+	static const enum blk_count kinds[] = {
+		[IMAGE_READ] = BLK_READ, [IMAGE_WRITE] = BLK_WRITE, [IMAGE_FLUSH] = BLK_FLUSH,
+		[IMAGE_DISCARD] = BLK_UNMAP, [IMAGE_ZERO] = BLK_WRITE,
+	};
+	enum blk_count k = kinds[r->io.op];
+	int64_t now = g_get_monotonic_time();
+
+	s->stats.ops[k]++;
+	s->stats.bytes[k] += failed ? 0 : r->io.length;
+	s->stats.failed[k] += failed;
+	s->stats.ns[k] += (uint64_t)(now - r->started) * 1000;
+	s->stats.last_ns = now * 1000;
+}
+
 /* Back end callback, inside submit() or on the loop's thread. */
 static void io_done(struct image_request *io, int err)
 {
@@ -149,6 +181,7 @@ static void io_done(struct image_request *io, int err)
 
 	device_lock(&v->dev);
 	dry = !s->queue[q->index].free;
+	count(s, r, err != 0);
 	finish(r, err == 0 ? VIRTIO_BLK_S_OK : err == EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP :
 		VIRTIO_BLK_S_IOERR);
 	virtq_signal(q);
@@ -162,6 +195,7 @@ static void submit(struct virtio_blk *s, struct blk_request *r, enum image_op op
 {
 	r->io.op = op;
 	r->io.done = io_done;
+	r->started = g_get_monotonic_time();
 	virtio_begin(&s->v);
 	image_submit(s->image, r->q->index, &r->io);
 }
