@@ -19,7 +19,8 @@ MAY = {  # folder -> folders it may include (itself is implied)
     "vm": LOW + " accel device board",
     "monitor": "base wire core vm",
     "manager": "base wire image",
-    "prog": LOW + " wire accel device board vm monitor manager",
+    "cli": "base wire image",
+    "prog": LOW + " wire accel device board vm monitor manager cli",
 }
 EXACT = {  # folder -> folder -> the only headers it may see there
     "device": {"image": {"image/image.h"}, "char": {"char/char.h"}, "net": {"net/net.h"}},

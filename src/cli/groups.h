@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* groups.h: the groups of commands, each in a file of its own; groups.c lists them. */
+#ifndef CLI_GROUPS_H
+#define CLI_GROUPS_H
+
+#include "cli/verb.h"
+
+extern const struct cli_group cli_general;
+extern const struct cli_group cli_image;
+
+#endif
