@@ -29,5 +29,7 @@ struct domain *domain_ref(struct domain *d);
 void domain_unref(struct domain *d);
 /* All, each with a reference; free with g_ptr_array_unref. */
 GPtrArray *domains_list(struct manager *m);
+/* How many run. */
+unsigned domains_active(struct manager *m);
 
 #endif

@@ -8,12 +8,14 @@
 #include <stdint.h>
 
 enum event_object { EVENT_DOMAIN, EVENT_NETWORK, EVENT_POOL, EVENT_VOLUME, EVENT_NODE_DEVICE,
-	EVENT_SECRET, EVENT_JOB };
+	EVENT_SECRET, EVENT_JOB, EVENT_MONITOR /* a machine's own QMP event */ };
 
 /*
- * One event. For domains `kind` is libvirt's event id (0 lifecycle, 1 reboot, … as in
- * domain-event-ids) and event/detail are its numbers; what else belongs to it is in `data`, by the
- * names of libvirt's callback arguments.
+ * One event. `kind` is libvirt's event id for that sort of object (domains: 0 lifecycle, 1 reboot, …;
+ * networks, secrets, devices, pools: 0 lifecycle, 1 the other one) and event/detail are its numbers; what
+ * else belongs to it is in `data`, an object with the names of its fields in wire/libvirt/protocol.txt:
+ * "devAlias", "srcPath", … Typed parameters are an object ("params": {"cputune.vcpupin0": "0-1"}) of
+ * strings, booleans and integers. EVENT_MONITOR: "event", "details", "seconds", "micros".
  */
 struct event {
 	enum event_object object;

@@ -31,6 +31,7 @@ struct manager_paths {
 
 struct manager {
 	struct manager_paths paths;
+	bool session;		/* a user's own daemon: qemu:///session */
 	bool privileged;	/* root: taps, bridges, nftables, cgroups */
 	struct store *store;	/* all owned */
 	struct event_bus *events;

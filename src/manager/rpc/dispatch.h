@@ -41,7 +41,8 @@ typedef int rpc_handler(struct rpc_call *call, const void *args, void *ret, GErr
 struct rpc_procedure {
 	uint32_t number;    /* REMOTE_PROC_… of the codec; 0 ends a table */
 	rpc_handler *run;
-	enum role need;	    /* on the host; handlers of one machine check that machine's by caller_check */
+	enum role need;	    /* on the machine that the first argument names, else on the host; checked before
+			     * the handler runs. Who lists several leaves out what the caller may not read */
 };
 
 extern const struct rpc_procedure rpc_connect_procedures[], rpc_node_procedures[],
@@ -49,6 +50,13 @@ extern const struct rpc_procedure rpc_connect_procedures[], rpc_node_procedures[
 	rpc_domain_stats_procedures[], rpc_domain_job_procedures[], rpc_snapshot_procedures[],
 	rpc_network_procedures[], rpc_pool_procedures[], rpc_volume_procedures[],
 	rpc_nwfilter_procedures[], rpc_secret_procedures[], rpc_node_device_procedures[],
-	rpc_interface_procedures[];
+	rpc_interface_procedures[], rpc_auth_procedures[];
+/* of the program QEMU_PROGRAM, numbers QEMU_PROC_… */
+extern const struct rpc_procedure rpc_qemu_procedures[], rpc_qemu_event_procedures[];
+
+/* The current name of the machine with this uuid, owned by the caller; NULL: there is none. In
+ * rpc/domain.c. */
+struct remote_nonnull_domain;
+char *rpc_machine_name(struct manager *m, const struct remote_nonnull_domain *dom);
 
 #endif

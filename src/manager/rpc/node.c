@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* node.c: none yet. */
+#include "manager/rpc/dispatch.h"
+
+const struct rpc_procedure rpc_node_procedures[] = { {} };
