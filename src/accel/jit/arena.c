@@ -3,28 +3,24 @@
 #include "accel/jit/arena.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/error.h"
 
+/* Shared anonymous memory rather than a memfd: only there does perf look into its map of translated code. */
 int arena_init(struct arena *a, size_t size, GError **error)
 {
-	void *rw = MAP_FAILED, *rx = MAP_FAILED;
+	void *rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *rx = MAP_FAILED;
 
-	*a = (struct arena){ .fd = memfd_create("jit-code", MFD_CLOEXEC), .size = size };
-	if (a->fd < 0)
-		return fail_errno(error, LODGE_ERROR_HOST, errno, "translator: memfd_create");
-	if (ftruncate(a->fd, (off_t)size) == 0) {
-		rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, a->fd, 0);
-		rx = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, a->fd, 0);
-	}
-	if (rw != MAP_FAILED)
+	*a = (struct arena){ .size = size };
+	if (rw != MAP_FAILED) {
 		a->rw = rw;
+		rx = mremap(rw, 0, size, MREMAP_MAYMOVE); /* the same pages a second time */
+	}
 	if (rx != MAP_FAILED)
 		a->rx = rx;
-	if (!a->rw || !a->rx) {
+	if (!a->rx || mprotect(rx, size, PROT_READ | PROT_EXEC) < 0) {
 		int err = errno;
 
 		arena_fini(a);
@@ -40,9 +36,7 @@ void arena_fini(struct arena *a)
 		munmap(a->rw, a->size);
 	if (a->rx)
 		munmap((void *)a->rx, a->size);
-	if (a->fd >= 0)
-		close(a->fd);
-	*a = (struct arena){ .fd = -1 };
+	*a = (struct arena){ 0 };
 }
 
 void arena_clear(struct arena *a)
@@ -50,7 +44,6 @@ void arena_clear(struct arena *a)
 	size_t keep = (a->fixed + 4095) & ~(size_t)4095;
 
 	if (a->used > keep)
-		(void)fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)keep,
-			(off_t)(a->size - keep));
+		(void)madvise(a->rw + keep, a->size - keep, MADV_REMOVE);
 	a->used = a->fixed;
 }

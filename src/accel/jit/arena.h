@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * arena.h: where host code lives: one memfd mapped twice, writable at `rw` and executable at `rx`, so that
+ * arena.h: where host code lives: shared memory mapped twice, writable at `rw` and executable at `rx`, so that
  * no page is ever both. Filled from the start; emptied whole.
  */
 #ifndef ACCEL_JIT_ARENA_H
@@ -15,7 +15,6 @@ struct arena {
 	const uint8_t *rx;
 	size_t size, used;	/* bytes */
 	size_t fixed;		/* of used: thunks, which survive arena_clear */
-	int fd;
 };
 
 int arena_init(struct arena *a, size_t size, GError **error);

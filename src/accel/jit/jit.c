@@ -58,7 +58,6 @@ static int jit_open(struct machine *m, GError **error)
 	vm->async = g_array_new(FALSE, FALSE, sizeof(struct code_write));
 	exclusive_init(vm);
 	jit_options_parse(&vm->opt, getenv("LODGE_JIT"));
-	vm->arena.fd = -1;
 	vm->lower = lower_new();
 	phys_init(vm);
 	if (arena_init(&vm->arena, vm->opt.cache_size, error) < 0 || blocks_init(&vm->blocks, vm->opt.cache_size, error) < 0) {
