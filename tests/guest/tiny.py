@@ -49,10 +49,10 @@ def usable_kvm(env):
 
 # What no other oracle runs: TCG checks no limits, sets no RF in frames, gives other error codes than the
 # manual and lets some undefined encodings through; a /dev/kvm without VT-x or SVM lacks parts of all.
-OWN = {"limits", "system", "faults"}
-NEED_VIRTUALIZATION = {"tasks", "system", "smp", "faults"}
+OWN = {"limits", "system", "faults", "debug", "paging"}
+NEED_VIRTUALIZATION = {"tasks", "system", "smp", "faults", "debug", "paging"}
 
-for mode in ("real", "protected", "limits", "tasks", "long", "system", "faults", "smp"):
+for mode in ("real", "protected", "limits", "tasks", "long", "system", "faults", "debug", "paging", "smp"):
     @test(f"tiny.jit_{mode}", timeout=30)
     def on_jit(env, mode=mode):
         if mode in OWN and env.backend.name == "qemu":

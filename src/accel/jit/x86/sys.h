@@ -40,7 +40,7 @@ struct x86_private {
 	bool kicked;		/* KVM_HC_KICK_CPU arrived: the next hlt does not wait */
 	uint8_t ext; /* EXT bit of error codes: an event from outside the program is under way */
 	uint32_t spins;		/* PAUSEs since the last yield */
-	bool data_breakpoints;	/* DR7 watches data: pages concerned get no TLB entries */
+	bool data_breakpoints;	/* DR7 watches data, whose pages get no TLB entries, or ports */
 	uint64_t dr6_step;	/* breakpoint bits to report after this instruction */
 	uint64_t start_flags;	/* RFLAGS when the single-stepped instruction began */
 	bool not_canonical;	/* the recorded #GP is of an address that is not canonical */

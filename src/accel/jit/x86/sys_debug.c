@@ -45,7 +45,7 @@ bool x86_debug_armed(const struct x86_cpu *c)
 
 bool x86_debug_data_armed(const struct x86_cpu *c)
 {
-	return any(c, 1 << BP_WRITE | 1 << BP_RW);
+	return any(c, 1 << BP_WRITE | 1 << BP_RW | 1 << BP_IO);
 }
 
 static void data_hit(struct jit_vcpu *v, uint64_t va, uint64_t n, enum jit_access a)

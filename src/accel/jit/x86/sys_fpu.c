@@ -285,7 +285,9 @@ bool x86_h_fxsave(struct jit_vcpu *v, uint64_t ea, uint64_t rex_w)
 
 	if (c->cr0 & X86_CR0_EM)
 		return x86_raise(v, X86_NM);
-	if (!image_ready(v, ea, 16))
+	/* all of the area must be there, though not all of it is written */
+	if (!image_ready(v, ea, 16) ||
+		!jit_probe(v, ea, FXSAVE_SIZE, ACCESS_STORE, JIT_MEM_CPL))
 		return false;
 	legacy_x87_put(c, image, rex_w);
 	put32(image + MXCSR_OFF, c->mxcsr);
