@@ -12,6 +12,7 @@
 #include "device/irq/lapic.h"
 #include "device/irq/pc_intc.h"
 #include "device/misc/acpi_pm.h"
+#include "device/misc/cpu_slots.h"
 #include "device/misc/debug_exit.h"
 #include "device/misc/i8042.h"
 #include "device/misc/port92.h"
@@ -33,6 +34,7 @@ const struct device_class *const devices[] = {
 	&lapic_class,
 	&pc_intc_class,
 	&acpi_pm_class,
+	&cpu_slots_class,
 	&debug_console_class,
 	&debug_exit_class,
 	&i8042_class,

@@ -3,6 +3,7 @@
  * commands_device.c: commands that plug and unplug, and the counts of disks and cards. Shapes: QEMU
  * QMP Reference Manual, "Device" and "Block devices".
  */
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -218,6 +219,13 @@ json_t *qmp_inject_nmi(struct vm *vm, const json_t *args, GError **error)
 {
 	vm_inject_nmi(vm);
 	return json_object();
+}
+
+json_t *qmp_set_vcpus(struct vm *vm, const json_t *args, GError **error)
+{
+	json_int_t count = json_integer_value(json_object_get(args, "count"));
+
+	return done(vm_set_vcpus(vm, CLAMP(count, 0, INT_MAX), error));
 }
 
 /* ---- counts ---- */

@@ -8,6 +8,7 @@
 #include "core/engine.h"
 #include "core/machine.h"
 #include "monitor/schema.h"
+#include "vm/hotplug.h"
 #include "vm/inspect.h"
 #include "vm/vm.h"
 
@@ -54,6 +55,8 @@ json_t *qmp_query_cpus_fast(struct vm *vm, const json_t *args, GError **error)
 	for (unsigned i = 0; i < vm->machine->vcpu_count; i++) {
 		g_autofree char *path = g_strdup_printf("/machine/cpu[%u]", i);
 
+		if (!vm_vcpu_present(vm, i))
+			continue;
 		json_array_append_new(
 			list, json_pack("{s:i, s:i, s:s, s:s, s:{s:i, s:i, s:i}}", "cpu-index", i,
 					"thread-id", vm_vcpu_thread(vm, i), "target", "x86_64",

@@ -64,6 +64,10 @@ static const struct qmp_arg set_link_args[] = {
 	{ "up", QMP_BOOL, false, "whether the cable is in" },
 	{ 0 },
 };
+static const struct qmp_arg count_args[] = {
+	{ "count", QMP_INT, false, "how many there shall be" },
+	{ 0 },
+};
 static const struct qmp_arg fd_args[] = {
 	{ "fdname", QMP_STRING, false, "name of the descriptor" },
 	{ 0 },
@@ -128,6 +132,9 @@ const struct qmp_command qmp_commands[] = {
 	{ "save", qmp_save, save_args, NULL,
 	  "Writes the whole machine to a file. (Lodge only.)" },
 	{ "set_link", qmp_set_link, set_link_args, NULL, "Plugs or pulls a network card's cable." },
+	{ "set-vcpus", qmp_set_vcpus, count_args, NULL,
+	  "Plugs vCPUs, up to --max-cpus, or asks the guest to give some up; DEVICE_DELETED with "
+	  "device cpuN tells when one is gone. (Lodge only.)" },
 	{ "stop", qmp_stop, NULL, NULL, "Pauses the machine." },
 	{ "system_powerdown", qmp_system_powerdown, NULL, NULL, "Presses the power button." },
 	{ "system_reset", qmp_system_reset, NULL, NULL, "Presses the reset button." },

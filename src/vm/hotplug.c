@@ -11,6 +11,7 @@
 #include "core/vcpu.h"
 #include "device/bus/pci.h"
 #include "device/bus/pcie_root_port.h"
+#include "device/misc/cpu_slots.h"
 #include "device/virtio/virtio_balloon.h"
 #include "device/virtio/virtio_blk.h"
 #include "device/virtio/virtio_net.h"
@@ -215,6 +216,57 @@ int vm_net_set_link(struct vm *vm, const char *id, bool up, GError **error)
 		return fail(error, LODGE_ERROR_USAGE, "Device '%s' not found", id);
 	virtio_net_set_link(d, up);
 	return 0;
+}
+
+/* NULL: all vCPUs are there for good. */
+static struct device *find_cpu_slots(struct vm *vm)
+{
+	struct device *d = device_find(vm->machine, "cpu-slots");
+
+	return d && d->cls == &cpu_slots_class ? d : NULL;
+}
+
+struct ejected {
+	struct vm *vm;
+	unsigned cpu;
+};
+
+static gboolean tell_ejected(gpointer opaque)
+{
+	struct ejected *e = opaque;
+	g_autofree char *id = g_strdup_printf("cpu%u", e->cpu);
+
+	if (e->vm->unplugged)
+		e->vm->unplugged(e->vm->unplugged_opaque, id);
+	return G_SOURCE_REMOVE;
+}
+
+/* On the vCPU's thread; listeners are the main loop's. */
+static void cpu_ejected(void *opaque, unsigned cpu)
+{
+	struct ejected *e = g_new(struct ejected, 1);
+
+	*e = (struct ejected){ opaque, cpu };
+	g_idle_add_full(G_PRIORITY_HIGH, tell_ejected, e, g_free);
+}
+
+int vm_set_vcpus(struct vm *vm, unsigned count, GError **error)
+{
+	struct device *d = find_cpu_slots(vm);
+
+	if (!d)
+		return fail(error, LODGE_ERROR_USAGE,
+			    "This machine was started without --max-cpus: its %u vCPUs stay",
+			    vm->machine->vcpu_count);
+	cpu_slots_listen(d, cpu_ejected, vm);
+	return cpu_slots_resize(d, count, error);
+}
+
+bool vm_vcpu_present(struct vm *vm, unsigned index)
+{
+	struct device *d = find_cpu_slots(vm);
+
+	return index < vm->machine->vcpu_count && (!d || cpu_slots_present(d, index));
 }
 
 void vm_inject_nmi(struct vm *vm)

@@ -41,6 +41,11 @@ bool vm_device_exists(struct vm *vm, const char *id);
 /* The cable of a network card, by the card's or its back end's id. */
 int vm_net_set_link(struct vm *vm, const char *id, bool up, GError **error);
 
+/* Plugs vCPUs, or asks the guest to give some up, until that many are there; vm->unplugged tells
+ * "cpuN" when one is gone. */
+int vm_set_vcpus(struct vm *vm, unsigned count, GError **error);
+bool vm_vcpu_present(struct vm *vm, unsigned index);
+
 /* The NMI button: all CPUs. */
 void vm_inject_nmi(struct vm *vm);
 

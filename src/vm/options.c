@@ -20,6 +20,8 @@
 const struct vm_option vm_options[] = {
 	OPTION("name", name, FIELD_STRING, "NAME", NULL, "the machine's name, for people and QMP"),
 	OPTION("cpus", cpus, FIELD_U32, "N", "1", "virtual CPUs, 1 to 255"),
+	OPTION("max-cpus", max_cpus, FIELD_U32, "N", "0",
+		"vCPUs that can be plugged while it runs, with QMP's set-vcpus; 0: no more than --cpus"),
 	OPTION("memory", memory, FIELD_SIZE, "SIZE", "256M",
 		"guest memory; K, M, G and T are understood"),
 	SWITCH("hugepages", hugepages, "back guest memory with the host's reserved huge pages"),

@@ -19,7 +19,7 @@ struct vm;
 struct vm_spec {
 	/* All strings are owned, NULL where not given. */
 	char *name;
-	uint32_t cpus;
+	uint32_t cpus, max_cpus;
 	uint64_t memory;
 	bool hugepages;
 	char *append;

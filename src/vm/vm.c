@@ -66,6 +66,7 @@ static int make_board(struct vm *vm, GError **error)
 		.memory = vm->spec.memory,
 		.hugepages = vm->spec.hugepages,
 		.cpus = vm->spec.cpus,
+		.max_cpus = vm->spec.max_cpus,
 		.append = vm->spec.append,
 		.debug_exit = vm->spec.debug_exit,
 		.slots = vm->spec.slots,

@@ -133,3 +133,41 @@ def card(env):
         raise AssertionError("the tap is still there")
     refused(lambda: q.command("netdev_add", type="tap", id="net9", fd="tapfd"), "tapfd")
     assert m.poweroff() == 0
+
+
+@test("hotplug.cpu", timeout=240)
+def cpu(env):
+    """vCPUs come, work, and go; a machine that restarts keeps those it has."""
+    if env.backend.name != "lodge-vm":
+        raise Skip("set-vcpus is Lodge's own")
+    m = env.machine(qmp=True, cpus=1, extra=["--max-cpus", "3"])
+    q = QMP(m.qmp_path)
+    env.stack.callback(q.close)
+    m.boot()
+    m.login()
+
+    def present():
+        return [c["cpu-index"] for c in q.command("query-cpus-fast")]
+
+    assert m.run("nproc").strip() == "1" and present() == [0]
+    refused(lambda: q.command("set-vcpus", count=4), "3")
+    refused(lambda: q.command("set-vcpus", count=0), "1")
+    q.command("set-vcpus", count=3)
+    appears(m, "[ -e /sys/devices/system/cpu/cpu2/online ]")
+    m.run("for c in 1 2; do echo 1 > /sys/devices/system/cpu/cpu$c/online; done; "
+          "[ $(nproc) = 3 ] && taskset -c 2 sha256sum /bin/bash")
+    assert present() == [0, 1, 2]
+    q.command("set-vcpus", count=2)
+    assert q.event("DEVICE_DELETED", 60)["data"]["device"] == "cpu2"
+    appears(m, "[ $(nproc) = 2 ]")
+    assert present() == [0, 1]
+    q.command("set-vcpus", count=3)
+    appears(m, "[ -e /sys/devices/system/cpu/cpu2/online ] && "
+               "echo 1 > /sys/devices/system/cpu/cpu2/online && [ $(nproc) = 3 ]")
+    q.command("set-vcpus", count=2)
+    q.event("DEVICE_DELETED", 60)
+    q.command("system_reset")
+    m.boot()
+    m.login()
+    assert m.run("nproc").strip() == "2"
+    assert m.poweroff() == 0

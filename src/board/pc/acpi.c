@@ -104,12 +104,14 @@ static void fadt(GByteArray *b, const struct acpi_spec *s, uint32_t facs, uint32
 	put_le(b, 0, 4);
 	put_le(b, 0, 4); /* PM2 control */
 	put_le(b, s->pm_timer, 4);
-	put_le(b, 0, 8); /* GPE0, GPE1 */
+	put_le(b, s->gpe0, 4);
+	put_le(b, 0, 4); /* GPE1 */
 	put_le(b, 4, 1); /* lengths: PM1 event, control, PM2, timer, GPE0, GPE1, GPE1 base */
 	put_le(b, 2, 1);
 	put_le(b, 0, 1);
 	put_le(b, 4, 1);
-	put_le(b, 0, 3);
+	put_le(b, 4, 1);
+	put_le(b, 0, 2);
 	put_le(b, 0, 1);      /* C-state control */
 	put_le(b, 0xffff, 2); /* C2 latency: none */
 	put_le(b, 0xffff, 2); /* C3 latency: none */
@@ -135,7 +137,7 @@ static void fadt(GByteArray *b, const struct acpi_spec *s, uint32_t facs, uint32
 	put_le(b, 0, 12);
 	put_le(b, 0, 12); /* PM2 control */
 	gas_io(b, s->pm_timer, 4);
-	put_le(b, 0, 12); /* GPE0 */
+	gas_io(b, s->gpe0, 4);
 	put_le(b, 0, 12); /* GPE1 */
 	put_le(b, 0, 12); /* sleep control */
 	put_le(b, 0, 12); /* sleep status */
@@ -163,25 +165,28 @@ static guint facs(GByteArray *b)
 /* 5.2.12: interrupt controllers */
 static void madt(GByteArray *b, const struct acpi_spec *s)
 {
-	enum { PCAT_COMPAT = 1, ENABLED = 1, ISA = 0, LEVEL_HIGH = 0xd, LINT1 = 1 };
+	enum { PCAT_COMPAT = 1, ENABLED = 1, ONLINE_CAPABLE = 2, ISA = 0, LEVEL_HIGH = 0xd, LINT1 = 1 };
 	enum { ALL_CPUS = 0xff };
 	guint at = table_open(b, "APIC", 5);
 
 	put_le(b, s->lapic_base, 4);
 	put_le(b, PCAT_COMPAT, 4);
 	for (unsigned i = 0; i < s->cpus; i++) {
+		bool there = !s->cpu_slots || s->cpu_present(s->cpu_opaque, i);
+		unsigned flags = there ? ENABLED : ONLINE_CAPABLE;
+
 		if (i < 0xff) {
 			put_le(b, 0, 1); /* local APIC */
 			put_le(b, 8, 1);
 			put_le(b, i, 1); /* processor UID */
 			put_le(b, i, 1); /* APIC id */
-			put_le(b, ENABLED, 4);
+			put_le(b, flags, 4);
 		} else {
 			put_le(b, 9, 1); /* local x2APIC */
 			put_le(b, 16, 1);
 			put_le(b, 0, 2);
 			put_le(b, i, 4);
-			put_le(b, ENABLED, 4);
+			put_le(b, flags, 4);
 			put_le(b, i, 4);
 		}
 	}

@@ -13,10 +13,13 @@ struct acpi_uart {
 };
 
 struct acpi_spec {
-	unsigned cpus;
+	unsigned cpus;		/* there or to come */
+	uint16_t cpu_slots;	/* I/O port of device/misc/cpu_slots.h; 0: all are there */
+	bool (*cpu_present)(const void *opaque, unsigned cpu); /* unused without cpu_slots */
+	const void *cpu_opaque;
 	uint32_t lapic_base, ioapic_base;
 	uint8_t sci;		/* interrupt of fixed events; level, active high */
-	uint16_t pm1_event, pm1_control, pm_timer; /* I/O ports */
+	uint16_t pm1_event, pm1_control, pm_timer, gpe0; /* I/O ports */
 	uint8_t s5_type;	/* SLP_TYP of soft off */
 	uint16_t reset_port;
 	uint8_t reset_value;
@@ -37,5 +40,12 @@ struct acpi_spec {
 GByteArray *acpi_build(const struct acpi_spec *s, uint32_t base);
 /* Only the DSDT's definition block without header (acpi_dsdt.c). */
 void acpi_dsdt_body(GByteArray *b, const struct acpi_spec *s);
+/* acpi_cpus.c: terms for \\_SB, and for the root. */
+void acpi_dsdt_processors(GByteArray *b, const struct acpi_spec *s);
+void acpi_dsdt_cpu_event(GByteArray *b, const struct acpi_spec *s);
+
+/* General-purpose event that says that cpu_slots has news, and its (edge) method. */
+enum { ACPI_CPU_EVENT = 2 };
+#define ACPI_CPU_EVENT_METHOD "_E02"
 
 #endif

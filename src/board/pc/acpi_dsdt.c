@@ -149,26 +149,11 @@ static void isa_device(GByteArray *b, const char *name, const char *id, unsigned
 	aml_close(b, dev);
 }
 
-static void processors(GByteArray *b, const struct acpi_spec *s)
-{
-	for (unsigned i = 0; i < s->cpus; i++) {
-		char name[5];
-		guint dev;
-
-		g_snprintf(name, sizeof(name), "CP%02X", i);
-		dev = aml_open_device(b, name);
-		aml_name(b, "_HID");
-		aml_string(b, "ACPI0007");
-		aml_name_int(b, "_UID", i);
-		aml_close(b, dev);
-	}
-}
-
 void acpi_dsdt_body(GByteArray *b, const struct acpi_spec *s)
 {
 	guint scope = aml_open_scope(b, "_SB"), pkg;
 
-	processors(b, s);
+	acpi_dsdt_processors(b, s);
 	pci_root(b, s);
 	motherboard(b, s);
 	isa_device(b, "RTC", "PNP0B00", 0, s->rtc_port, 2, 8);
@@ -180,6 +165,7 @@ void acpi_dsdt_body(GByteArray *b, const struct acpi_spec *s)
 			isa_device(b, name, "PNP0501", i + 1, s->uart[i].port, 8, s->uart[i].irq);
 	}
 	aml_close(b, scope);
+	acpi_dsdt_cpu_event(b, s);
 	/* 7.4.2: values for PM1a_CNT and PM1b_CNT */
 	aml_name(b, "_S5");
 	pkg = aml_open_package(b, 4);

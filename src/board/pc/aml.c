@@ -8,8 +8,8 @@ enum {
 	OP_NAME = 0x08, OP_BYTE = 0x0a, OP_WORD = 0x0b, OP_DWORD = 0x0c, OP_STRING = 0x0d,
 	OP_QWORD = 0x0e, OP_SCOPE = 0x10, OP_BUFFER = 0x11, OP_PACKAGE = 0x12, OP_METHOD = 0x14,
 	OP_DUAL_NAME = 0x2e, OP_MULTI_NAME = 0x2f, OP_EXT = 0x5b, OP_EXT_DEVICE = 0x82,
-	OP_IF = 0xa0,
-	OP_ELSE = 0xa1,
+	OP_EXT_MUTEX = 0x01, OP_EXT_ACQUIRE = 0x23, OP_EXT_RELEASE = 0x27, OP_EXT_REGION = 0x80,
+	OP_EXT_FIELD = 0x81, OP_IF = 0xa0, OP_ELSE = 0xa1, OP_WHILE = 0xa2,
 };
 
 static void put8(GByteArray *b, unsigned v)
@@ -203,6 +203,66 @@ guint aml_open_else(GByteArray *b)
 {
 	put8(b, OP_ELSE);
 	return b->len;
+}
+
+guint aml_open_while(GByteArray *b)
+{
+	put8(b, OP_WHILE);
+	return b->len;
+}
+
+static void ext_op(GByteArray *b, unsigned op, const char *path)
+{
+	put8(b, OP_EXT);
+	put8(b, op);
+	aml_path(b, path);
+}
+
+void aml_mutex(GByteArray *b, const char *path)
+{
+	ext_op(b, OP_EXT_MUTEX, path);
+	put8(b, 0); /* sync level */
+}
+
+void aml_acquire(GByteArray *b, const char *path)
+{
+	ext_op(b, OP_EXT_ACQUIRE, path);
+	put_le(b, 0xffff, 2);
+}
+
+void aml_release(GByteArray *b, const char *path)
+{
+	ext_op(b, OP_EXT_RELEASE, path);
+}
+
+void aml_io_region(GByteArray *b, const char *path, unsigned port, unsigned len)
+{
+	ext_op(b, OP_EXT_REGION, path);
+	put8(b, 1); /* SystemIO */
+	aml_int(b, port);
+	aml_int(b, len);
+}
+
+/* 20.2.5.2: field elements; a gap up to `offset`, then the register. Widths are in bits, small
+ * enough for a package length of one byte. */
+void aml_io_field(GByteArray *b, const char *region, unsigned bytes, unsigned offset,
+	const char *name)
+{
+	guint mark;
+
+	put8(b, OP_EXT);
+	put8(b, OP_EXT_FIELD);
+	mark = b->len;
+	aml_path(b, region);
+	put8(b, bytes == 4 ? 3 : bytes); /* access type: 1 byte, 2 word, 3 dword */
+	g_assert(offset * 8 <= 0x3f && bytes * 8 <= 0x3f);
+	if (offset) {
+		put8(b, 0);
+		put8(b, offset * 8);
+	}
+	aml_path(b, name);
+	put8(b, bytes * 8);
+	aml_close(b, mark);
 }
 
 /* 6.4.3.5: address space descriptors. `bytes` is the width of each of the five values. */

@@ -16,8 +16,9 @@
 /* One-byte terms. ACPI 6.4, 20.3. */
 enum aml_op {
 	AML_ZERO = 0x00, AML_ONE = 0x01, AML_LOCAL0 = 0x60, AML_LOCAL1 = 0x61, AML_ARG0 = 0x68,
-	AML_ARG1 = 0x69, AML_ARG3 = 0x6b, AML_STORE = 0x70, AML_AND = 0x7b, AML_OR = 0x7d,
-	AML_CREATE_DWORD_FIELD = 0x8a, AML_LNOT = 0x92, AML_LEQUAL = 0x93, AML_RETURN = 0xa4,
+	AML_ARG1 = 0x69, AML_ARG3 = 0x6b, AML_STORE = 0x70, AML_INCREMENT = 0x75, AML_AND = 0x7b,
+	AML_OR = 0x7d, AML_NOTIFY = 0x86, AML_CREATE_DWORD_FIELD = 0x8a, AML_LNOT = 0x92,
+	AML_LEQUAL = 0x93, AML_LLESS = 0x95, AML_RETURN = 0xa4,
 };
 
 void aml_op(GByteArray *b, enum aml_op op);
@@ -39,7 +40,16 @@ guint aml_open_method(GByteArray *b, const char *path, unsigned args);
 guint aml_open_package(GByteArray *b, unsigned elements);
 guint aml_open_if(GByteArray *b);	/* the predicate is the next term */
 guint aml_open_else(GByteArray *b);
+guint aml_open_while(GByteArray *b);	/* likewise */
 void aml_close(GByteArray *b, guint mark);
+
+void aml_mutex(GByteArray *b, const char *path);
+void aml_acquire(GByteArray *b, const char *path); /* waits for ever */
+void aml_release(GByteArray *b, const char *path);
+/* Ports as an operation region, and one register of it, `bytes` wide and accessed as a whole. */
+void aml_io_region(GByteArray *b, const char *path, unsigned port, unsigned len);
+void aml_io_field(GByteArray *b, const char *region, unsigned bytes, unsigned offset,
+	const char *name);
 
 /* Resource descriptors, ACPI 6.4, 6.4: collect them in an array of their own, then aml_crs(). */
 void res_bus(GByteArray *r, unsigned first, unsigned last);

@@ -32,6 +32,7 @@
 #include "device/irq/ioapic.h"
 #include "device/irq/pc_intc.h"
 #include "device/misc/acpi_pm.h"
+#include "device/misc/cpu_slots.h"
 #include "device/misc/debug_exit.h"
 #include "device/misc/i8042.h"
 #include "device/misc/port92.h"
@@ -63,7 +64,7 @@ struct pc {
 	struct machine *machine; /* borrowed */
 	struct region low, high;
 	struct pci_host *host;	 /* borrowed: a device of the machine */
-	struct device *pm;	 /* likewise */
+	struct device *pm, *cpu_slots; /* likewise; no slots: NULL */
 	bool uart[PC_UARTS];
 	uint64_t mmio64_base, mmio64_size;
 	struct boot boot;
@@ -151,16 +152,30 @@ static unsigned pc_pci_gsi(const void *opaque, unsigned device, unsigned pin)
 	return pci_host_gsi(opaque, device, pin);
 }
 
+static bool pc_cpu_present(const void *opaque, unsigned cpu)
+{
+	return cpu_slots_present((struct device *)opaque, cpu);
+}
+
+static void pc_cpu_event(void *opaque)
+{
+	acpi_pm_raise_gpe(opaque, ACPI_CPU_EVENT);
+}
+
 static int load_acpi(struct pc *pc, GError **error)
 {
 	struct acpi_spec s = {
 		.cpus = pc->machine->vcpu_count,
+		.cpu_slots = pc->cpu_slots ? CPU_SLOTS_DEFAULT_BASE : 0,
+		.cpu_present = pc_cpu_present,
+		.cpu_opaque = pc->cpu_slots,
 		.lapic_base = LAPIC_BASE,
 		.ioapic_base = IOAPIC_BASE,
 		.sci = ACPI_PM_SCI,
 		.pm1_event = ACPI_PM_DEFAULT_BASE + ACPI_PM_EVENT,
 		.pm1_control = ACPI_PM_DEFAULT_BASE + ACPI_PM_CONTROL,
 		.pm_timer = ACPI_PM_DEFAULT_BASE + ACPI_PM_TIMER,
+		.gpe0 = ACPI_PM_DEFAULT_BASE + ACPI_PM_GPE0,
 		.s5_type = ACPI_PM_S5,
 		.reset_port = RESET_PORT,
 		.reset_value = RESET_FULL,
@@ -309,6 +324,18 @@ static int add_pci(struct pc *pc, unsigned slots, GError **error)
 	return 0;
 }
 
+static int add_cpu_slots(struct pc *pc, unsigned cpus, GError **error)
+{
+	g_autofree char *count = g_strdup_printf("%u", cpus);
+
+	pc->cpu_slots = board_device(
+		pc->machine, &cpu_slots_class, "cpu-slots", error, "cpus", count, NULL);
+	if (!pc->cpu_slots)
+		return -1;
+	cpu_slots_set_notify(pc->cpu_slots, pc_cpu_event, pc->pm);
+	return 0;
+}
+
 static int add_devices(struct pc *pc, const struct pc_spec *spec, GError **error)
 {
 	struct machine *m = pc->machine;
@@ -318,6 +345,8 @@ static int add_devices(struct pc *pc, const struct pc_spec *spec, GError **error
 		!board_device(m, &rtc_class, "rtc", error, NULL) ||
 		!board_device(m, &i8042_class, "i8042", error, NULL) ||
 		!board_device(m, &port92_class, "port92", error, NULL))
+		return -1;
+	if (spec->max_cpus > spec->cpus && add_cpu_slots(pc, spec->cpus, error) < 0)
 		return -1;
 	for (unsigned i = 0; i < PC_UARTS; i++) {
 		if (spec->serial[i] && add_uart(pc, i, spec->serial[i], error) < 0)
@@ -350,7 +379,7 @@ int pc_board_new(struct machine *m, const struct pc_spec *spec, GError **error)
 	if (boot_open(&pc->boot, spec->kernel, spec->initrd, spec->append, spec->kernel_format,
 		    error) < 0)
 		return -1;
-	if (machine_add_vcpus(m, spec->cpus, error) < 0 || add_interrupts(m, error) < 0 ||
+	if (machine_add_vcpus(m, MAX(spec->cpus, spec->max_cpus), error) < 0 || add_interrupts(m, error) < 0 ||
 		add_devices(pc, spec, error) < 0)
 		return -1;
 	m->powerdown = pc_powerdown;

@@ -16,7 +16,7 @@ enum { PC_UARTS = 4, PC_SLOTS_MAX = 16 };
 struct pc_spec {
 	uint64_t memory; /* bytes */
 	bool hugepages;
-	unsigned cpus;
+	unsigned cpus, max_cpus; /* at the start; at most: more than cpus makes slots for them */
 	const char *kernel, *initrd, *append; /* NULL: none */
 	const char *kernel_format;	      /* NULL: by content */
 	struct chardev *serial[PC_UARTS];     /* NULL: no such port */

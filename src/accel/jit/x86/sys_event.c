@@ -143,7 +143,7 @@ static bool enter_long(struct jit_vcpu *v, const struct event *e)
 	const unsigned cpl = x86_cpl(c), ext = x86_private(v)->ext;
 	const uint32_t idt_error = (e->vector * 8 + 2) | ext;
 	uint64_t gate[2], desc, rip, rsp, frame[6];
-	unsigned new_cpl, type, n = e->has_error ? 6 : 5;
+	unsigned new_cpl = 0, type, n = e->has_error ? 6 : 5;
 
 	if (e->vector * 16 + 15 > c->idtr.limit)
 		return x86_raise_error(v, X86_GP, idt_error);
@@ -231,7 +231,7 @@ static bool enter_gate(struct jit_vcpu *v, const struct event *e, uint64_t gate)
 	struct x86_segment cs;
 	struct x86_stack s;
 	uint64_t desc, off = (gate & 0xffff) | (size == 4 ? gate >> 32 & 0xffff0000 : 0);
-	unsigned new_cpl;
+	unsigned new_cpl = 0;
 	bool outer;
 
 	if (!target_code(v, sel, &new_cpl, &desc) || !protected_stack(v, new_cpl, &s))
