@@ -34,6 +34,9 @@ int engine_flush(struct image *im);
 int engine_seal(struct image *im, uint64_t off, uint64_t at, const void *buf, size_t n,
 	void **ret_copy);
 
+/* These bytes were changed: for im->trackers. */
+void engine_track(struct image *im, uint64_t off, uint64_t n);
+
 /* Calls of the format that may read tables: fast calls then give up instead of waiting. */
 void engine_lock(struct image *im);
 void engine_unlock(struct image *im);

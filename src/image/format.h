@@ -121,6 +121,7 @@ struct image_format {
 
 extern const struct image_format *const image_formats[]; /* formats.c; NULL ends it */
 extern const struct image_format image_format_raw;
+extern const struct image_format image_format_qcow2;
 
 /* NULL if there is none of that name. */
 const struct image_format *format_by_name(const char *name);
@@ -130,6 +131,7 @@ const struct image_format *format_probe(const uint8_t *head, size_t n);
 struct image_queue;
 struct packed_cache;
 struct image_range;
+struct tracker;
 
 struct image {
 	const struct image_format *format;
@@ -145,6 +147,7 @@ struct image {
 	GMutex meta_lock;	/* around every call of the format but unpack and pack */
 	_Atomic bool dirty;	/* set by the format: its flush() has something to do */
 	bool readonly;
+	bool borrowed;		/* file is the caller's */
 	bool probed_raw;	/* nobody said it is raw: see image_submit */
 	bool threads;		/* thread pool instead of io_uring */
 	unsigned queue_count;
@@ -157,6 +160,8 @@ struct image {
 	_Atomic unsigned slow;	/* threads that may read tables under meta_lock */
 	_Atomic uint64_t epoch;
 	_Atomic unsigned in_epoch[2];
+	GRWLock trackers_lock;
+	struct tracker *trackers; /* tracker.h; not owned */
 };
 
 /*
@@ -165,6 +170,9 @@ struct image {
  */
 struct file *image_open_file_of(struct image *im, const struct image_options *o, const char *name,
 	bool readonly, GError **error);
+
+/* For create(): opens the image that is being made in f; image_close() leaves f open. */
+struct image *image_open_borrowed(struct file *f, const struct image_options *o, GError **error);
 
 /*
  * Room given back may still be read or written by requests that mapped it before. Take a token after

@@ -12,12 +12,6 @@ static int magic(const uint8_t *head, size_t n, size_t at, const void *want, siz
 	return n >= at + len && !memcmp(head + at, want, len) ? 100 : 0;
 }
 
-/* QCOW2: magic and a version we can name; the old version 1 shares the magic. */
-static int probe_qcow2(const uint8_t *head, size_t n)
-{
-	return magic(head, n, 0, "QFI\xfb\0\0\0", 7) && n > 7 && head[7] >= 2 ? 100 : 0;
-}
-
 static int probe_qcow1(const uint8_t *head, size_t n)
 {
 	return magic(head, n, 0, "QFI\xfb\0\0\0\1", 8);
@@ -54,7 +48,6 @@ static int probe_parallels(const uint8_t *head, size_t n)
 	return MAX(magic(head, n, 0, "WithoutFreeSpace", 16), magic(head, n, 0, "WithouFreSpacExt", 16));
 }
 
-static const struct image_format qcow2 = { .name = "qcow2", .probe = probe_qcow2 };
 static const struct image_format qcow1 = { .name = "qcow", .probe = probe_qcow1 };
 static const struct image_format vmdk = { .name = "vmdk", .probe = probe_vmdk };
 static const struct image_format vdi = { .name = "vdi", .probe = probe_vdi };
@@ -65,7 +58,7 @@ static const struct image_format parallels = { .name = "parallels", .probe = pro
 
 /* LUKS is left out on purpose: guests put LUKS headers on their raw disks all the time. */
 const struct image_format *const image_formats[] = {
-	&image_format_raw, &qcow2, &qcow1, &vmdk, &vdi, &vhd, &vhdx, &qed, &parallels, NULL,
+	&image_format_raw, &image_format_qcow2, &qcow1, &vmdk, &vdi, &vhd, &vhdx, &qed, &parallels, NULL,
 };
 
 const struct image_format *format_by_name(const char *name)

@@ -180,6 +180,7 @@ int image_pwrite(struct image *im, uint64_t off, const void *buf, size_t n, GErr
 		return -1;
 	e = epoch_enter(im);
 	r = engine_write(im, off, buf, n);
+	engine_track(im, off, n);
 	epoch_leave(im, e);
 	return failed(im, r, "write to it", error);
 }
@@ -229,6 +230,7 @@ int image_pwrite_packed(struct image *im, uint64_t off, const void *buf, size_t 
 		}
 		r = write_packed(im, off + at, from, packed);
 	}
+	engine_track(im, off, n);
 	epoch_leave(im, e);
 	return failed(im, r, "write to it", error);
 }
@@ -242,6 +244,7 @@ int image_zero(struct image *im, uint64_t off, uint64_t n, bool may_unmap, GErro
 		return -1;
 	e = epoch_enter(im);
 	r = engine_zero(im, off, n, may_unmap);
+	engine_track(im, off, n);
 	epoch_leave(im, e);
 	return failed(im, r, "write zeroes to it", error);
 }
@@ -255,6 +258,7 @@ int image_discard(struct image *im, uint64_t off, uint64_t n, GError **error)
 		return -1;
 	e = epoch_enter(im);
 	r = engine_discard(im, off, n);
+	engine_track(im, off, n);
 	epoch_leave(im, e);
 	return failed(im, r, "discard bytes of it", error);
 }

@@ -204,6 +204,7 @@ static struct image *image_new(const struct image_options *o)
 	g_mutex_init(&im->meta_lock);
 	g_mutex_init(&im->range_lock);
 	g_cond_init(&im->range_free);
+	g_rw_lock_init(&im->trackers_lock);
 	im->readonly = o->readonly;
 	im->threads = o->threads;
 	im->queue_count = MAX(o->queues, 1);
@@ -211,8 +212,8 @@ static struct image *image_new(const struct image_options *o)
 	return im;
 }
 
-/* f: the container, or NULL to open o->path. */
-static struct image *open_layer(struct file *f, const struct image_options *o,
+/* f: the container, or NULL to open o->path; borrowed: it stays the caller's. */
+static struct image *open_in(struct file *f, bool borrowed, const struct image_options *o,
 	struct opening *all, GError **error)
 {
 	struct file_options fo = {
@@ -223,6 +224,7 @@ static struct image *open_layer(struct file *f, const struct image_options *o,
 	struct image *im = image_new(o);
 
 	rules.path = all->top->path;
+	im->borrowed = borrowed;
 	im->file = f ? f : file_open(&fo, error);
 	if (!im->file || choose_format(im, o->format, error) < 0)
 		goto failed;
@@ -236,6 +238,19 @@ static struct image *open_layer(struct file *f, const struct image_options *o,
 failed:
 	image_close(im);
 	return NULL;
+}
+
+static struct image *open_layer(struct file *f, const struct image_options *o,
+	struct opening *all, GError **error)
+{
+	return open_in(f, false, o, all, error);
+}
+
+struct image *image_open_borrowed(struct file *f, const struct image_options *o, GError **error)
+{
+	struct opening all = { .top = o };
+
+	return open_in(f, true, o, &all, error);
 }
 
 struct image *image_open_file(struct file *f, const struct image_options *o, GError **error)
@@ -288,11 +303,13 @@ void image_close(struct image *im)
 	image_close(im->backing);
 	for (unsigned i = 0; i < im->files.count; i++)
 		file_close(im->files.file[i]);
-	file_close(im->file);
+	if (!im->borrowed)
+		file_close(im->file);
 	packed_free(im->packed);
 	g_mutex_clear(&im->meta_lock);
 	g_mutex_clear(&im->range_lock);
 	g_cond_clear(&im->range_free);
+	g_rw_lock_clear(&im->trackers_lock);
 	g_free(im->files.file);
 	g_free(im->backing_path);
 	g_free(im->backing_format);
