@@ -87,7 +87,7 @@ int file_write(struct file *f, uint64_t at, const void *buf, size_t n)
 
 int file_sync(struct file *f)
 {
-	return f->ops->sync ? f->ops->sync(f) : 0;
+	return f->ops->sync && !f->no_sync ? f->ops->sync(f) : 0;
 }
 
 static int write_zeroes(struct file *f, uint64_t at, uint64_t n)

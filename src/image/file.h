@@ -43,6 +43,7 @@ struct file {
 	int direct_fd;	    /* O_DIRECT on the same inode, or -1 */
 	uint32_t align;	    /* of memory, offset and length on direct_fd; 1 without it */
 	bool readonly, block;
+	bool no_sync;	    /* file_sync() does nothing: a copy that is made anew after a crash */
 	uint32_t discard_granularity; /* 0: no discard */
 	/* Learned from the first refusal, so that each is tried once. */
 	_Atomic bool no_punch, no_zero_range, no_nowait_read, no_nowait_write;

@@ -37,6 +37,8 @@ struct image_options {
 	 * opened, in the folders listed here, and below those. A URL needs an entry it begins with.
 	 */
 	const char *const *backing_dirs; /* NULL ends it; NULL: none */
+	bool no_sync;	    /* leaves it to the host when bytes reach the disk: for a copy that is made
+			       anew after a crash; not for queues */
 	bool no_backing;    /* what is below is not opened, and reads of it fail */
 	const char *backing_format; /* for an image that names a file but no format */
 };

@@ -232,6 +232,9 @@ static struct image *open_in(struct file *f, bool borrowed, const struct image_o
 	if (im->format->open(im, &rules, error) < 0)
 		goto failed;
 	im->unit = im->unit ? im->unit : im->cluster;
+	im->file->no_sync = o->no_sync;
+	for (unsigned i = 0; i < im->files.count; i++)
+		im->files.file[i]->no_sync = o->no_sync;
 	if (open_backing(im, all, error) < 0)
 		goto failed;
 	return im;
