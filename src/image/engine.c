@@ -333,6 +333,36 @@ static int write_new(struct image *im, const struct extent *x, uint64_t start, u
 	return r < 0 ? r : write_room(im, &mid, off, buf, n);
 }
 
+int engine_commit(struct image *im, uint64_t start, const struct extent *x, int err)
+{
+	engine_lock(im);
+	if (!err)
+		err = im->format->commit(im, start, x, 0);
+	if (err < 0)
+		im->format->abandon(im, start, x);
+	engine_unlock(im);
+	packed_forget(im, start, x->len);
+	return err;
+}
+
+int engine_write_new(struct image *im, const struct extent *x, uint64_t start, uint64_t off,
+	const void *buf, size_t n)
+{
+	return engine_commit(im, start, x, write_new(im, x, start, off, buf, n));
+}
+
+bool engine_is_zero(struct image *im, uint64_t off, uint64_t end)
+{
+	struct place p;
+
+	for (end = MIN(end, map_end(im)); off < end; off += p.x.len) {
+		if (engine_find(im, off, end - off, IMAGE_NOWAIT, ENGINE_ALL_LAYERS, &p) < 0 ||
+		    p.x.kind != EXTENT_ZERO)
+			return false;
+	}
+	return true;
+}
+
 /* One step of a write whose clusters are locked; bytes done, or a negative errno. */
 static ssize_t write_step(struct image *im, uint64_t off, const void *buf, size_t n)
 {
@@ -356,14 +386,7 @@ static ssize_t write_step(struct image *im, uint64_t off, const void *buf, size_
 	if (r < 0)
 		return r;
 	part = MIN(n, start + x.len - off);
-	r = write_new(im, &x, start, off, buf, part);
-	engine_lock(im);
-	if (!r)
-		r = f->commit(im, start, &x, 0);
-	if (r < 0)
-		f->abandon(im, start, &x);
-	engine_unlock(im);
-	packed_forget(im, start, x.len);
+	r = engine_write_new(im, &x, start, off, buf, part);
 	return r < 0 ? r : (ssize_t)part;
 }
 
@@ -548,4 +571,23 @@ int engine_flush(struct image *im)
 	r = im->format->flush(im);
 	engine_unlock(im);
 	return r;
+}
+
+void image_pause(struct image *im)
+{
+	atomic_fetch_add(&im->paused, 1);
+	for (unsigned i = 0; i < im->queue_count; i++) {
+		if (im->queues[i])
+			queue_wait_idle(im->queues[i]);
+	}
+}
+
+void image_resume(struct image *im)
+{
+	if (atomic_fetch_sub(&im->paused, 1) > 1)
+		return;
+	for (unsigned i = 0; i < im->queue_count; i++) {
+		if (im->queues[i])
+			queue_restart(im->queues[i]);
+	}
 }

@@ -27,12 +27,25 @@ int engine_read_extent(struct image *im, const struct extent *x, uint64_t off, v
 int engine_write(struct image *im, uint64_t off, const void *buf, size_t n);
 /* The same, of one range whose clusters the caller has locked with range_try(). */
 int engine_write_locked(struct image *im, uint64_t off, const void *buf, size_t n);
+/* Fills new room x, which stands for the guest's bytes from `start` on, with [off, off + n) from buf
+ * and what belongs around them; then commits it, or abandons it on failure. */
+int engine_write_new(struct image *im, const struct extent *x, uint64_t start, uint64_t off,
+	const void *buf, size_t n);
+/* Commits, or abandons if that fails or `err` is a failure already. */
+int engine_commit(struct image *im, uint64_t start, const struct extent *x, int err);
+/* Whether [off, end) reads as zeroes, as far as that can be told without waiting. */
+bool engine_is_zero(struct image *im, uint64_t off, uint64_t end);
 int engine_zero(struct image *im, uint64_t off, uint64_t n, bool unmap);
 int engine_discard(struct image *im, uint64_t off, uint64_t n);
 int engine_flush(struct image *im);
 /* Encrypts into a copy if im has a cipher (else *ret_copy is NULL): what to write at `at`. */
 int engine_seal(struct image *im, uint64_t off, uint64_t at, const void *buf, size_t n,
 	void **ret_copy);
+
+/* Requests are held back and nothing is in flight until image_resume(). Nests. Not on a thread that
+ * runs a queue's callbacks. */
+void image_pause(struct image *im);
+void image_resume(struct image *im);
 
 /* These bytes were changed: for im->trackers. */
 void engine_track(struct image *im, uint64_t off, uint64_t n);

@@ -153,6 +153,11 @@ struct image {
 	unsigned queue_count;
 	struct image_queue **queues; /* owned; NULL until attached */
 	/* the engine's */
+	_Atomic unsigned paused; /* requests wait instead of being started */
+	/* Called before guest bytes change, on a thread that may wait; 0 or a negative errno, which
+	 * fails the request. Set while the image is paused. */
+	int (*before_write)(void *opaque, uint64_t off, uint64_t n);
+	void *before_opaque;
 	struct packed_cache *packed; /* owned; NULL until needed */
 	GMutex range_lock;
 	GCond range_free;
@@ -187,5 +192,7 @@ void queue_free(struct image_queue *q); /* nothing may be in flight; NULL allowe
 void queue_submit(struct image_queue *q, struct image_request *r);
 void queue_kick(struct image_queue *q);
 void queue_drain(struct image_queue *q);
+void queue_wait_idle(struct image_queue *q); /* of a paused image */
+void queue_restart(struct image_queue *q);   /* after a pause */
 
 #endif

@@ -12,11 +12,14 @@
 
 #include "base/log.h"
 
-enum { POOL_THREADS = 8 };
+enum { POOL_THREADS = 16, PATIENT_THREADS = 4 };
 
-static ssize_t host_run(const struct io *io)
+static ssize_t host_run(struct io *io)
 {
 	ssize_t r;
+
+	if (io->op == HOST_CALL)
+		return io->call(io);
 
 	do {
 		switch (io->op) {
@@ -37,20 +40,26 @@ static ssize_t host_run(const struct io *io)
 	return r < 0 ? -errno : r;
 }
 
-static void pool_worker(gpointer data, gpointer opaque)
+void host_completed(struct io *io, ssize_t result)
 {
-	struct image_queue *q = opaque;
-	struct io *io = data;
+	struct image_queue *q = io->q;
 	uint64_t one = 1;
 
-	io->result = host_run(io);
 	g_mutex_lock(&q->lock);
+	io->result = result;
 	io->next = q->completed;
 	q->completed = io;
 	/* Under the lock: queue_free() must not close the eventfd before this write. */
 	if (write(q->eventfd, &one, sizeof(one)) < 0)
 		log_warn("image: eventfd: %s", g_strerror(errno));
 	g_mutex_unlock(&q->lock);
+}
+
+static void pool_worker(gpointer data, gpointer opaque)
+{
+	struct io *io = data;
+
+	host_completed(io, host_run(io));
 }
 
 static void uring_flush(struct image_queue *q)
@@ -83,7 +92,7 @@ static void uring_push(struct image_queue *q, struct io *io)
 	case HOST_SYNC:
 		io_uring_prep_fsync(sqe, io->fd, IORING_FSYNC_DATASYNC);
 		break;
-	case HOST_FALLOCATE:
+	default:
 		io_uring_prep_fallocate(sqe, io->fd, io->flags, io->at, io->part);
 		break;
 	}
@@ -92,10 +101,11 @@ static void uring_push(struct image_queue *q, struct io *io)
 
 void host_push(struct io *io)
 {
-	if (io->q->uring)
+	if (io->q->uring && io->op != HOST_CALL)
 		uring_push(io->q, io);
 	else
-		g_thread_pool_push(io->q->pool, io, NULL);
+		g_thread_pool_push(io->op == HOST_CALL && io->patient ? io->q->patient :
+									io->q->pool, io, NULL);
 }
 
 void host_flush(struct image_queue *q)
@@ -109,9 +119,7 @@ struct io *host_next(struct image_queue *q)
 	struct io_uring_cqe *cqe;
 	struct io *io;
 
-	if (q->uring) {
-		if (io_uring_peek_cqe(&q->ring, &cqe) != 0)
-			return NULL;
+	if (q->uring && io_uring_peek_cqe(&q->ring, &cqe) == 0) {
 		io = io_uring_cqe_get_data(cqe);
 		io->result = cqe->res;
 		io_uring_cqe_seen(&q->ring, cqe);
@@ -142,8 +150,8 @@ bool host_start(struct image_queue *q, bool threads)
 	if (q->eventfd < 0)
 		return false;
 	q->uring = !threads && uring_start(q);
-	if (!q->uring)
-		q->pool = g_thread_pool_new(pool_worker, q, POOL_THREADS, FALSE, NULL);
+	q->pool = g_thread_pool_new(pool_worker, q, POOL_THREADS, FALSE, NULL);
+	q->patient = g_thread_pool_new(pool_worker, q, PATIENT_THREADS, FALSE, NULL);
 	return true;
 }
 
@@ -151,6 +159,8 @@ void host_stop(struct image_queue *q)
 {
 	if (q->pool)
 		g_thread_pool_free(q->pool, FALSE, TRUE);
+	if (q->patient)
+		g_thread_pool_free(q->patient, FALSE, TRUE);
 	if (q->uring)
 		io_uring_queue_exit(&q->ring);
 	if (q->eventfd >= 0)

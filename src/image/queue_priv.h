@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* queue_priv.h: a queue's insides, shared by queue.c (what to do) and host_io.c (how it is done). */
+/* queue_priv.h: a queue's insides, shared by queue.c, io.c (what to do) and host_io.c (how). */
 #ifndef IMAGE_QUEUE_PRIV_H
 #define IMAGE_QUEUE_PRIV_H
 
@@ -10,13 +10,14 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "image/format.h"
+#include "image/engine.h"
 
 enum {
 	QUEUE_DEPTH = 256,	/* host operations in flight; further requests wait */
 };
 
-enum host_op { HOST_READ, HOST_WRITE, HOST_SYNC, HOST_FALLOCATE };
+/* HOST_CALL: io->call, on a worker. */
+enum host_op { HOST_READ, HOST_WRITE, HOST_SYNC, HOST_FALLOCATE, HOST_CALL };
 
 /* One request in flight and the host operation it is at. */
 struct io {
@@ -29,6 +30,17 @@ struct io {
 	struct iovec *slice;	/* owned; r->iov from pos on, if it is not all of r->iov */
 	void *bounce;		/* owned; see keep_head() */
 	struct iovec bounce_iov;
+	unsigned epoch;		/* of the image, while the request is in flight */
+	struct image_range range; /* held while `ranged`; waited for while `parked` */
+	bool ranged, parked;
+	bool alloced;		/* x is room for the guest bytes from x_start on, to be committed */
+	bool hooked;		/* image.before_write was called */
+	bool flush;		/* of a FUA write: not all of it went down by itself */
+	bool final;		/* the flush of a FUA write is under way */
+	struct extent x;
+	uint64_t x_start;
+	ssize_t (*call)(struct io *io); /* bytes done, 0 or a negative errno */
+	bool patient;		/* the call may wait for ranges: on a pool of its own */
 	enum host_op op;
 	int fd, flags;		/* RWF_ or FALLOC_FL_ */
 	uint64_t at;
@@ -43,7 +55,9 @@ struct image_queue {
 	GSource *source;	/* owned: eventfd */
 	int eventfd;
 	bool uring;
-	GThreadPool *pool;	/* owned; without io_uring */
+	GThreadPool *pool;	/* owned; calls, and all where there is no io_uring */
+	GThreadPool *patient;	/* owned; calls that wait for ranges, so that they cannot keep those
+				 * that will release them from running */
 	GMutex ring_lock;	/* down to `settling`; never held around done() */
 	struct io_uring ring;
 	struct io *slots, *free;
@@ -54,8 +68,13 @@ struct image_queue {
 	_Atomic unsigned drainers;
 	GMutex lock;		/* completed, idle */
 	GCond idle;
-	struct io *completed;	/* by the pool */
+	unsigned busy;		/* slots in use */
+	struct io *completed;	/* by workers, and by ranges that became free */
 };
+
+/* io.c; the ring lock is held. */
+void io_start(struct image_queue *q, struct image_request *r);
+void io_complete(struct io *io, ssize_t res);
 
 /* host_io.c; the ring lock is held around the first three. */
 void host_push(struct io *io);		     /* starts io's operation */
@@ -63,5 +82,7 @@ void host_flush(struct image_queue *q);	     /* hands what was started to the ke
 struct io *host_next(struct image_queue *q); /* one that is done, with its result, or NULL */
 bool host_start(struct image_queue *q, bool threads); /* false: no eventfd to be had */
 void host_stop(struct image_queue *q);
+/* Makes host_next() return io with that result. Any thread, any lock. */
+void host_completed(struct io *io, ssize_t result);
 
 #endif
