@@ -127,7 +127,7 @@ static xmlNode *element_from(xmlNode *n, const char *name)
 
 xmlNode *xml_child(const xmlNode *n, const char *name)
 {
-	return element_from(n->children, name);
+	return n ? element_from(n->children, name) : NULL;
 }
 
 xmlNode *xml_next(const xmlNode *n, const char *name)

@@ -24,7 +24,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlDoc, xmlFreeDoc)
 /* The document or one element as text, two blanks a level, without <?xml?>. Owned by the caller. */
 char *xml_format(xmlNode *n);
 
-/* The first child element of this name; NULL: none. The next of the same name. */
+/* The first child element of this name; NULL: none, also when n is NULL. The next of the same name. */
 xmlNode *xml_child(const xmlNode *n, const char *name);
 xmlNode *xml_next(const xmlNode *n, const char *name);
 /* The first and next child element of any name. */
