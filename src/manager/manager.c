@@ -9,6 +9,7 @@
 #include "manager/domain.h"
 #include "manager/event.h"
 #include "manager/network.h"
+#include "manager/nwfilter.h"
 #include "manager/pool.h"
 #include "manager/store.h"
 
@@ -70,11 +71,17 @@ static int bring_up(struct manager *m, GError **error)
 	m->pools = pools_new(m, error);
 	if (!m->pools)
 		return -1;
+	m->nwfilters = nwfilters_new(m, error);
+	if (!m->nwfilters)
+		return -1;
 	m->networks = networks_new(m, error);
 	if (!m->networks)
 		return -1;
 	m->domains = domains_new(m, error);
-	return m->domains ? 0 : -1;
+	if (!m->domains)
+		return -1;
+	networks_settle(m);
+	return 0;
 }
 
 struct manager *manager_new(const struct manager_options *o, GError **error)
@@ -99,6 +106,7 @@ void manager_free(struct manager *m)
 		domains_free(m->domains);
 	if (m->networks)
 		networks_free(m->networks);
+	nwfilters_free(m->nwfilters);
 	if (m->pools)
 		pools_free(m->pools);
 	if (m->store)

@@ -19,6 +19,7 @@
 struct domains;
 struct event_bus;
 struct networks;
+struct nwfilters;
 struct pools;
 struct store;
 
@@ -36,6 +37,7 @@ struct manager {
 	struct store *store;	/* all owned */
 	struct event_bus *events;
 	struct pools *pools;
+	struct nwfilters *nwfilters;
 	struct networks *networks;
 	struct domains *domains;
 };
