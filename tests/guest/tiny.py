@@ -49,10 +49,13 @@ def usable_kvm(env):
 
 # What no other oracle runs: TCG checks no limits, sets no RF in frames, gives other error codes than the
 # manual and lets some undefined encodings through; a /dev/kvm without VT-x or SVM lacks parts of all.
-OWN = {"limits", "system", "faults", "debug", "paging"}
-NEED_VIRTUALIZATION = {"tasks", "system", "smp", "faults", "debug", "paging"}
+OWN = {"limits", "system", "faults", "debug", "paging", "segments", "vm86"}
+NEED_VIRTUALIZATION = {"tasks", "segments", "vm86", "system", "smp", "faults", "debug", "paging", "smc"}
 
-for mode in ("real", "protected", "limits", "tasks", "long", "system", "faults", "debug", "paging", "smp"):
+MODES = ("real", "protected", "limits", "segments", "vm86", "tasks", "long", "system", "faults", "debug",
+         "paging", "smc", "smp")
+
+for mode in MODES:
     @test(f"tiny.jit_{mode}", timeout=30)
     def on_jit(env, mode=mode):
         if mode in OWN and env.backend.name == "qemu":

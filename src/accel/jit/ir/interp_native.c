@@ -193,7 +193,8 @@ static void area_fill(struct xsave_area *x, const struct x86_cpu *c, uint64_t ma
 	x->xstate_bv = mask;
 }
 
-static void area_take(const struct xsave_area *x, struct x86_cpu *c)
+/* x87: the instruction was one. */
+static void area_take(const struct xsave_area *x, struct x86_cpu *c, bool x87)
 {
 	/* XSAVE may leave out what is in its initial state: all zero, but for the x87 control word */
 	bool sse = x->xstate_bv & 2, avx = x->xstate_bv & 4;
@@ -206,6 +207,8 @@ static void area_take(const struct xsave_area *x, struct x86_cpu *c)
 			memcpy(c->ymm[i] + 2, x->ymm_high[i], 16);
 	}
 	c->mxcsr |= x->mxcsr & MX_FLAGS;
+	if (!(x->xstate_bv & 1) && !x87)
+		return; /* empty registers keep what is in them */
 	memset(&c->fpu, 0, sizeof(c->fpu));
 	c->fpu.fcw = 0x37f;
 	if (!(x->xstate_bv & 1))
@@ -319,7 +322,7 @@ bool ir_native_run(const struct ir_env *env, const struct ir_op *o, uint64_t gpr
 			enter_mmx(c, area.fsw, area.ftw);
 		return false;
 	}
-	area_take(&area, c);
+	area_take(&area, c, x87);
 	gpr[OPERAND_D] = f.rbx;
 	gpr[OPERAND_A] = f.rsi;
 	gpr[OPERAND_C] = f.rdi;

@@ -317,7 +317,8 @@ static bool enter_once(struct jit_vcpu *v, const struct event *e)
 		return false;
 	if (e->kind == X86_EVENT_FAULT && e->vector == X86_DB)
 		c->dr[7] &= ~(uint64_t)(1 << 13); /* GD */
-	c->activity = X86_RUNNING; /* a debug trap after HLT wakes up */
+	if (c->activity == X86_HALTED)
+		c->activity = X86_RUNNING; /* a debug trap after HLT */
 	c->interrupt_shadow = 0;
 	x86_private(v)->dr6_step = 0;
 	x86_private(v)->start_flags &= ~(uint64_t)X86_FL_TF; /* no step trap in the handler */

@@ -281,10 +281,28 @@ static bool task_prepare(struct jit_vcpu *v, uint16_t sel, const struct x86_segm
 	return why == X86_TASK_IRET || x86_desc_set_busy(v, sel, true);
 }
 
+/* The part that already runs in the new task: false, and a fault of its first instruction. */
+static bool task_begin(struct jit_vcpu *v, const struct task *t, bool wide, bool has_error,
+	uint32_t error)
+{
+	struct x86_cpu *c = v->arch;
+	const bool loaded = load_task_segments(v, t);
+
+	x86_mode_update(v);
+	if (!loaded || (has_error && !push_error(v, wide, error)))
+		return false;
+	if (c->rip > c->seg[SEG_CS].limit)
+		return x86_raise_error(v, X86_GP, 0);
+	if (t->trap) {
+		c->dr[6] |= 1 << 15; /* BT */
+		return x86_raise(v, X86_DB);
+	}
+	return true;
+}
+
 bool x86_task_switch(struct jit_vcpu *v, uint16_t sel, uint64_t desc, enum x86_task_switch why,
 	uint64_t return_rip, uint64_t flags, bool has_error, uint32_t error)
 {
-	struct x86_cpu *c = v->arch;
 	const bool nested = why == X86_TASK_CALL || why == X86_TASK_GATE;
 	struct x86_segment tr;
 	struct task t = { 0 };
@@ -296,21 +314,11 @@ bool x86_task_switch(struct jit_vcpu *v, uint16_t sel, uint64_t desc, enum x86_t
 	wide = tr.attr & 8;
 	if (!task_prepare(v, sel, &tr, why, return_rip, flags, &t))
 		return false;
-	c->tr = tr;
+	x86_cpu_of(v)->tr = tr;
 	if (!commit_task(v, &t, wide, nested))
 		return false;
-	if (!load_task_segments(v, &t)) {
-		x86_mode_update(v);
-		return false;
-	}
-	x86_mode_update(v);
-	if (has_error && !push_error(v, wide, error))
-		return false;
-	if (c->rip > c->seg[SEG_CS].limit)
-		return x86_raise_error(v, X86_GP, 0);
-	if (t.trap) {
-		c->dr[6] |= 1 << 15; /* BT */
-		return x86_raise(v, X86_DB);
-	}
+	/* its handler is entered from here: our caller would report the instruction that switched */
+	if (!task_begin(v, &t, wide, has_error, error) && !x86_deliver(v))
+		jit_request_exit(v->hot); /* shut down */
 	return true;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "accel/jit/jit.h"
-#include "accel/jit/x86/helpers.h"
+#include "accel/jit/x86/sys.h"
 #include "accel/jit/x86/x86.h"
 
 static uint64_t element(const uint64_t *ymm, unsigned i, unsigned size)
@@ -22,17 +22,24 @@ static bool mask_bit(const uint64_t *ymm, unsigned i, unsigned size)
 	return element(ymm, i, size) >> (size * 8 - 1) & 1;
 }
 
+/* Where element i is: outside 64-bit code addresses wrap at 4 GiB. */
+static uint64_t place(const struct jit_vcpu *v, uint64_t ea, unsigned i, unsigned size)
+{
+	ea += (uint64_t)i * size;
+	return x86_code64(v->arch) ? ea : (uint32_t)ea;
+}
+
 /* Stores the elements whose mask is set; all are probed first, so that a fault changes nothing. */
 static bool store_masked(struct jit_vcpu *v, uint64_t ea, const uint64_t *data, const uint64_t *mask,
 	unsigned size, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
 		if (mask_bit(mask, i, size) &&
-			!jit_probe(v, ea + (uint64_t)i * size, size, ACCESS_STORE, JIT_MEM_CPL))
+			!jit_probe(v, place(v, ea, i, size), size, ACCESS_STORE, JIT_MEM_CPL))
 			return false;
 	for (unsigned i = 0; i < count; i++)
 		if (mask_bit(mask, i, size) &&
-			!jit_store(v, ea + (uint64_t)i * size, size, JIT_MEM_CPL, element(data, i, size)))
+			!jit_store(v, place(v, ea, i, size), size, JIT_MEM_CPL, element(data, i, size)))
 			return false;
 	return true;
 }
@@ -47,7 +54,7 @@ static bool load_masked(struct jit_vcpu *v, uint64_t ea, uint64_t *dst, const ui
 
 		if (!mask_bit(mask, i, size))
 			continue;
-		if (!jit_load(v, ea + (uint64_t)i * size, size, JIT_MEM_CPL, &val))
+		if (!jit_load(v, place(v, ea, i, size), size, JIT_MEM_CPL, &val))
 			return false;
 		memcpy((uint8_t *)out + (size_t)i * size, &val, size);
 	}
