@@ -48,8 +48,12 @@ struct accel {
 	int (*vcpu_push)(struct vcpu *c, GError **error); /* c->arch -> engine; c not running */
 	/* Single-step c (not running): vcpu_run returns VCPU_DEBUG after each instruction. */
 	int (*vcpu_step)(struct vcpu *c, bool on, GError **error);
-	/* Dirty log of what the engine's vCPUs write: on, and folded into each ram's bitmap. NULL:
-	 * the engine marks ram->dirty itself, page by page. */
+	/*
+	 * Dirty log of what the engine's vCPUs write: on, after ram_dirty_start; and folded into each
+	 * ram's bitmap: whatever was written before dirty_sync began is in there when it returns.
+	 * Whoever clears a bit after that and then reads the page loses nothing, even while vCPUs
+	 * run. NULL: no vCPU writes. The main loop's thread.
+	 */
 	void (*dirty_log)(struct machine *m, bool on);
 	void (*dirty_sync)(struct machine *m);
 	/*

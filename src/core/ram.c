@@ -95,6 +95,7 @@ void ram_free(struct ram *r)
 	g_free(r->page_flags);
 	g_free(r->page_notes);
 	g_free(r->dirty_bits);
+	g_free(r->vcpu_dirty_bits);
 	g_free(r->id);
 	g_free(r);
 }

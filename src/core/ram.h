@@ -31,6 +31,9 @@ struct ram {
 	void (*code_written)(void *opaque, struct ram *r, uint64_t offset, uint64_t len);
 	void *code_opaque;
 	unsigned long *dirty_bits; /* owned; `dirty` points here while the log is on */
+	/* What a translator's vCPUs wrote since its last dirty_sync; NULL while its log is off. */
+	unsigned long *vcpu_dirty;
+	unsigned long *vcpu_dirty_bits; /* owned, likewise */
 };
 
 enum { RAM_CODE = 1 }; /* translations of this page exist: no write may bypass code_written */

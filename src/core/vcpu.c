@@ -131,7 +131,8 @@ void vcpu_forbid(struct vcpu *c)
 	g_mutex_lock(&c->wait_lock);
 	c->run_state &= ~RUN_ALLOWED;
 	g_mutex_unlock(&c->wait_lock);
-	if (c->thread)
+	/* vcpu_allow may not have set it yet when the new thread comes by here itself */
+	if (c->thread || current == c)
 		vcpu_post(c, VCPU_EV_EXIT);
 }
 

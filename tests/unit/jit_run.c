@@ -371,6 +371,67 @@ static void test_switches(void **state)
 		run_many(off[i], false);
 }
 
+/* ---- the dirty log: a copy kept up by it alone equals the memory in the end */
+enum { LOG_PAGES = 32 };
+
+GUEST(scribble, "shl $17, %rdi\n" /* 32 pages each */
+	"add $0x200000, %rdi\n"
+	"mov $1, %eax\n"
+	"1: imul $1103515245, %eax, %eax\n"
+	"add $12345, %eax\n"
+	"mov %eax, %edx\n"
+	"and $0x1fff8, %edx\n"
+	"mov %rax, (%rdi,%rdx)\n"
+	"lock incl 4(%rdi,%rdx)\n"
+	"jmp 1b\n");
+
+static unsigned copy_dirty(struct rig *r, uint8_t *to)
+{
+	unsigned dirty = 0;
+
+	r->m->accel->dirty_sync(r->m);
+	for (size_t i = 0; i < RAM_SIZE / RAM_PAGE; i++) {
+		unsigned long bit = 1ul << i % 64;
+
+		if (!(__atomic_fetch_and(&r->ram->dirty[i / 64], ~bit, __ATOMIC_SEQ_CST) & bit))
+			continue;
+		memcpy(to + i * RAM_PAGE, r->ram->host + i * RAM_PAGE, RAM_PAGE);
+		dirty++;
+	}
+	assert_in_range(dirty, 0, 2 * LOG_PAGES + 8); /* page tables, not everything */
+	return dirty;
+}
+
+static void test_dirty_log(void **state)
+{
+	struct rig *r = rig_new(2, scribble, scribble_end);
+	uint8_t *copy = g_malloc(RAM_SIZE);
+	unsigned dirty = 0;
+
+	rig_start(r);
+	g_usleep(2000); /* entries for the pages are in the TLBs now */
+	ram_dirty_start(r->ram);
+	r->m->accel->dirty_log(r->m, true);
+	memcpy(copy, r->ram->host, RAM_SIZE);
+	for (unsigned i = 0; i < 50; i++) {
+		g_usleep(200);
+		dirty += copy_dirty(r, copy);
+	}
+	for (unsigned n = 0; n < 2; n++)
+		vcpu_forbid(r->m->vcpus[n]);
+	rig_finish(r);
+	dirty += copy_dirty(r, copy);
+	assert_int_not_equal(dirty, 0);
+	for (size_t i = 0; i < RAM_SIZE / RAM_PAGE; i++) {
+		if (memcmp(copy + i * RAM_PAGE, r->ram->host + i * RAM_PAGE, RAM_PAGE) != 0)
+			fail_msg("page %zu changed unnoticed", i);
+	}
+	r->m->accel->dirty_log(r->m, false);
+	ram_dirty_stop(r->ram);
+	g_free(copy);
+	rig_free(r);
+}
+
 /* ---- kicks */
 GUEST(forever, "1: jmp 1b\n");
 GUEST(forever_far, "1: jmp 2f\n"
@@ -404,6 +465,7 @@ int main(void)
 		cmocka_unit_test(test_dma_to_code), cmocka_unit_test(test_cross_modify),
 		cmocka_unit_test(test_device), cmocka_unit_test(test_crossing), cmocka_unit_test(test_atomics),
 		cmocka_unit_test(test_full_cache), cmocka_unit_test(test_switches), cmocka_unit_test(test_kick),
+		cmocka_unit_test(test_dirty_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

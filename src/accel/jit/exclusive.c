@@ -59,30 +59,44 @@ static void ask_out(struct jit_vm *vm, struct jit_vcpu *self)
 			jit_request_exit(vm->vcpu[i]->hot);
 }
 
+/* Under stop_lock. v: NULL for a thread that is no vCPU's. */
+static void become_owner(struct jit_vm *vm, struct jit_vcpu *v, bool no_code)
+{
+	atomic_fetch_add(&vm->stop_wanted, 1);
+	wake(vm);
+	while (vm->owned || !others_quiet(vm, v, no_code)) {
+		ask_out(vm, v);
+		wait_for_others(vm);
+	}
+	vm->owned = true;
+	vm->owner = v;
+	vm->depth = 1;
+}
+
+static void stop_owning(struct jit_vm *vm)
+{
+	vm->owned = false;
+	vm->owner = NULL;
+	atomic_fetch_sub(&vm->stop_wanted, 1);
+	wake(vm);
+}
+
 void exclusive_begin(struct jit_vcpu *v, bool no_code)
 {
 	struct jit_vm *vm = v->vm;
 	int before = atomic_load(&v->loop->state);
 
-	if (vm->vcpus == 1) /* nobody else; `depth` counts for nobody */
+	/* no other vCPU; and a thread that is none waits until this one is out */
+	if (vm->vcpus == 1)
 		return;
 	g_mutex_lock(&vm->stop_lock);
-	if (vm->owner == v) {
+	if (vm->owned && vm->owner == v) {
 		vm->depth++;
 		g_mutex_unlock(&vm->stop_lock);
 		return;
 	}
-	atomic_fetch_add(&vm->stop_wanted, 1);
-	vm->flush_wanted += no_code;
 	set_state(v, before == VCPU_CODE ? VCPU_CODE_STOPPED : VCPU_OUT);
-	wake(vm);
-	while (vm->owner || !others_quiet(vm, v, no_code)) {
-		ask_out(vm, v);
-		wait_for_others(vm);
-	}
-	vm->flush_wanted -= no_code;
-	vm->owner = v;
-	vm->depth = 1;
+	become_owner(vm, v, no_code);
 	set_state(v, before);
 	g_mutex_unlock(&vm->stop_lock);
 }
@@ -94,11 +108,8 @@ void exclusive_end(struct jit_vcpu *v)
 	if (vm->vcpus == 1)
 		return;
 	g_mutex_lock(&vm->stop_lock);
-	if (!--vm->depth) {
-		vm->owner = NULL;
-		atomic_fetch_sub(&vm->stop_wanted, 1);
-		wake(vm);
-	}
+	if (!--vm->depth)
+		stop_owning(vm);
 	g_mutex_unlock(&vm->stop_lock);
 }
 
@@ -133,6 +144,17 @@ void jit_exclusive(struct jit_vcpu *v, void (*fn)(struct jit_vcpu *v, void *opaq
 	exclusive_begin(v, false);
 	fn(v, opaque);
 	exclusive_end(v);
+}
+
+void exclusive_outside(struct jit_vm *vm, void (*fn)(struct jit_vm *vm, void *opaque), void *opaque)
+{
+	g_mutex_lock(&vm->stop_lock);
+	become_owner(vm, NULL, false);
+	g_mutex_unlock(&vm->stop_lock);
+	fn(vm, opaque);
+	g_mutex_lock(&vm->stop_lock);
+	stop_owning(vm);
+	g_mutex_unlock(&vm->stop_lock);
 }
 
 void jit_for_each_vcpu(struct jit_vm *vm, void (*fn)(struct jit_vcpu *v, void *opaque), void *opaque)

@@ -203,4 +203,6 @@ const struct accel accel_jit = {
 	.vcpu_push = jit_vcpu_push,
 	.guest_tsc = jit_guest_tsc,
 	.tsc_khz = jit_tsc_khz,
+	.dirty_log = jit_dirty_log,
+	.dirty_sync = jit_dirty_sync,
 };

@@ -236,6 +236,17 @@ void softmmu_drop_writes(struct jit_vcpu *v, uint64_t pa)
 	__atomic_compare_exchange_n(d.note, &d.old, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
+static void drop_all_writes_as(struct jit_vcpu *v, struct jit_as *as, uint64_t unused)
+{
+	for (unsigned i = 0; i < TLB_SIZE; i++)
+		as->tlb[i].tag[TLB_TAG(ACCESS_STORE)] = no_tag(i);
+}
+
+void softmmu_drop_all_writes(struct jit_vcpu *v, void *unused)
+{
+	each_as(v, drop_all_writes_as, 0);
+}
+
 /* ---- the rest of the machine */
 uint64_t softmmu_mmio_read(struct jit_vcpu *v, uint64_t pa, unsigned size)
 {

@@ -143,9 +143,11 @@ bool softmmu_peek(struct jit_vcpu *v, uint64_t va, uint64_t *ret_pa);
 bool softmmu_global(struct jit_vcpu *v, uint64_t va);
 /* Makes GS base point at the present context; on entry of the vCPU's thread. */
 void softmmu_activate(struct jit_vcpu *v);
-/* No store of any vCPU may go to this physical page without the slow path. RAM_CODE is set for it, or its
- * dirtiness is logged from now on. Loop level, or in a helper. */
+/* No store of any vCPU may go to this physical page without the slow path. RAM_CODE is set for it. Loop
+ * level, or in a helper. */
 void softmmu_drop_writes(struct jit_vcpu *v, uint64_t pa);
+/* Exclusive: v has no store entries at all. */
+void softmmu_drop_all_writes(struct jit_vcpu *v, void *unused);
 
 /* --- softmmu_slow.c: what runs under translated code, in general registers only --- */
 enum { SLOW_COMMIT = 1 }; /* in softmmu_slow's second result */

@@ -72,7 +72,7 @@ static bool has_code(const struct phys_ram *r, uint64_t pa)
 
 static void mark_dirty(const struct phys_ram *r, uint64_t pa)
 {
-	unsigned long *dirty = __atomic_load_n(&r->ram->dirty, __ATOMIC_ACQUIRE);
+	unsigned long *dirty = __atomic_load_n(&r->ram->vcpu_dirty, __ATOMIC_ACQUIRE);
 	uint64_t page = (r->ram_offset + pa - r->start) / PAGE;
 
 	if (dirty)

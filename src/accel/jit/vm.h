@@ -38,9 +38,9 @@ struct jit_vm {
 	GCond stop_cond;
 	unsigned stop_waiters;		/* on stop_cond */
 	_Atomic unsigned stop_wanted;	/* somebody is, or waits to be, exclusive */
-	struct jit_vcpu *owner;		/* who is */
+	bool owned;			/* somebody is */
+	struct jit_vcpu *owner;		/* who; NULL: a thread that is no vCPU's */
 	unsigned depth;			/* how often owner began */
-	unsigned flush_wanted;		/* waits for every vCPU to be out of translated code */
 
 	/* writes by others than vCPUs to pages with translations, waiting to be heard */
 	GMutex async_lock;
@@ -80,6 +80,8 @@ struct jit_loop {
 /* exclusive.c */
 void exclusive_begin(struct jit_vcpu *v, bool no_code);
 void exclusive_end(struct jit_vcpu *v);
+/* For a thread that is no vCPU's: runs fn while none of them is in translated code or in the loop. */
+void exclusive_outside(struct jit_vm *vm, void (*fn)(struct jit_vm *vm, void *opaque), void *opaque);
 /* Between VCPU_OUT and VCPU_LOOP; waits for exclusive sections to end. */
 void exclusive_join(struct jit_vcpu *v);
 void exclusive_leave(struct jit_vcpu *v);
@@ -89,6 +91,10 @@ void exclusive_fini(struct jit_vm *vm);
 /* phys.c */
 void phys_init(struct jit_vm *vm);
 void phys_fini(struct jit_vm *vm);
+
+/* dirty.c: struct accel's dirty_log, dirty_sync */
+void jit_dirty_log(struct machine *m, bool on);
+void jit_dirty_sync(struct machine *m);
 
 /* A write by somebody else (DMA): any thread. */
 void jit_code_written(void *opaque, struct ram *r, uint64_t offset, uint64_t len);
