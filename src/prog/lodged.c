@@ -16,6 +16,7 @@
 #include "manager/domain.h"
 #include "manager/door.h"
 #include "manager/manager.h"
+#include "manager/rest/rest.h"
 #include "manager/rpc/server.h"
 
 struct options {
@@ -30,6 +31,7 @@ struct daemon {
 	struct manager *manager;
 	struct rpc_server *server;
 	struct doors *doors;
+	struct rest *rest;
 	struct door_config config;
 	struct audit *audit;
 	int timeout, idle; /* seconds */
@@ -148,7 +150,10 @@ static gboolean look_idle(gpointer opaque)
 {
 	struct daemon *d = opaque;
 
-	d->idle = rpc_server_client_count(d->server) || domains_active(d->manager) ? 0 : d->idle + 1;
+	if (rpc_server_client_count(d->server) || rest_busy(d->rest) || domains_active(d->manager))
+		d->idle = 0;
+	else
+		d->idle++;
 	if (d->idle >= d->timeout)
 		g_main_loop_quit(d->loop);
 	return G_SOURCE_CONTINUE;
@@ -172,7 +177,10 @@ static int open_up(struct daemon *d, const struct options *o, GError **error)
 	if (!d->server)
 		return -1;
 	d->doors = doors_open(d->server, &d->config, d->audit, fds, names, n, error);
-	return d->doors ? 0 : -1;
+	if (!d->doors)
+		return -1;
+	d->rest = rest_new(d->server, &d->config, d->audit, error);
+	return d->rest ? 0 : -1;
 }
 
 static void run(struct daemon *d)
@@ -211,6 +219,7 @@ int main(int argc, char **argv)
 		g_error_free(error);
 	}
 	doors_close(d.doors);
+	rest_free(d.rest);
 	rpc_server_free(d.server);
 	manager_free(d.manager);
 	audit_close(d.audit);

@@ -311,20 +311,29 @@ static const struct remote_nonnull_domain *machine_of(const struct xdr_type *typ
 	return NULL;
 }
 
-static int permit(struct job *job, const void *args, GError **error)
+static int permit(const struct entry *e, const struct rpc_call *call, const void *args, GError **error)
 {
-	const struct remote_nonnull_domain *dom;
+	const struct remote_nonnull_domain *dom = machine_of(e->wire->args, args);
 	g_autofree char *name = NULL;
 
-	if (allowed_unopened(&job->header))
-		return 0;
 	/* The name is what the client says, the object is found by uuid: a caller whose rights differ by
 	 * machine is held to the name that the uuid has. */
-	dom = machine_of(job->entry->wire->args, args);
-	if (dom && job->call.caller->roles)
-		name = rpc_machine_name(job->call.manager, dom);
-	return caller_check(job->call.caller, job->entry->handler->need, name ? name : dom ? dom->name : NULL,
-		job->entry->wire->name, error);
+	if (dom && call->caller->roles)
+		name = rpc_machine_name(call->manager, dom);
+	return caller_check(call->caller, e->handler->need, name ? name : dom ? dom->name : NULL, e->wire->name,
+		error);
+}
+
+int rpc_invoke(struct rpc_server *s, struct rpc_call *call, uint32_t number, const void *args, void *ret,
+	GError **error)
+{
+	const struct entry *e = find(s, &(struct rpc_header) { REMOTE_PROGRAM, 1, number });
+
+	if (!e->handler)
+		return refuse(error, MANAGER_ERR_NO_SUPPORT, "lodged does not support %s",
+			e->wire ? e->wire->name : "this");
+	call->manager = s->manager;
+	return permit(e, call, args, error) < 0 ? -1 : e->handler->run(call, args, ret, error);
 }
 
 void rpc_dispatch_run(void *p, void *server)
@@ -343,7 +352,8 @@ void rpc_dispatch_run(void *p, void *server)
 		job_end(job);
 		return;
 	}
-	rc = permit(job, args, &error);
+	if (!allowed_unopened(&job->header))
+		rc = permit(job->entry, &job->call, args, &error);
 	if (rc == 0)
 		rc = job->entry->handler->run(&job->call, args, ret, &error);
 	answer(job, ret, rc, error);

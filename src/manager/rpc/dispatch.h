@@ -20,7 +20,7 @@ struct rpc_stream;
 /* One call under way. Borrowed by the handler. */
 struct rpc_call {
 	struct manager *manager;
-	struct rpc_client *client;
+	struct rpc_client *client; /* NULL: through another door, see rpc_invoke() */
 	const struct caller *caller;
 	uint32_t serial;
 	int fds[32];	/* descriptors that came with it; owned by the call, set to -1 by who takes one */
@@ -53,6 +53,15 @@ extern const struct rpc_procedure rpc_connect_procedures[], rpc_node_procedures[
 	rpc_interface_procedures[], rpc_auth_procedures[];
 /* of the program QEMU_PROGRAM, numbers QEMU_PROC_… */
 extern const struct rpc_procedure rpc_qemu_procedures[], rpc_qemu_event_procedures[];
+
+/*
+ * The same call from another door: args and ret as for the handler, which sees call->client NULL. Checks
+ * the caller's role as for a client. ret must be zeroed; xdr_clear() it afterwards, whatever the result.
+ * A streaming procedure leaves a stream to take with rpc_stream_detach(). Any thread; may block.
+ */
+struct rpc_server;
+int rpc_invoke(struct rpc_server *s, struct rpc_call *call, uint32_t number, const void *args, void *ret,
+	GError **error);
 
 /* The current name of the machine with this uuid, owned by the caller; NULL: there is none. In
  * rpc/domain.c. */

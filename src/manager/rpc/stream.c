@@ -52,24 +52,43 @@ static void stream_unref(struct rpc_stream *s)
 	g_queue_clear_full(&s->in, g_free);
 	g_mutex_clear(&s->lock);
 	g_cond_clear(&s->came);
-	rpc_client_unref(s->client);
+	if (s->client)
+		rpc_client_unref(s->client);
 	g_free(s);
+}
+
+void rpc_stream_detach(struct rpc_stream *s, const struct rpc_stream_ops **ret_ops, void **ret_opaque,
+	int *ret_fd)
+{
+	*ret_ops = s->ops;
+	*ret_opaque = s->opaque;
+	*ret_fd = s->fd;
+	s->ops = NULL;
+	s->fd = -1;
+	stream_unref(s);
+}
+
+static bool too_many(struct rpc_client *c, GError **error)
+{
+	unsigned count;
+
+	g_mutex_lock(&c->lock);
+	count = g_hash_table_size(c->streams);
+	g_mutex_unlock(&c->lock);
+	if (count < c->server->limits.streams)
+		return false;
+	refuse(error, MANAGER_ERR_RESOURCE_BUSY, "this connection has %u streams already", count);
+	return true;
 }
 
 static struct rpc_stream *stream_new(struct rpc_call *call, GError **error)
 {
 	struct rpc_client *c = call->client;
 	struct rpc_stream *s;
-	unsigned count;
 	int wake;
 
-	g_mutex_lock(&c->lock);
-	count = g_hash_table_size(c->streams);
-	g_mutex_unlock(&c->lock);
-	if (count >= c->server->limits.streams) {
-		refuse(error, MANAGER_ERR_RESOURCE_BUSY, "this connection has %u streams already", count);
+	if (c && too_many(c, error))
 		return NULL;
-	}
 	wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (wake < 0) {
 		refuse(error, MANAGER_ERR_SYSTEM, "no descriptor for a stream: %s", g_strerror(errno));
@@ -77,7 +96,7 @@ static struct rpc_stream *stream_new(struct rpc_call *call, GError **error)
 	}
 	s = g_new0(struct rpc_stream, 1);
 	s->refs = 1;
-	s->client = rpc_client_ref(c);
+	s->client = c ? rpc_client_ref(c) : NULL;
 	s->fd = -1;
 	s->wake = wake;
 	g_mutex_init(&s->lock);

@@ -48,4 +48,9 @@ int rpc_stream_download(struct rpc_call *call, int fd, uint64_t offset, uint64_t
 int rpc_stream_upload(struct rpc_call *call, int fd, uint64_t offset, uint64_t length, bool sparse,
 	rpc_stream_done *done, void *opaque, GError **error);
 
+/* Of rpc_invoke(): what the handler made, for the door that called it to drive. A console: *ret_fd, owned
+ * by the caller, and *ret_ops NULL; else its callbacks, whose free() ends it. The stream itself is gone. */
+void rpc_stream_detach(struct rpc_stream *s, const struct rpc_stream_ops **ret_ops, void **ret_opaque,
+	int *ret_fd);
+
 #endif
