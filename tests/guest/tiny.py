@@ -49,13 +49,13 @@ def usable_kvm(env):
 
 # What no other oracle runs: TCG checks no limits, sets no RF in frames, gives other error codes than the
 # manual and lets some undefined encodings through; a /dev/kvm without VT-x or SVM lacks parts of all.
-OWN = {"limits", "system", "faults", "debug", "paging", "segments", "vm86", "registers"}
+OWN = {"limits", "system", "faults", "debug", "paging", "segments", "vm86", "registers", "apic"}
 NEED_VIRTUALIZATION = {"tasks", "segments", "vm86", "system", "smp", "faults", "debug", "paging", "smc",
-                       "registers"}
+                       "registers", "apic"}
 
 MODES = ("real", "protected", "limits", "segments", "vm86", "tasks", "long", "system", "faults", "debug",
          "registers",
-         "paging", "smc", "smp")
+         "paging", "smc", "apic", "smp")
 
 for mode in MODES:
     @test(f"tiny.jit_{mode}", timeout=30)
