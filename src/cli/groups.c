@@ -3,6 +3,11 @@
 #include "cli/groups.h"
 
 const struct cli_group *const cli_groups[] = {
+	&cli_machines,
+	&cli_networks,
+	&cli_pools,
+	&cli_volumes,
+	&cli_host,
 	&cli_image,
 	&cli_general,
 	NULL,

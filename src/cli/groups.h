@@ -5,7 +5,7 @@
 
 #include "cli/verb.h"
 
-extern const struct cli_group cli_general;
-extern const struct cli_group cli_image;
+extern const struct cli_group cli_general, cli_host, cli_image, cli_machines, cli_networks, cli_pools,
+	cli_volumes;
 
 #endif

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "image/image.h"
 #include "monitor/schema.h"
 #include "vm/hotplug.h"
 #include "vm/inspect.h"
@@ -40,16 +39,16 @@ static json_t *refuse(GError **error, const char *text, const char *what)
 json_t *qmp_blockdev_add(struct vm *vm, const json_t *args, GError **error)
 {
 	const json_t *file = json_object_get(args, "file"), *cache = json_object_get(args, "cache");
-	struct image_options o = {
+	struct vm_image im = {
 		.format = get(args, "driver"),
 		.readonly = get_bool(args, "read-only"),
 		.direct = get_bool(cache, "direct"),
 		.path = json_is_string(file) ? json_string_value(file) : get(file, "filename"),
 	};
 
-	if (!o.path)
+	if (!im.path)
 		return refuse(error, "Parameter '%s' is missing", "file.filename");
-	return done(vm_image_add(vm, get(args, "node-name"), &o, error));
+	return done(vm_image_add(vm, get(args, "node-name"), &im, error));
 }
 
 json_t *qmp_blockdev_del(struct vm *vm, const json_t *args, GError **error)

@@ -41,15 +41,15 @@ static struct vm_backend *new_backend(struct vm *vm, const char *id, GError **er
 	return vm_backend_add(vm, id);
 }
 
-int vm_image_add(struct vm *vm, const char *id, const struct image_options *o, GError **error)
+int vm_image_add(struct vm *vm, const char *id, const struct vm_image *im, GError **error)
 {
-	struct image_options with_queues = *o;
+	struct image_options o = { .path = im->path, .format = im->format, .readonly = im->readonly,
+		.direct = im->direct, .queues = QUEUES_MAX };
 	struct vm_backend *b = new_backend(vm, id, error);
 
 	if (!b)
 		return -1;
-	with_queues.queues = QUEUES_MAX;
-	b->image = image_open(&with_queues, error);
+	b->image = image_open(&o, error);
 	if (!b->image)
 		g_ptr_array_remove(vm->backends, b);
 	else

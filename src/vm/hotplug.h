@@ -10,11 +10,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct image_options;
 struct vm;
 
+/* As struct image_options has it. */
+struct vm_image {
+	const char *path, *format;
+	bool readonly, direct;
+};
 /* The id must be new in the machine. -1 with error. */
-int vm_image_add(struct vm *vm, const char *id, const struct image_options *o, GError **error);
+int vm_image_add(struct vm *vm, const char *id, const struct vm_image *im, GError **error);
 /* `spec` as net_open() takes it. */
 int vm_net_add(struct vm *vm, const char *id, const char *spec, GError **error);
 /* Closes a back end that no device uses. */
