@@ -118,12 +118,12 @@ void vcpu_allow(struct vcpu *c)
 	g_mutex_lock(&c->wait_lock);
 	c->run_state = (c->run_state | RUN_ALLOWED) & ~RUN_PARKED;
 	g_cond_broadcast(&c->wait_cond);
-	g_mutex_unlock(&c->wait_lock);
-	if (!c->thread) {
+	if (!c->thread) { /* under the lock: it is known before it runs, so that vcpu_forbid reaches it */
 		g_autofree char *name = g_strdup_printf("vcpu%u", c->index);
 
 		c->thread = g_thread_new(name, vcpu_thread, c);
 	}
+	g_mutex_unlock(&c->wait_lock);
 }
 
 void vcpu_forbid(struct vcpu *c)
