@@ -16,6 +16,8 @@ struct jit_vm;
 struct block;
 
 enum { BLOCK_HASH_BITS = 18, BLOCK_NO_PAGE = -1 };
+/* In block.mode, beside the ISA's bits: accesses share no checks (lower_share.c). */
+#define BLOCK_PLAIN (1u << 31)
 
 /* How to get the guest's arithmetic flags at a site where they are not in hot.arith. */
 enum flags_kind {
@@ -52,6 +54,7 @@ struct block_exit {
 	uint32_t save, bare;		/* code that saves the flags; code behind it (arena offsets) */
 	uint32_t stub;			/* code that leaves to the loop */
 	bool through_bare;		/* bare does more than jump (poll, cross-page check) */
+	bool plain;			/* to a block of the kind BLOCK_PLAIN */
 	uint8_t saves;			/* guest flags that `save` saves and that are nowhere else */
 };
 

@@ -21,6 +21,7 @@
 #include "core/vcpu.h"
 
 enum { PAGE = 4096, CODE_WINDOW = 2 * PAGE };
+enum { TRAP_GP = 13 }; /* of a host signal */
 
 static uint64_t *guest_pc(struct jit_vcpu *v)
 {
@@ -89,7 +90,8 @@ static void lift(struct jit_vcpu *v, struct ir *b, struct birth *w, uint32_t mod
 {
 	b->n = b->temps = b->insns = b->bytes = 0;
 	b->full = b->uses_vec = b->uses_fpu = false;
-	b->mode = mode;
+	b->mode = mode & ~BLOCK_PLAIN;
+	b->plain = mode & BLOCK_PLAIN;
 	b->page_offset = w->pa & (PAGE - 1);
 	b->isa_config = v->vm->isa_config;
 	v->isa->lift(b, w->code, w->n, w->left);
@@ -221,7 +223,7 @@ static struct block *block_make(struct jit_vcpu *v, uint64_t va, uint32_t mode, 
 		}
 	}
 	temporary = once || !phys_find(vm, w->pa) ||
-		((w->pa2 != no_page() || w->room < PAGE) && !vm->isa->pc_is_linear(mode));
+		((w->pa2 != no_page() || w->room < PAGE) && !vm->isa->pc_is_linear(mode & ~BLOCK_PLAIN));
 	if (!temporary)
 		k = blocks_find(&vm->blocks, w->pa, mode, w->pa2);
 	if (!k && b->n && watched(v, w->pa) && (w->pa2 == no_page() || watched(v, w->pa2))) {
@@ -245,11 +247,13 @@ static struct block *block_get(struct jit_vcpu *v, bool once)
 {
 	struct jit_vm *vm = v->vm;
 	uint32_t mode = v->hot->mode;
+	uint32_t key = mode | (once || v->loop->plain ? BLOCK_PLAIN : 0);
 	uint64_t va = v->isa->pc(v), pa2;
 	struct birth *w = v->loop->birth;
 	struct block *k = NULL;
 	bool again, once_or_limited = once;
 
+	v->loop->plain = false;
 	w->room = UINT64_MAX;
 	if (!v->isa->pc_is_linear(mode)) {
 		w->room = v->isa->code_room(v);
@@ -265,13 +269,13 @@ static struct block *block_get(struct jit_vcpu *v, bool once)
 			return NULL;
 		v->hot->pc_base = *guest_pc(v) - (va & (PAGE - 1));
 		if (!once_or_limited)
-			k = blocks_find(&vm->blocks, w->pa, mode, no_page());
+			k = blocks_find(&vm->blocks, w->pa, key, no_page());
 		if (!k && !once_or_limited && (va & (PAGE - 1)) > PAGE - v->isa->insn_max &&
 			softmmu_peek(v, (va | (PAGE - 1)) + 1, &pa2))
-			k = blocks_find(&vm->blocks, w->pa, mode, pa2);
+			k = blocks_find(&vm->blocks, w->pa, key, pa2);
 		if (k)
 			return k;
-		k = block_make(v, va, mode, once, &again);
+		k = block_make(v, va, key, once, &again);
 		if (v->loop->cache_full) {
 			v->loop->cache_full = false;
 			empty_cache(v);
@@ -361,8 +365,9 @@ static void follow_link(struct jit_vcpu *v, bool link)
 	if (!e)
 		g_error("translator: left through no exit, at +0x%x", v->hot->fault_site);
 	from = e->from;
+	v->loop->plain = e->plain;
 	*guest_pc(v) = v->hot->pc_base + (uint64_t)e->imm;
-	if (!link || !vm->opt.chain || vcpu_events(v->vcpu) || from->mode != v->hot->mode || v->loop->steps)
+	if (!link || !vm->opt.chain || vcpu_events(v->vcpu) || (from->mode & ~BLOCK_PLAIN) != v->hot->mode || v->loop->steps)
 		return;
 	to = block_get(v, false);
 	v->loop->next = to;
@@ -406,6 +411,10 @@ static bool handle_leave(struct jit_vcpu *v, enum leave_reason why)
 		return v->isa->deliver(v);
 	case LEAVE_SIGNAL:
 		cpu_loop_unwind(v, v->hot->fault_site, l->signal_flags);
+		if (l->signal_trap == TRAP_GP) { /* an address from before we had to wait: lower_share.c */
+			l->plain = true;
+			break;
+		}
 		v->isa->arith_fault(v, l->signal_trap == 0, l->signal_trap == 19);
 		return v->isa->deliver(v);
 	case LEAVE_COUNT: break;
@@ -461,7 +470,7 @@ static bool run_once(struct jit_vcpu *v)
 
 	l->next = NULL;
 	l->look = true;
-	if (!k || once || k->mode != v->hot->mode)
+	if (!k || once || (k->mode & ~BLOCK_PLAIN) != v->hot->mode)
 		k = block_get(v, once);
 	if (!k)
 		return v->isa->deliver(v);
@@ -469,7 +478,7 @@ static bool run_once(struct jit_vcpu *v)
 		return interpret_once(v, k, once);
 	if (v->as->mode != v->hot->mode)
 		jc_mode_changed(v, v->as);
-	if (l->put && !k->temporary && vm->isa->pc_is_linear(v->hot->mode))
+	if (l->put && !k->temporary && !(k->mode & BLOCK_PLAIN) && vm->isa->pc_is_linear(v->hot->mode))
 		jc_put(v, *guest_pc(v), v->isa->pc(v), k->pa, softmmu_global(v, v->isa->pc(v)), k->code,
 			v->hot->pc_base);
 	l->put = false;
@@ -487,7 +496,7 @@ static bool run_once(struct jit_vcpu *v)
 	l->look = why != LEAVE_LINK && why != LEAVE_INDIRECT && why != LEAVE_ENTRY;
 	if (!handle_leave(v, why))
 		return false;
-	if (compare && why != LEAVE_FAULT && why != LEAVE_SIGNAL && why != LEAVE_ENTRY)
+	if (compare && !l->plain && why != LEAVE_FAULT && why != LEAVE_SIGNAL && why != LEAVE_ENTRY)
 		lockstep_after(l->lockstep, v, l->ir, k);
 	if (l->fetch_fault) {
 		l->fetch_fault = false;
@@ -541,8 +550,10 @@ enum vcpu_exit cpu_loop_run(struct jit_vcpu *v)
 				l->look = true;
 				continue;
 			}
-			if (pc != *guest_pc(v))
+			if (pc != *guest_pc(v)) {
 				l->next = NULL;
+				l->plain = false;
+			}
 		}
 		if (!run_once(v)) {
 			ret = VCPU_SHUTDOWN;
@@ -576,7 +587,7 @@ static void on_signal(int sig, siginfo_t *si, void *opaque)
 	uint32_t off;
 	struct jit_vcpu *v = running(uc, &off);
 
-	if (v && sig == SIGFPE) {
+	if (v && (sig == SIGFPE || (sig == SIGSEGV && uc->uc_mcontext.gregs[REG_TRAPNO] == TRAP_GP))) {
 		v->hot->fault_site = off;
 		v->loop->signal_trap = (unsigned)uc->uc_mcontext.gregs[REG_TRAPNO];
 		v->loop->signal_flags = (uint64_t)uc->uc_mcontext.gregs[REG_EFL];

@@ -81,6 +81,15 @@ static void stop_owning(struct jit_vm *vm)
 	wake(vm);
 }
 
+/* Somebody may change v's TLB while it waits in the middle of a block: addresses that were checked earlier
+ * in it (lower_share.c) must not be used any more. Those that nobody has cause a SIGSEGV, and the block is
+ * left. */
+static void forget_shared(struct jit_vcpu *v)
+{
+	for (unsigned i = 0; i < sizeof(v->hot->share) / sizeof(v->hot->share[0]); i++)
+		v->hot->share[i] = 1ull << 63;
+}
+
 void exclusive_begin(struct jit_vcpu *v, bool no_code)
 {
 	struct jit_vm *vm = v->vm;
@@ -97,6 +106,8 @@ void exclusive_begin(struct jit_vcpu *v, bool no_code)
 	}
 	set_state(v, before == VCPU_CODE ? VCPU_CODE_STOPPED : VCPU_OUT);
 	become_owner(vm, v, no_code);
+	if (before == VCPU_CODE)
+		forget_shared(v);
 	set_state(v, before);
 	g_mutex_unlock(&vm->stop_lock);
 }

@@ -32,7 +32,8 @@ struct jit_hot {
 	uint8_t priv;		/* enum jit_priv of the current TLB context */
 	uint8_t spare;
 	uint64_t ret;		/* result of a C helper that can also fault */
-	uint64_t scratch[4];	/* back end: spills across calls */
+	uint64_t scratch[2];	/* back end: spills within an op */
+	uint64_t share[4];	/* back end: host addresses that several accesses of a block share */
 	uint64_t exit_rsp;	/* host stack pointer to leave with */
 	uint32_t fault_site;	/* offset in the code cache of the op that faulted, for unwinding */
 	uint32_t mode;		/* present block mode key, kept by the ISA */

@@ -162,6 +162,9 @@ struct slow_result {
 };
 /* A miss or anything else out of the ordinary. site: return address in the block (0: from a helper). */
 struct slow_result softmmu_slow(struct jit_vcpu *v, uint64_t va, uint64_t desc, uint64_t site);
+/* Makes a first-level entry for this access, if there can be one. The fault that a false may stand for is
+ * recorded; it comes again when the access is tried. */
+bool softmmu_prefill(struct jit_vcpu *v, uint64_t va, enum jit_access a);
 /* After the store to the bounce buffer; may do MMIO and drop blocks. */
 void softmmu_commit(struct jit_vcpu *v);
 /* Around C code that may use vector registers: spills the guest's if live, loads them again. */

@@ -361,6 +361,20 @@ static struct slow_result bounce(struct jit_vcpu *v, uint64_t va, unsigned size,
 	return (struct slow_result){ m->bounce, a == ACCESS_STORE ? SLOW_COMMIT : 0 };
 }
 
+bool softmmu_prefill(struct jit_vcpu *v, uint64_t va, enum jit_access a)
+{
+	const struct phys_ram *r;
+	uint64_t pa;
+
+	v->mmu->count.l1_miss++;
+	if (!translate(v, v->as, va, a, &pa))
+		return false;
+	r = phys_find(v->vm, pa);
+	if (r)
+		fill(v, v->as, va, pa, a, r);
+	return tlb_hit(v->as, va, 1, a);
+}
+
 struct slow_result softmmu_slow(struct jit_vcpu *v, uint64_t va, uint64_t desc, uint64_t site)
 {
 	unsigned size = desc & 0xff, who = desc >> 12 & 15;

@@ -65,6 +65,7 @@ struct jit_loop {
 	_Atomic int state;
 	unsigned steps;		/* instructions still to be run one by one */
 	bool look;		/* the ISA's events must be asked */
+	bool plain;		/* the next block must share no checks */
 	bool put;		/* the next block goes into the jump cache */
 	bool fetch_fault, cache_full; /* block_get's side results */
 	struct block *next;	/* the block at the pc, when known */

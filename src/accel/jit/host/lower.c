@@ -115,6 +115,7 @@ static void lower_cold(struct lower *l)
 		switch (c->kind) {
 		case COLD_LOAD: case COLD_STORE: cold_access(l, c); break;
 		case COLD_EXIT: cold_exit(l, c); break;
+		case COLD_SHARE: cold_share(l, c); break;
 		case COLD_ALIGN:
 			site_add(l, false);
 			as_call(&l->a, rw_of(l, l->vm->thunks.align));
@@ -139,6 +140,7 @@ static void emit(struct lower *l)
 		l->owner[n] = IR_NONE;
 	l->guest = (uint16_t)l->b->page_offset;
 	prepare(l);
+	share_plan(l);
 	if (l->k->pa2 != (uint64_t)BLOCK_NO_PAGE)
 		entry_check(l);
 	while ((size_t)(l->a.p - l->start) < 5) /* room for the call that a dropped block gets */
@@ -178,7 +180,8 @@ struct block *lower_block(struct jit_vm *vm, struct ir *b, uint64_t pa, uint64_t
 	l->failed = false;
 	l->linear = vm->isa->pc_is_linear(b->mode);
 	k = l->k = blocks_alloc(t, sizeof(*k));
-	*k = (struct block){ .pa = pa, .pa2 = pa2, .mode = b->mode, .bytes = (uint16_t)b->bytes,
+	*k = (struct block){ .pa = pa, .pa2 = pa2, .mode = b->mode | (b->plain ? BLOCK_PLAIN : 0),
+		.bytes = (uint16_t)b->bytes,
 		.insns = (uint16_t)b->insns };
 	/* thunks this block needs are emitted first, as they go to the same place */
 	for (unsigned i = 0; i < b->n; i++)

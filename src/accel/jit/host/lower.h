@@ -46,7 +46,22 @@ struct access {
 	uint8_t need;		/* flags needed after it */
 };
 
-enum cold_kind { COLD_LOAD, COLD_STORE, COLD_ALIGN, COLD_ENTER, COLD_EXIT, COLD_ENTRY };
+/* Accesses at constant distances from each other (lower_share.c). Offsets are from the first one's address. */
+enum { SHARE_SLOTS = 4, SHARE_MAX = 255 };
+struct share {
+	int first, last;	/* ops */
+	unsigned count;
+	bool store;		/* rights that were checked */
+	uint8_t slot;		/* hot.share[slot] = host address of lo, once r13 is needed otherwise */
+	int32_t lo, hi;
+};
+struct share_value {
+	uint32_t root;		/* unknown value number `root`, plus off */
+	int64_t off;
+};
+
+enum cold_kind { COLD_LOAD, COLD_STORE, COLD_ALIGN, COLD_ENTER, COLD_EXIT, COLD_ENTRY,
+	COLD_SHARE };
 struct cold {
 	enum cold_kind kind;
 	uint8_t *from;		/* displacement of the jump that leads here */
@@ -57,7 +72,8 @@ struct cold {
 	uint16_t guest;
 	struct flags_state flags;
 	struct access access;
-	unsigned exit;		/* COLD_EXIT */
+	unsigned exit;		/* COLD_EXIT, COLD_SHARE */
+	struct share *share;	/* COLD_SHARE */
 	bool backward;
 };
 
@@ -81,6 +97,14 @@ struct lower {
 	unsigned recipe_stamp;	/* counts producers */
 	uint8_t vec, fpu;	/* levels known to be live (bits as hot.vec_live) */
 	bool failed;		/* out of slots, exits, … : cut the block in half */
+
+	struct share share[SHARE_MAX];
+	unsigned shares;
+	uint8_t share_of[IR_MAX_OPS];	/* 1 + index in share; 0: none */
+	int32_t share_off[IR_MAX_OPS];	/* from the first one's address */
+	struct share_value known[IR_TEMP0 + IR_MAX_TEMPS]; /* while planning: operands' values */
+	struct share *in_r13;		/* r13 holds its host address */
+	bool r13_only;			/* … and its slot does not yet */
 
 	struct block_site site[SITES_MAX];
 	unsigned sites;
@@ -141,6 +165,23 @@ void flags_recipe(struct lower *l, enum flags_kind kind, unsigned type, uint16_t
  * then true says that the recipe ends after the op. */
 bool flags_before_write(struct lower *l, uint32_t globals, bool access);
 
+/* --- shared checks (lower_share.c) --- */
+void share_plan(struct lower *l);
+/* The share that this op is in, or NULL. */
+struct share *share_get(struct lower *l);
+static inline bool share_follows(struct lower *l)
+{
+	struct share *s = share_get(l);
+
+	return s && s->first != (int)l->i;
+}
+/* r13 is about to be written. */
+void share_clobber(struct lower *l);
+/* The checked address for a follower; r13 is locked. */
+struct loc share_at(struct lower *l);
+bool share_lower(struct lower *l);	/* simple loads and stores of followers; false: not one */
+void cold_share(struct lower *l, struct cold *c);
+
 /* --- parts --- */
 bool lower_alu(struct lower *l);	/* lower_alu.c; false: not its op */
 bool lower_shift(struct lower *l);	/* lower_shift.c */
@@ -154,6 +195,12 @@ void lower_enter(struct lower *l);
 void emit_address(struct lower *l, const struct ir_op *o, unsigned reg, bool keep_flags);
 void cold_access(struct lower *l, struct cold *c);	/* lower_mem.c */
 void cold_exit(struct lower *l, struct cold *c);	/* lower_exit.c */
+/* An exit to imm from the page start (lower_exit.c); its code from the saving of flags on. */
+struct block_exit *exit_new(struct lower *l, int64_t imm);
+void exit_tail(struct lower *l, struct block_exit *e, bool backward);
+void load_body(struct lower *l, struct access *x);	/* lower_mem.c */
+void store_body(struct lower *l, struct access *x);
+void evict(struct lower *l, unsigned n);		/* lower_regs.c: scratch register n becomes free */
 void entry_check(struct lower *l);			/* lower_exit.c: second page of a straddling block */
 struct cold *cold_new(struct lower *l, enum cold_kind kind);
 void site_add(struct lower *l, bool host_flags);

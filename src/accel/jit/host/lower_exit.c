@@ -15,7 +15,7 @@ static uint32_t offset_of(const struct lower *l, const uint8_t *p)
 	return (uint32_t)(p - l->vm->arena.rw);
 }
 
-static struct block_exit *exit_new(struct lower *l, int64_t imm)
+struct block_exit *exit_new(struct lower *l, int64_t imm)
 {
 	struct block_exit *e;
 
@@ -66,7 +66,7 @@ static void poll(struct lower *l, uint8_t **out)
 }
 
 /* From `save` on; l->f is the state at the exit. */
-static void exit_tail(struct lower *l, struct block_exit *e, bool backward)
+void exit_tail(struct lower *l, struct block_exit *e, bool backward)
 {
 	bool cross = e->imm < 0 || e->imm > 4095;
 	uint8_t *miss[2] = { NULL, NULL }, *polled = NULL, *final;

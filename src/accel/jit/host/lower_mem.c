@@ -72,21 +72,61 @@ void emit_address(struct lower *l, const struct ir_op *o, unsigned reg, bool kee
 }
 
 /* ---- the check */
+/* The op follows another that checked its address too: nothing but loads can come between. */
+static struct cold *check_shared(struct lower *l)
+{
+	struct cold *c = &l->cold[COLD_MAX - 1]; /* never emitted: no slow path */
+	const struct ir_op *o = l->o;
+
+	flags_fault_point(l);
+	spill_all(l);
+	for (unsigned n = 0; n < SCRATCH_COUNT; n++)
+		evict(l, n);
+	site_add(l, true);
+	l->f.host = 0;
+	*c = (struct cold){ .access = { .op = o, .at = share_at(l), .need = l->need[l->i], .flags = l->f } };
+	if (o->c != IR_NONE)
+		c->access.data = value(l, o->c);
+	l->locked = 1;
+	return c;
+}
+
+/* The first access of a share: the check covers all. r13 = lowest address. */
+static void share_begin(struct lower *l, struct cold *c, struct share *s)
+{
+	struct block_exit *e = exit_new(l, l->guest);
+
+	e->plain = true;
+	c->exit = (unsigned)(e - l->exit);
+	c->share = s;
+	c->back = l->a.p;
+	l->in_r13 = s;
+	l->r13_only = true;
+}
+
 /* Address to r13, checked for `size` bytes; returns the cold stub, whose `back` is here. */
 static struct cold *check(struct lower *l, enum jit_access a, unsigned size, bool rmw, bool fused)
 {
 	const struct ir_op *o = l->o;
 	unsigned priv = o->flags & IRO_USER ? 1 + JIT_PRIV_USER : o->flags & IRO_SYSTEM ? 1 + JIT_PRIV_SUPER : 0;
-	struct cold *c = cold_new(l, a == ACCESS_STORE ? COLD_STORE : COLD_LOAD), *align;
+	struct cold *c, *align;
 	int32_t tag = 8 * TLB_TAG(a), add = (int32_t)offsetof(struct tlb_line, add);
+	struct share *s = share_get(l);
+	struct ir_op lowest = *o;
 	enum { SHIFT = 12 - TLB_LINE_BITS };
 
 	_Static_assert(offsetof(struct jit_as, tlb) == 0, "short displacements");
 
+	if (share_follows(l))
+		return check_shared(l);
+	c = cold_new(l, s ? COLD_SHARE : a == ACCESS_STORE ? COLD_STORE : COLD_LOAD);
 	flags_fault_point(l);
 	spill_all(l);
+	share_clobber(l);
 	lock_reg(l, H_R13);
-	emit_address(l, o, H_R13, false);
+	if (s)
+		lowest.disp += s->lo;
+	emit_address(l, &lowest, H_R13, false);
 	drop_scratch(l);
 	if (o->flags & IRO_ALIGN) {
 		as_test(&l->a, 1, loc_reg(H_R13), loc_imm(o->code == IR_CMPXCHGB ? size - 1 : o->type - 1));
@@ -97,6 +137,8 @@ static struct cold *check(struct lower *l, enum jit_access a, unsigned size, boo
 	c->desc = SLOW_DESC(size, a, priv, rmw, o->flags & IRO_LOCK || o->code == IR_XCHG);
 	c->flags = l->f;
 	l->f.host = 0;
+	if (s)
+		share_begin(l, c, s);
 	if (priv) { /* rare: always the slow way */
 		c->from = as_jmp(&l->a, NULL);
 	} else {
@@ -109,15 +151,18 @@ static struct cold *check(struct lower *l, enum jit_access a, unsigned size, boo
 		as_alu(&l->a, ALU_AND, 4, H_R14, loc_imm((TLB_SIZE - 1) << TLB_LINE_BITS));
 		as_mov(&l->a, 8, H_R15, loc_gs(H_R14, tag));
 		as_alu(&l->a, ALU_XOR, 8, H_R15, loc_reg(H_R13));
-		as_alu(&l->a, ALU_CMP, 8, H_R15, loc_imm(4096 - (int)size));
+		as_alu(&l->a, ALU_CMP, 8, H_R15, loc_imm(4096 - (s ? s->hi - s->lo : (int)size)));
 		c->from = as_jcc(&l->a, 7, NULL);
-		if (fused)
+		if (fused && !s)
 			as_mov(&l->a, 8, H_R15, loc_gs(H_R14, add));
 		else
 			as_alu(&l->a, ALU_ADD, 8, H_R13, loc_gs(H_R14, add));
 	}
-	c->back = l->a.p;
-	c->access = (struct access){ .op = o, .at = fused ? loc_sib(H_R13, H_R15, 0, 0) : loc_mem(H_R13, 0),
+	if (s)
+		fused = false;
+	else
+		c->back = l->a.p;
+	c->access = (struct access){ .op = o, .at = s ? loc_mem(H_R13, -s->lo) : fused ? loc_sib(H_R13, H_R15, 0, 0) : loc_mem(H_R13, 0),
 		.need = l->need[l->i] };
 	if (o->c != IR_NONE)
 		c->access.data = value(l, o->c);
@@ -128,7 +173,7 @@ static struct cold *check(struct lower *l, enum jit_access a, unsigned size, boo
 }
 
 /* ---- bodies: emitted twice for stores, so they depend on nothing but *x */
-static void load_body(struct lower *l, struct access *x)
+void load_body(struct lower *l, struct access *x)
 {
 	const struct ir_op *o = x->op;
 
@@ -142,7 +187,7 @@ static void load_body(struct lower *l, struct access *x)
 		as_movzx(&l->a, o->type, x->reg, x->at);
 }
 
-static void store_body(struct lower *l, struct access *x)
+void store_body(struct lower *l, struct access *x)
 {
 	struct loc data = x->data;
 
@@ -435,6 +480,8 @@ bool lower_memory(struct lower *l)
 
 	if (!(ir_info[o->code].props & IRP_MEM) || (o->code == IR_NATIVE && !o->type))
 		return false;
+	if (share_lower(l))
+		return true;
 	dies = flags_before_write(l, written, true);
 	flags_fault_point(l);
 	stamp = l->recipe_stamp;

@@ -49,7 +49,7 @@ static void to_slot(struct lower *l, struct temp *t)
 	}
 }
 
-static void evict(struct lower *l, unsigned n)
+void evict(struct lower *l, unsigned n)
 {
 	struct temp *t;
 
@@ -81,6 +81,8 @@ unsigned scratch(struct lower *l)
 		return H_R13;
 	}
 	evict(l, best);
+	if (!best)
+		share_clobber(l);
 	l->locked |= 1u << best;
 	return SCRATCH_FIRST + best;
 }
@@ -206,6 +208,7 @@ void spill_temp(struct lower *l, uint16_t x)
 
 void drop_scratch(struct lower *l)
 {
+	share_clobber(l);
 	for (unsigned n = 0; n < SCRATCH_COUNT; n++) {
 		if (l->owner[n] == IR_NONE)
 			continue;

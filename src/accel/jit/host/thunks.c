@@ -266,6 +266,22 @@ const void *thunks_slow(struct jit_vm *vm, uint32_t desc)
 	return code;
 }
 
+/* r13 = va: tries to make a TLB entry for it; ZF: there is none. */
+static const void *emit_share(struct jit_vm *vm, enum jit_access access)
+{
+	struct as_buf a = begin(vm);
+
+	store_gprs(&a, false);
+	as_mov(&a, 8, H_RDI, LOC_HOT(vcpu));
+	as_mov(&a, 8, H_RSI, loc_reg(H_R13));
+	as_mov(&a, 4, H_RDX, loc_imm(access));
+	call_c(&a, (uint64_t)(uintptr_t)softmmu_prefill);
+	as_test(&a, 1, loc_reg(H_RAX), loc_reg(H_RAX));
+	load_gprs(&a, false);
+	as_8(&a, 0xc3);
+	return end(vm, &a);
+}
+
 /* Keeps EFLAGS: the store before it may have produced the guest's. */
 static const void *emit_commit(struct jit_vm *vm)
 {
@@ -480,6 +496,8 @@ int thunks_init(struct jit_vm *vm)
 		t->leave[i] = i == LEAVE_FAULT ? emit_fault(vm, out) : emit_leave(vm, i, out);
 	t->slow_common = emit_slow_common(vm, t->leave[LEAVE_FAULT]);
 	t->commit = emit_commit(vm);
+	t->share[0] = emit_share(vm, ACCESS_LOAD);
+	t->share[1] = emit_share(vm, ACCESS_STORE);
 	t->indirect_miss = emit_indirect_miss(vm);
 	t->indirect = emit_indirect(vm);
 	t->align = thunks_call(vm, (uint64_t)(uintptr_t)thunks_align, IRO_LIGHT);

@@ -41,7 +41,7 @@ struct thunks {
 	void (*vec_spill)(struct jit_hot *hot);
 	void (*vec_fill)(struct jit_hot *hot, uint64_t level);
 	void (*set_gs)(struct jit_as *as);
-	const void *slow_common, *commit, *align, *vec_enter, *fpu_enter;
+	const void *slow_common, *commit, *share[2], *align, *vec_enter, *fpu_enter;
 	const void *leave[LEAVE_COUNT];
 	const void *indirect_miss; /* … what it does when that does not know */
 	const void *indirect;	/* jump to guest pc r13 through the jump cache; flags are saved */

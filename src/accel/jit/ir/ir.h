@@ -108,6 +108,7 @@ struct ir {
 	bool full;		/* an op did not fit: the builder has stopped; the block is cut before */
 	const void *isa_config;	/* what the front end must know of the machine (features); set by the caller
 				   of isa->lift, the same for all blocks of a machine */
+	bool plain;		/* lowered so that each memory access is checked for itself; set by the caller */
 	bool uses_vec, uses_fpu; /* set by VEC_ENTER / FPU_ENTER */
 };
 
