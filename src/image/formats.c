@@ -23,21 +23,6 @@ static int probe_vmdk(const uint8_t *head, size_t n)
 		   magic(head, n, 0, "# Disk DescriptorFile", 21));
 }
 
-static int probe_vdi(const uint8_t *head, size_t n)
-{
-	return magic(head, n, 0x40, "\x7f\x10\xda\xbe", 4);
-}
-
-static int probe_vhd(const uint8_t *head, size_t n)
-{
-	return magic(head, n, 0, "conectix", 8);
-}
-
-static int probe_vhdx(const uint8_t *head, size_t n)
-{
-	return magic(head, n, 0, "vhdxfile", 8);
-}
-
 static int probe_qed(const uint8_t *head, size_t n)
 {
 	return magic(head, n, 0, "QED\0", 4);
@@ -50,15 +35,13 @@ static int probe_parallels(const uint8_t *head, size_t n)
 
 static const struct image_format qcow1 = { .name = "qcow", .probe = probe_qcow1 };
 static const struct image_format vmdk = { .name = "vmdk", .probe = probe_vmdk };
-static const struct image_format vdi = { .name = "vdi", .probe = probe_vdi };
-static const struct image_format vhd = { .name = "vhd", .probe = probe_vhd };
-static const struct image_format vhdx = { .name = "vhdx", .probe = probe_vhdx };
 static const struct image_format qed = { .name = "qed", .probe = probe_qed };
 static const struct image_format parallels = { .name = "parallels", .probe = probe_parallels };
 
 /* LUKS is left out on purpose: guests put LUKS headers on their raw disks all the time. */
 const struct image_format *const image_formats[] = {
-	&image_format_raw, &image_format_qcow2, &qcow1, &vmdk, &vdi, &vhd, &vhdx, &qed, &parallels, NULL,
+	&image_format_raw, &image_format_qcow2, &qcow1, &vmdk, &image_format_vdi, &image_format_vhd,
+	&image_format_vhdx, &qed, &parallels, NULL,
 };
 
 const struct image_format *format_by_name(const char *name)
