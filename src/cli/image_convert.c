@@ -63,15 +63,13 @@ const char image_convert_help[] =
 
 /* ---- where the copy is made ---- */
 
-/* Formats whose images are several files are made in a folder of their own. */
-static bool many_files(const struct image_spec *spec)
+/* Images that know their own name, or are several files, are made in a folder of their own. */
+static bool knows_its_name(const char *format)
 {
-	const char *sub = spec->options ? g_hash_table_lookup(spec->options, "subformat") : NULL;
-
-	return sub && (strstr(sub, "Flat") || strstr(sub, "twoGb"));
+	return !strcmp(format, "vmdk");
 }
 
-int image_target_start(struct image_target *t, const char *path, const struct image_spec *spec,
+int image_target_start(struct image_target *t, const char *path, const char *format,
 	bool force, GError **error)
 {
 	g_autofree char *dir = g_path_get_dirname(path), *base = g_path_get_basename(path);
@@ -84,7 +82,7 @@ int image_target_start(struct image_target *t, const char *path, const struct im
 	if (!force && !lstat(path, &st))
 		return fail(error, LODGE_ERROR_FILE, "%s: is there already; --force replaces it", path);
 	t->force = force;
-	if (many_files(spec)) {
+	if (knows_its_name(format)) {
 		t->dir = g_strdup_printf("%s/.%s.XXXXXX", dir, base);
 		if (!g_mkdtemp_full(t->dir, 0700))
 			return fail_errno(error, LODGE_ERROR_FILE, errno, "%s", t->dir);
@@ -298,7 +296,7 @@ static int make(struct conversion *v, const char *target, GError **error)
 
 	if (r < 0)
 		return -1;
-	r = image_target_start(&t, target, &v->spec, cli_flag(v->c, "force"), error);
+	r = image_target_start(&t, target, v->format, cli_flag(v->c, "force"), error);
 	if (!r)
 		r = image_create(t.part, v->format, &v->spec, false, &a.o, error);
 	if (!r)
@@ -450,7 +448,7 @@ int image_dd_run(struct cli *c, GError **error)
 	spec.size = end - begin;
 	if (!spec.size)
 		fail(error, LODGE_ERROR_USAGE, "%s: nothing to copy there", d.in);
-	else if (!image_target_start(&t, d.out, &spec, cli_flag(c, "force"), error) &&
+	else if (!image_target_start(&t, d.out, format, cli_flag(c, "force"), error) &&
 		 !image_create(t.part, format, &spec, false, NULL, error)) {
 		to = image_access_open(c, t.part, format, false, error);
 		r = to ? dd_copy(c, from, to, begin, spec.size, error) : -1;

@@ -7,8 +7,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct image_spec;
-
 struct image_target {
 	const char *path; /* borrowed */
 	char *dir;	  /* owned: folder the parts are made in; NULL: one part beside the target */
@@ -17,7 +15,7 @@ struct image_target {
 };
 
 /* Fails if the target is there, unless `force`. image_target_end() in either case. */
-int image_target_start(struct image_target *t, const char *path, const struct image_spec *spec,
+int image_target_start(struct image_target *t, const char *path, const char *format,
 	bool force, GError **error);
 int image_target_finish(struct image_target *t, GError **error);
 /* Removes what is left of the parts. */

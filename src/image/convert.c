@@ -16,11 +16,12 @@
 
 #include "base/error.h"
 #include "image/file.h"
-#include "image/format.h"
+#include "image/engine.h"
 #include "image/image.h"
 
 enum {
 	PIECE = 256 << 10,	/* bytes read at a time */
+	PACKED_SHARE = 1 << 20,
 	SHARE = 4 << 20,	/* bytes a thread takes at a time: writes of one thread are in order */
 	THREADS_MAX = 64,
 	TICK_US = 100 * 1000,
@@ -33,10 +34,12 @@ struct job {
 	uint64_t size;	  /* bytes to copy */
 	uint32_t piece, share;
 	int depth;	  /* layers to look at below the source */
-	bool both_raw, offload;
+	bool both_raw, offload, packed;
 	GMutex lock;
 	GCond ended;
 	uint64_t next;	  /* first byte nobody has taken */
+	uint64_t written; /* packed: all before it is */
+	GCond turned;
 	unsigned running;
 	GError *error;	  /* the first */
 	_Atomic bool stop;
@@ -60,30 +63,11 @@ static int put_zero(struct job *j, uint64_t off, uint64_t n, GError **error)
 	return j->o->target_zero && j->o->sparse ? 0 : image_zero(j->to, off, n, true, error);
 }
 
-/* Zeroes go into a compressed target by whole clusters only. */
-static int put_packed(struct job *j, uint64_t off, const uint8_t *buf, size_t n, GError **error)
-{
-	uint32_t cluster = image_cluster(j->to);
-
-	for (size_t at = 0; at < n; at += cluster) {
-		size_t part = MIN(cluster, n - at);
-		int r = bytes_are_zero(buf + at, part) ?
-				put_zero(j, off + at, part, error) :
-				image_pwrite_packed(j->to, off + at, buf + at, part, error);
-
-		if (r < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static int put(struct job *j, uint64_t off, const uint8_t *buf, size_t n, GError **error)
 {
 	size_t run;
 	bool zero = false;
 
-	if (j->o->packed)
-		return put_packed(j, off, buf, n, error);
 	if (!j->o->sparse)
 		return image_pwrite(j->to, off, buf, n, error);
 	for (size_t at = 0; at < n; at += run) {
@@ -164,19 +148,6 @@ static int look(struct job *j, uint64_t off, uint64_t n, struct image_run *run, 
 	return 0;
 }
 
-/*
- * A compressed target takes whole clusters, of which the source may have part. Data and zeroes that
- * share one are copied together.
- */
-static uint64_t widen(struct job *j, uint64_t off, uint64_t run, uint64_t end)
-{
-	uint64_t cluster = image_cluster(j->to), to = off + run;
-
-	if (!j->o->packed || to >= end)
-		return run;
-	return MIN((to + cluster - 1) / cluster * cluster, end) - off;
-}
-
 static int copy_share(struct job *j, uint64_t off, uint64_t end, uint8_t *buf, GError **error)
 {
 	while (off < end && !j->stop) {
@@ -188,24 +159,136 @@ static int copy_share(struct job *j, uint64_t off, uint64_t end, uint8_t *buf, G
 		if (look(j, off, end - off, &run, &absent, error) < 0)
 			return -1;
 		n = MIN(run.len, end - off);
-		if ((absent || run.zero) && j->o->packed && off + n < end)
-			n -= (off + n) % image_cluster(j->to);
-		if ((absent || run.zero) && n && n <= run.len) {
+		if (absent || run.zero) {
 			if (!absent)
 				r = put_zero(j, off, n, error);
 			atomic_fetch_add(&j->done, n);
+		} else if (offload(j, &run, off, n)) {
+			atomic_fetch_add(&j->done, n);
 		} else {
-			n = widen(j, off, MIN(run.len, end - off), end);
-			if (offload(j, &run, off, n))
-				atomic_fetch_add(&j->done, n);
-			else
-				r = copy_data(j, off, n, buf, error);
+			r = copy_data(j, off, n, buf, error);
 		}
 		if (r < 0)
 			return -1;
 		off += n;
 	}
 	return 0;
+}
+
+/* ---- compressed ---- */
+
+/*
+ * A share is read and compressed by any thread, and then written when those before it were: the clusters
+ * lie in the file in the disk's order, which formats that are read as streams need.
+ */
+struct packed_share {
+	uint8_t *room; /* owned: the results */
+	struct piece {
+		uint64_t off;
+		size_t n, plain; /* bytes in room; plain: of the disk, not compressed */
+		uint8_t *at;	 /* NULL: zeroes */
+	} *pieces; /* owned */
+	unsigned count;
+};
+
+/* Whether [off, off + n) is zeroes or absent in whole, by the source's tables. */
+static int look_whole(struct job *j, uint64_t off, uint64_t n, bool *ret_absent, bool *ret_zero, GError **error)
+{
+	*ret_absent = *ret_zero = true;
+	for (uint64_t at = 0; at < n && (*ret_absent || *ret_zero);) {
+		struct image_run run;
+		bool absent;
+
+		if (look(j, off + at, n - at, &run, &absent, error) < 0)
+			return -1;
+		*ret_absent &= absent;
+		*ret_zero &= run.zero || absent;
+		at += run.len;
+	}
+	*ret_zero &= !j->o->below_stays || !*ret_absent;
+	return 0;
+}
+
+/* Fills the next piece of the share; *used bytes of its room are taken. */
+static int pack_one(struct job *j, struct packed_share *p, uint64_t off, size_t n, uint8_t *buf, size_t *used,
+	GError **error)
+{
+	const struct image *to = j->to;
+	struct piece *x = &p->pieces[p->count];
+	bool absent, zero;
+
+	if (look_whole(j, off, n, &absent, &zero, error) < 0)
+		return -1;
+	if (absent && j->o->below_stays)
+		return 0;
+	*x = (struct piece){ .off = off, .n = n };
+	p->count++;
+	if (zero)
+		return 0;
+	if (get(j, off, buf, n, error) < 0)
+		return -1;
+	if (bytes_are_zero(buf, n))
+		return 0;
+	memset(buf + n, 0, to->cluster - n);
+	x->at = p->room + *used;
+	x->n = to->format->pack(to, buf, x->at, engine_pack_cap(to));
+	if (!x->n) {
+		memcpy(x->at, buf, n);
+		x->plain = x->n = n;
+	}
+	*used += x->n;
+	return 0;
+}
+
+static int write_share(struct job *j, const struct packed_share *p, GError **error)
+{
+	for (unsigned i = 0; i < p->count && !j->stop; i++) {
+		const struct piece *x = &p->pieces[i];
+		int r;
+
+		if (x->at && !x->plain) {
+			r = engine_put_packed(j->to, x->off, x->at, x->n);
+			if (r < 0)
+				return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot write to it",
+						  image_path(j->to));
+			continue;
+		}
+		r = x->at ? image_pwrite(j->to, x->off, x->at, x->plain, error) :
+			    put_zero(j, x->off, x->n, error);
+		if (r < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int pack_share(struct job *j, uint64_t off, uint64_t end, uint8_t *buf, GError **error)
+{
+	uint32_t cluster = j->to->cluster, clusters = (end - off + cluster - 1) / cluster;
+	struct packed_share p = { .room = g_malloc(clusters * (engine_pack_cap(j->to) + 1)),
+		.pieces = g_new(struct piece, clusters) };
+	uint64_t turn = off;
+	size_t used = 0;
+	int r = 0;
+
+	for (uint64_t at = off; at < end && !r && !j->stop; at += cluster) {
+		r = pack_one(j, &p, at, MIN(cluster, end - at), buf, &used, error);
+		atomic_fetch_add(&j->done, MIN(cluster, end - at));
+	}
+	g_mutex_lock(&j->lock);
+	while (!r && !j->stop && j->written != turn)
+		g_cond_wait(&j->turned, &j->lock);
+	g_mutex_unlock(&j->lock);
+	if (!r)
+		r = write_share(j, &p, error);
+	if (r < 0)
+		j->stop = true; /* or the others would wait for ever */
+	g_mutex_lock(&j->lock);
+	j->written = end;
+	g_cond_broadcast(&j->turned);
+	g_mutex_unlock(&j->lock);
+	g_free(p.room);
+	g_free(p.pieces);
+	return r;
 }
 
 /* Waits until the whole copy is no faster than it may be. */
@@ -227,7 +310,7 @@ static void *worker(void *opaque)
 	GError *error = NULL;
 	uint8_t *buf = NULL;
 
-	if (posix_memalign((void **)&buf, ALIGN, j->piece))
+	if (posix_memalign((void **)&buf, ALIGN, MAX(j->piece, j->to->cluster)))
 		fail(&error, LODGE_ERROR_HOST, "no memory for a buffer of %u bytes", j->piece);
 	while (!error && !j->stop) {
 		uint64_t off, end;
@@ -239,7 +322,10 @@ static void *worker(void *opaque)
 		if (off >= end)
 			break;
 		pace(j);
-		copy_share(j, off, end, buf, &error);
+		if (j->packed)
+			pack_share(j, off, end, buf, &error);
+		else
+			copy_share(j, off, end, buf, &error);
 	}
 	if (error)
 		give_up(j, error);
@@ -300,6 +386,12 @@ int image_convert(struct image *from, struct image *to, struct convert_options *
 	j.size = MIN(image_size(from), image_size(to));
 	while (j.piece < cluster && j.piece < SHARE)
 		j.piece *= 2;
+	j.packed = o->packed || to->packed_only;
+	if (j.packed && (!to->format->pack || !to->format->write_packed))
+		return fail(error, LODGE_ERROR_USAGE, "%s: %s images cannot be compressed", image_path(to),
+			    to->format->name);
+	if (j.packed)
+		j.share = MAX(PACKED_SHARE, to->cluster);
 	j.depth = o->below_stays ? o->depth - 1 : G_MAXINT16;
 	j.both_raw = from->format == &image_format_raw && to->format == &image_format_raw &&
 		     from->file->fd >= 0 && to->file->fd >= 0;
@@ -307,6 +399,7 @@ int image_convert(struct image *from, struct image *to, struct convert_options *
 	j.began = g_get_monotonic_time();
 	g_mutex_init(&j.lock);
 	g_cond_init(&j.ended);
+	g_cond_init(&j.turned);
 	threads = MIN(MIN(threads, THREADS_MAX), MAX(1, (j.size + j.share - 1) / j.share));
 	if (!reflink(&j))
 		run_threads(&j, threads);
@@ -314,6 +407,7 @@ int image_convert(struct image *from, struct image *to, struct convert_options *
 		finish(&j, &j.error);
 	g_mutex_clear(&j.lock);
 	g_cond_clear(&j.ended);
+	g_cond_clear(&j.turned);
 	o->unreadable = j.unreadable;
 	if (j.error) {
 		g_propagate_error(error, j.error);

@@ -79,6 +79,10 @@ void range_release(struct image *im, struct image_range *r);
 
 /* packed.c: unpacked clusters, so that reading one in pieces unpacks it once. */
 int packed_read(struct image *im, const struct extent *x, uint64_t off, void *buf, size_t n);
+/* Stores a cluster that pack() has made n bytes of. 0 or -errno. */
+int engine_put_packed(struct image *im, uint64_t off, const void *packed, size_t n);
+/* Bytes pack() may make of one. */
+size_t engine_pack_cap(const struct image *im);
 /* The cluster was written or dropped. */
 void packed_forget(struct image *im, uint64_t off, uint64_t n);
 void packed_free(struct packed_cache *c); /* NULL allowed */

@@ -121,7 +121,7 @@ struct image_format {
 
 extern const struct image_format *const image_formats[]; /* formats.c; NULL ends it */
 extern const struct image_format image_format_raw;
-extern const struct image_format image_format_qcow2, image_format_vdi, image_format_vhd, image_format_vhdx;
+extern const struct image_format image_format_qcow2, image_format_vdi, image_format_vmdk, image_format_vhd, image_format_vhdx;
 
 /* NULL if there is none of that name. */
 const struct image_format *format_by_name(const char *name);
@@ -147,6 +147,7 @@ struct image {
 	GMutex meta_lock;	/* around every call of the format but unpack and pack */
 	_Atomic bool dirty;	/* set by the format: its flush() has something to do */
 	bool readonly;
+	bool packed_only;	/* takes write_packed alone, of all but zeroes; set by open() */
 	bool borrowed;		/* file is the caller's */
 	bool probed_raw;	/* nobody said it is raw: see image_submit */
 	bool threads;		/* thread pool instead of io_uring */

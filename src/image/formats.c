@@ -17,12 +17,6 @@ static int probe_qcow1(const uint8_t *head, size_t n)
 	return magic(head, n, 0, "QFI\xfb\0\0\0\1", 8);
 }
 
-static int probe_vmdk(const uint8_t *head, size_t n)
-{
-	return MAX(MAX(magic(head, n, 0, "KDMV", 4), magic(head, n, 0, "COWD", 4)),
-		   magic(head, n, 0, "# Disk DescriptorFile", 21));
-}
-
 static int probe_qed(const uint8_t *head, size_t n)
 {
 	return magic(head, n, 0, "QED\0", 4);
@@ -34,13 +28,12 @@ static int probe_parallels(const uint8_t *head, size_t n)
 }
 
 static const struct image_format qcow1 = { .name = "qcow", .probe = probe_qcow1 };
-static const struct image_format vmdk = { .name = "vmdk", .probe = probe_vmdk };
 static const struct image_format qed = { .name = "qed", .probe = probe_qed };
 static const struct image_format parallels = { .name = "parallels", .probe = probe_parallels };
 
 /* LUKS is left out on purpose: guests put LUKS headers on their raw disks all the time. */
 const struct image_format *const image_formats[] = {
-	&image_format_raw, &image_format_qcow2, &qcow1, &vmdk, &image_format_vdi, &image_format_vhd,
+	&image_format_raw, &image_format_qcow2, &qcow1, &image_format_vmdk, &image_format_vdi, &image_format_vhd,
 	&image_format_vhdx, &qed, &parallels, NULL,
 };
 

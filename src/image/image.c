@@ -188,12 +188,22 @@ int image_pwrite(struct image *im, uint64_t off, const void *buf, size_t n, GErr
 /* One cluster; the disk's last one may be short of a whole cluster. */
 static int write_packed(struct image *im, uint64_t off, const uint8_t *cluster, void *packed)
 {
-	size_t n = im->format->pack(im, cluster, packed, im->cluster - 1);
+	size_t n = im->format->pack(im, cluster, packed, engine_pack_cap(im));
+
+	return n ? engine_put_packed(im, off, packed, n) :
+		   engine_write(im, off, cluster, MIN(im->cluster, im->size - off));
+}
+
+size_t engine_pack_cap(const struct image *im)
+{
+	return im->packed_only ? im->cluster + 4096 : im->cluster - 1;
+}
+
+int engine_put_packed(struct image *im, uint64_t off, const void *packed, size_t n)
+{
 	struct image_range range;
 	int r;
 
-	if (!n)
-		return engine_write(im, off, cluster, MIN(im->cluster, im->size - off));
 	range_init(&range, im, off, 1);
 	range_take(im, &range);
 	engine_lock(im);
@@ -218,7 +228,7 @@ int image_pwrite_packed(struct image *im, uint64_t off, const void *buf, size_t 
 	if (off % im->cluster || (n % im->cluster && off + n != im->size))
 		return fail(error, LODGE_ERROR_INTERNAL, "%s: parts of clusters cannot be compressed",
 			    im->file->path);
-	packed = g_malloc(im->cluster);
+	packed = g_malloc(engine_pack_cap(im));
 	e = epoch_enter(im);
 	for (size_t at = 0; at < n && !r; at += im->cluster) {
 		const uint8_t *from = (const uint8_t *)buf + at;
