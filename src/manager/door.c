@@ -18,7 +18,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/socket.h"
+#include "manager/rpc/sasl.h"
 #include "manager/rpc/server.h"
+#include "manager/rpc/tls.h"
 
 enum door_kind { DOOR_UNIX, DOOR_UNIX_RO, DOOR_TCP, DOOR_TLS };
 
@@ -34,6 +36,7 @@ struct doors {
 	struct rpc_server *server;
 	const struct door_config *config;
 	struct audit *audit;
+	struct tls_context *tls;
 	GPtrArray *list;
 };
 
@@ -131,6 +134,7 @@ static char *peer_name(int fd)
 static void admit(struct door *d, int fd)
 {
 	struct caller caller = { .uid = (uid_t)-1, .audit = d->doors->audit };
+	struct transport *t;
 	const int one = 1;
 
 	if (d->kind == DOOR_UNIX || d->kind == DOOR_UNIX_RO) {
@@ -146,7 +150,19 @@ static void admit(struct door *d, int fd)
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	caller.address = peer_name(fd);
 	caller.identity = g_strdup("unauthenticated");
-	rpc_server_add(d->doors->server, transport_plain(fd, false), &caller, RPC_AUTH_SASL);
+	if (d->kind == DOOR_TCP) {
+		rpc_server_add(d->doors->server, transport_plain(fd, false), &caller, RPC_AUTH_SASL);
+		return;
+	}
+	t = transport_tls(fd, d->doors->tls);
+	if (t) {
+		rpc_server_add(d->doors->server, t, &caller,
+			d->doors->config->tls_sasl || d->doors->config->tls_no_verify ? RPC_AUTH_SASL
+										      : RPC_AUTH_NONE);
+		return;
+	}
+	caller_clear(&caller);
+	close(fd);
 }
 
 static gboolean knock(gint listener, GIOCondition condition, gpointer opaque)
@@ -243,6 +259,10 @@ static int open_all(struct doors *ds, bool activated, GError **error)
 		return -1;
 	if (!activated && c->socket_ro && open_default(ds, DOOR_UNIX_RO, c->socket_ro, c->mode_ro, error) < 0)
 		return -1;
+	if ((c->tcp || c->tls) && sasl_begin(error) < 0)
+		return -1;
+	if (c->tls && !(ds->tls = tls_context_new(c, error)))
+		return -1;
 	if (c->tcp && open_tcp(ds, DOOR_TCP, c->tcp, error) < 0)
 		return -1;
 	if (c->tls && open_tcp(ds, DOOR_TLS, c->tls, error) < 0)
@@ -259,6 +279,7 @@ struct doors *doors_open(struct rpc_server *s, const struct door_config *c, stru
 	ds->config = c;
 	ds->audit = audit;
 	ds->list = g_ptr_array_new();
+	rpc_server_set_doors(s, c);
 	for (unsigned i = 0; i < fd_count; i++) {
 		bool ro = fd_names && fd_names[i] && strstr(fd_names[i], "-ro");
 
@@ -286,5 +307,6 @@ void doors_close(struct doors *ds)
 		g_free(d);
 	}
 	g_ptr_array_free(ds->list, TRUE);
+	tls_context_unref(ds->tls);
 	g_free(ds);
 }

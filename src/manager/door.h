@@ -30,6 +30,7 @@ struct door_config {
 	char *tls_priority;
 	GHashTable *identities;		/* "CN=…", SASL user, token name -> struct door_grant * */
 	enum role certificate_role;	/* of certificates that no line names */
+	enum role sasl_role;		/* of SASL's users likewise */
 	char *rest, *rest_tls;		/* unix socket; "HOST:PORT" */
 };
 

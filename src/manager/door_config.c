@@ -32,14 +32,14 @@ static void defaults(struct door_config *c, const struct manager *m, const char 
 	c->mode = m->session ? 0600 : 0660;
 	c->mode_ro = 0666;
 	c->others = ROLE_READ;
-	c->certificate_role = ROLE_ADMIN;
+	c->certificate_role = c->sasl_role = ROLE_ADMIN; /* as libvirt: known is trusted */
 	c->rest = g_build_filename(m->paths.run, "lodge.sock", NULL);
 	c->identities = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, grant_free);
 }
 
 static const char *const known[] = { "socket", "socket_ro", "mode", "mode_ro", "group", "admin_groups",
 	"operate_groups", "read_groups", "others", "tcp", "tls", "tls_key", "tls_cert", "tls_ca", "tls_crl",
-	"tls_no_verify", "tls_sasl", "tls_priority", "certificate_role", "rest", "rest_tls" };
+	"tls_no_verify", "tls_sasl", "tls_priority", "certificate_role", "sasl_role", "rest", "rest_tls" };
 
 static int check_keys(GKeyFile *f, GError **error)
 {
@@ -159,7 +159,8 @@ static int take_all(struct door_config *c, GKeyFile *f, GError **error)
 	take_bool(f, "tls_sasl", &c->tls_sasl);
 	if (take_mode(f, "mode", &c->mode, error) < 0 || take_mode(f, "mode_ro", &c->mode_ro, error) < 0 ||
 	    take_role(f, "others", &c->others, error) < 0 ||
-	    take_role(f, "certificate_role", &c->certificate_role, error) < 0)
+	    take_role(f, "certificate_role", &c->certificate_role, error) < 0 ||
+	    take_role(f, "sasl_role", &c->sasl_role, error) < 0)
 		return -1;
 	for (char **g = groups; *g; g++) {
 		if (g_str_has_prefix(*g, "identity ")) {

@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "manager/door.h"
 #include "manager/error.h"
+#include "manager/rpc/sasl.h"
 
 enum {
 	READ_CHUNK = 65536,
@@ -75,6 +77,7 @@ void rpc_client_unref(struct rpc_client *c)
 	g_hash_table_unref(c->streams);
 	g_ptr_array_free(c->registrations, TRUE);
 	caller_clear(&c->caller);
+	sasl_free(c->sasl);
 	g_free(c->uri);
 	g_mutex_clear(&c->lock);
 	g_cond_clear(&c->room);
@@ -179,6 +182,22 @@ static void put_header(GByteArray *frame, const struct rpc_header *h)
 		xdr_put_u32(frame->data + i * 4, words[i]);
 }
 
+/* Through the security layer, if there is one. Lock held. NULL: it is broken. */
+static GByteArray *through_layer(struct rpc_client *c, GByteArray *frame)
+{
+	GByteArray *out;
+
+	if (!c->encode) {
+		c->encode = c->encode_next;
+		return frame;
+	}
+	out = g_byte_array_new();
+	if (sasl_layer_encode(c->sasl, frame->data, frame->len, out) < 0)
+		g_byte_array_set_size(out, 0);
+	g_byte_array_free(frame, TRUE);
+	return out;
+}
+
 void rpc_client_send(struct rpc_client *c, GByteArray *frame, const struct rpc_header *h, const int *fds,
 	unsigned fd_count)
 {
@@ -186,16 +205,16 @@ void rpc_client_send(struct rpc_client *c, GByteArray *frame, const struct rpc_h
 	int rc = 0;
 
 	put_header(frame, h);
-	o->frame = frame;
 	o->fd_count = fd_count;
 	if (fd_count)
 		memcpy(o->fds, fds, fd_count * sizeof(int));
 	g_mutex_lock(&c->lock);
+	o->frame = through_layer(c, frame);
 	if (c->closed) {
 		outgoing_free(o);
 	} else {
 		g_queue_push_tail(&c->out, o);
-		c->out_bytes += frame->len;
+		c->out_bytes += o->frame->len;
 		/* Straight from this thread when nothing is before it. */
 		if (g_queue_get_length(&c->out) == 1)
 			rc = flush(c);
@@ -330,13 +349,20 @@ static void parse(struct rpc_client *c)
 static int read_some(struct rpc_client *c)
 {
 	guint was = c->in->len;
+	g_autofree uint8_t *copy = NULL;
 	ssize_t n;
 
 	g_byte_array_set_size(c->in, was + READ_CHUNK);
 	g_mutex_lock(&c->lock);
 	n = c->transport->ops->read(c->transport, c->in->data + was, READ_CHUNK);
-	g_mutex_unlock(&c->lock);
 	g_byte_array_set_size(c->in, was + (guint)MAX(n, 0));
+	if (n > 0 && c->decode) {
+		copy = g_memdup2(c->in->data + was, (gsize)n);
+		g_byte_array_set_size(c->in, was);
+		if (sasl_layer_decode(c->sasl, copy, (size_t)n, c->in) < 0)
+			n = -EPROTO;
+	}
+	g_mutex_unlock(&c->lock);
 	if (n > 0) {
 		c->last_read = g_get_monotonic_time();
 		c->pings = 0;
@@ -345,14 +371,27 @@ static int read_some(struct rpc_client *c)
 	return n == -EAGAIN ? 0 : n ? (int)n : -ECONNRESET;
 }
 
+/* The certificate says who it is. */
+static void identify(struct rpc_client *c)
+{
+	const struct transport_ops *ops = c->transport->ops;
+	const char *name = ops->identity ? ops->identity(c->transport) : NULL;
+	const struct door_config *doors = c->server->doors;
+
+	if (name)
+		door_caller_named(doors, "certificate", name, doors->certificate_role, c->caller.audit, &c->caller);
+}
+
 static bool shake_hands(struct rpc_client *c)
 {
 	int rc;
 
 	g_mutex_lock(&c->lock);
 	rc = c->transport->ops->handshake(c->transport);
-	if (rc == 0)
+	if (rc == 0) {
 		c->handshaking = false;
+		identify(c);
+	}
 	set_interest(c);
 	g_mutex_unlock(&c->lock);
 	if (rc < 0 && rc != -EAGAIN)

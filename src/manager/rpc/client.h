@@ -33,6 +33,7 @@ struct rpc_server {
 	GPtrArray *dead;	/* to be let go after the batch of events */
 	GThreadPool *fast, *slow;
 	struct rpc_index *index;
+	const struct door_config *doors;
 	unsigned event_listener;
 	GMutex stream_lock;
 	GCond stream_gone;
@@ -47,7 +48,6 @@ struct rpc_client {
 	bool authenticated;	/* main loop writes; workers read after it */
 	bool opened;
 	char *uri;		/* as opened; NULL: none named */
-	struct sasl *sasl;	/* NULL: none under way */
 	int64_t since;		/* monotonic, us */
 
 	/* main loop */
@@ -57,7 +57,11 @@ struct rpc_client {
 	unsigned pings;		/* unanswered */
 	int64_t last_read;	/* monotonic, us */
 
-	GMutex lock;		/* all below */
+	GMutex lock;		/* all below, and SASL's layer */
+	struct sasl *sasl;	/* the exchange, then the layer; NULL: none */
+	bool decode;		/* what comes goes through the layer */
+	bool encode_next;	/* so does what goes, after the next frame */
+	bool encode;
 	GCond room;		/* out has shrunk, or closed */
 	struct transport *transport;
 	GQueue out;		/* struct outgoing * */

@@ -103,6 +103,11 @@ struct rpc_server *rpc_server_new(struct manager *m, const struct rpc_limits *li
 	return s;
 }
 
+void rpc_server_set_doors(struct rpc_server *s, const struct door_config *c)
+{
+	s->doors = c;
+}
+
 void rpc_server_free(struct rpc_server *s)
 {
 	g_autofree gpointer *list = NULL;

@@ -11,6 +11,7 @@
 #include "manager/rpc/dispatch.h"
 #include "manager/rpc/transport.h"
 
+struct door_config;
 struct event;
 struct manager;
 
@@ -27,6 +28,8 @@ extern const struct rpc_limits rpc_limits_default;
 
 struct rpc_server;
 struct rpc_server *rpc_server_new(struct manager *m, const struct rpc_limits *limits, GError **error);
+/* By which clients that authenticate themselves are known; borrowed. Before any of them comes. */
+void rpc_server_set_doors(struct rpc_server *s, const struct door_config *c);
 /* Drops all clients; waits for their calls. Before the manager goes. */
 void rpc_server_free(struct rpc_server *s);
 

@@ -21,6 +21,8 @@ struct transport_ops {
 	int (*handshake)(struct transport *t);
 	/* Does the handshake wait for room to write rather than for data? */
 	bool (*handshake_writes)(struct transport *t);
+	/* After it, the name in the client's certificate, "CN=…", borrowed; NULL: none. NULL: never one. */
+	const char *(*identity)(struct transport *t);
 	/* Bytes it holds that poll() does not know of. NULL: none. */
 	bool (*pending)(struct transport *t);
 	void (*free)(struct transport *t);
