@@ -72,6 +72,29 @@ static void talk(int fd)
 	}
 }
 
+int console_open(struct cli *c, struct client *cl, const char *path, const char *name, GError **error)
+{
+	struct termios before, raw;
+	bool terminal = tcgetattr(STDIN_FILENO, &before) == 0;
+	int fd = client_upgrade(cl, path, error);
+
+	if (fd < 0)
+		return -1;
+	cli_note(c, "Connected to %s; ^] leaves", name);
+	if (terminal) {
+		raw = before;
+		cfmakeraw(&raw);
+		tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+	}
+	talk(fd);
+	if (terminal) {
+		tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
+		fputc('\n', stderr);
+	}
+	close(fd);
+	return 0;
+}
+
 int console_run(struct cli *c, GError **error)
 {
 	g_autofree char *base = client_path("/machines/%s/console", cli_text(c, "domain"));
@@ -80,22 +103,8 @@ int console_run(struct cli *c, GError **error)
 	g_autofree char *path = g_strconcat(base, "?force=", cli_flag(c, "force") ? "true" : "false",
 					    query, NULL);
 	struct client *cl = client_open(c, error);
-	struct termios before, raw;
-	bool terminal = tcgetattr(STDIN_FILENO, &before) == 0;
-	int fd = cl ? client_upgrade(cl, path, error) : -1;
+	int status = cl ? console_open(c, cl, path, cli_text(c, "domain"), error) : -1;
 
-	if (fd >= 0) {
-		cli_note(c, "Connected to %s; ^] leaves", cli_text(c, "domain"));
-		raw = before;
-		cfmakeraw(&raw);
-		if (terminal)
-			tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
-		talk(fd);
-		if (terminal)
-			tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
-		fputc('\n', stderr);
-		close(fd);
-	}
 	client_close(cl);
-	return fd < 0 ? -1 : 0;
+	return status;
 }

@@ -3,6 +3,7 @@
 #include "cli/groups.h"
 
 const struct cli_group *const cli_groups[] = {
+	&cli_quick,
 	&cli_machines,
 	&cli_networks,
 	&cli_pools,
