@@ -373,6 +373,9 @@
 	check ne
 	mov dword [rbx + 0x380], 0
 	mov dword [rbx + 0x320], 0x10000
+	sti				; what has come meanwhile
+	settle
+	cli
 
 	; ---- x2APIC
 	mov eax, 1
