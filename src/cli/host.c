@@ -82,7 +82,7 @@ static void print_event(const struct watch *w, const json_t *e)
 		json_dumpf(e, stdout, JSON_COMPACT);
 		putchar('\n');
 	} else {
-		printf("%s.%03d  %-9s %-20s %s %s %s\n", clock, (int)(time * 1000) % 1000,
+		printf("%s.%03d  %-9s %-20s %s %s %s\n", clock, (int)((gint64)(time * 1000) % 1000),
 		       member_text(e, "object"), member_text(e, "name"), member_text(e, "kind"),
 		       member_text(e, "event"), member_text(e, "detail"));
 	}

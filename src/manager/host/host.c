@@ -216,7 +216,9 @@ struct host *host_read(void)
 	h->uuid = host_file("/sys/class/dmi/id/product_uuid");
 	if (!h->uuid)
 		h->uuid = host_file("/etc/machine-id");
-	h->kvm = access("/dev/kvm", R_OK | W_OK) == 0;
+	/* As lodge-vm decides: a KVM without the hardware below it emulates kernels, badly. */
+	h->kvm = (g_hash_table_contains(h->flags, "vmx") || g_hash_table_contains(h->flags, "svm")) &&
+		 access("/dev/kvm", R_OK | W_OK) == 0;
 	return h;
 }
 
