@@ -5,6 +5,7 @@
 const struct cli_group *const cli_groups[] = {
 	&cli_quick,
 	&cli_machines,
+	&cli_snapshots,
 	&cli_networks,
 	&cli_pools,
 	&cli_volumes,

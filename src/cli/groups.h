@@ -6,6 +6,6 @@
 #include "cli/verb.h"
 
 extern const struct cli_group cli_general, cli_host, cli_image, cli_machines, cli_networks, cli_pools,
-	cli_quick, cli_volumes;
+	cli_quick, cli_snapshots, cli_volumes;
 
 #endif
