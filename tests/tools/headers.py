@@ -23,6 +23,8 @@ def generate(root, out):
     """The headers that the build makes."""
     wire = root / "wire/libvirt"
     made = out / "wire/libvirt"
+    if not wire.is_dir():
+        return
     made.mkdir(parents=True)
     subprocess.run([sys.executable, wire / "codegen.py", wire / "protocol.txt",
                     made / "protocol.h", made / "protocol.c"], check=True)
