@@ -4,8 +4,11 @@
 
 #include <errno.h>
 #include <string.h>
+#include <libdeflate.h>
 #include <zlib.h>
 #include <zstd.h>
+
+enum { DEFLATE_LEVEL = 2, ZSTD_LEVEL = 1 };
 
 /* One standard cluster (or subcluster) as an extent of length `len`. */
 static int standard(struct qcow2 *s, uint64_t entry, bool allocated, bool zero, uint64_t off,
@@ -117,7 +120,13 @@ int qcow2_map(struct image *im, uint64_t off, uint64_t len, unsigned flags, stru
 
 /* ---- compressed clusters ---- */
 
-static int inflate_raw(const void *src, size_t n, void *dst, size_t want)
+/* One for each thread, since making them is dear. */
+static void free_inflater(void *p)
+{
+	libdeflate_free_decompressor(p);
+}
+
+static int inflate_slowly(const void *src, size_t n, void *dst, size_t want)
 {
 	z_stream z = { .next_in = (void *)src, .avail_in = n, .next_out = dst, .avail_out = want };
 	int r;
@@ -128,6 +137,24 @@ static int inflate_raw(const void *src, size_t n, void *dst, size_t want)
 	inflateEnd(&z);
 	/* Some writers fill the cluster without an end mark. */
 	return (r == Z_STREAM_END || r == Z_BUF_ERROR || r == Z_OK) && !z.avail_out ? 0 : -EIO;
+}
+
+static int inflate_raw(const void *src, size_t n, void *dst, size_t want)
+{
+	static GPrivate own = G_PRIVATE_INIT(free_inflater);
+	struct libdeflate_decompressor *d = g_private_get(&own);
+	size_t used, got;
+
+	if (!d) {
+		d = libdeflate_alloc_decompressor();
+		if (!d)
+			return -ENOMEM;
+		g_private_set(&own, d);
+	}
+	if (libdeflate_deflate_decompress_ex(d, src, n, dst, want, &used, &got) == LIBDEFLATE_SUCCESS &&
+	    got == want)
+		return 0;
+	return inflate_slowly(src, n, dst, want);
 }
 
 static int unzstd(const void *src, size_t n, void *dst, size_t want)
@@ -170,26 +197,51 @@ int qcow2_unpack(struct image *im, const struct extent *x, void *dst)
 				inflate_raw(src, got, dst, s->cluster_size);
 }
 
+static void free_deflater(void *p)
+{
+	libdeflate_free_compressor(p);
+}
+
+/* Any distance deflate knows: readers unpack a cluster in one piece, into memory that holds all of it. */
 static size_t deflate_raw(const void *src, size_t n, void *dst, size_t cap)
 {
-	z_stream z = { .next_in = (void *)src, .avail_in = n, .next_out = dst, .avail_out = cap };
-	int r;
+	static GPrivate own = G_PRIVATE_INIT(free_deflater);
+	struct libdeflate_compressor *c = g_private_get(&own);
 
-	/* A window of 12 bits: other readers unpack with no more than that. */
-	if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -12, 9, Z_DEFAULT_STRATEGY) != Z_OK)
-		return 0;
-	r = deflate(&z, Z_FINISH);
-	deflateEnd(&z);
-	return r == Z_STREAM_END ? cap - z.avail_out : 0;
+	if (!c) {
+		c = libdeflate_alloc_compressor(DEFLATE_LEVEL);
+		if (!c)
+			return 0;
+		g_private_set(&own, c);
+	}
+	return libdeflate_deflate_compress(c, src, n, dst, cap);
+}
+
+static void free_zstd(void *p)
+{
+	ZSTD_freeCCtx(p);
+}
+
+static size_t zstd(const void *src, size_t n, void *dst, size_t cap)
+{
+	static GPrivate own = G_PRIVATE_INIT(free_zstd);
+	ZSTD_CCtx *c = g_private_get(&own);
+	size_t r;
+
+	if (!c) {
+		c = ZSTD_createCCtx();
+		if (!c)
+			return 0;
+		g_private_set(&own, c);
+	}
+	r = ZSTD_compressCCtx(c, dst, cap, src, n, ZSTD_LEVEL);
+	return ZSTD_isError(r) ? 0 : r;
 }
 
 size_t qcow2_pack(const struct image *im, const void *cluster, void *dst, size_t cap)
 {
 	const struct qcow2 *s = qcow2_of(im);
-	size_t n;
 
-	if (!s->compression)
-		return deflate_raw(cluster, s->cluster_size, dst, cap);
-	n = ZSTD_compress(dst, cap, cluster, s->cluster_size, ZSTD_CLEVEL_DEFAULT);
-	return ZSTD_isError(n) ? 0 : n;
+	return s->compression ? zstd(cluster, s->cluster_size, dst, cap) :
+				deflate_raw(cluster, s->cluster_size, dst, cap);
 }

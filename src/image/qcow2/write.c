@@ -222,7 +222,7 @@ void qcow2_abandon(struct image *im, uint64_t start, const struct extent *x)
 /* n bytes of room: behind what was packed last, or in a new cluster. */
 static int packed_room(struct qcow2 *s, size_t n, uint64_t *ret_at)
 {
-	uint64_t mask = s->cluster_size - 1, first, count, refs;
+	uint64_t mask = s->cluster_size - 1, first, count, refs = 0;
 	bool fresh;
 	int r;
 
@@ -243,9 +243,16 @@ static int packed_room(struct qcow2 *s, size_t n, uint64_t *ret_at)
 	r = clusters_alloc(s, 1, 0, &first, &count, &fresh);
 	if (r < 0)
 		return r;
-	*ret_at = first << s->cluster_bits;
+	/* On from the last one into the new one, if they follow each other. */
+	if (s->packed_at & mask && first == (s->packed_at >> s->cluster_bits) + 1 && refs &&
+	    refs < refcount_max(s)) {
+		r = refcount_set(s, first - 1, refs + 1);
+		*ret_at = s->packed_at;
+	} else {
+		*ret_at = first << s->cluster_bits;
+	}
 	s->packed_at = *ret_at + n;
-	return 0;
+	return r;
 }
 
 int qcow2_write_packed(struct image *im, uint64_t off, const void *data, size_t n)
@@ -268,7 +275,8 @@ int qcow2_write_packed(struct image *im, uint64_t off, const void *data, size_t 
 	if (!r)
 		r = l2_make(s, off, 0, &ref);
 	if (r < 0) {
-		refcount_add(s, at >> s->cluster_bits, 1, -1);
+		refcount_add(s, at >> s->cluster_bits,
+			((at + n - 1) >> s->cluster_bits) - (at >> s->cluster_bits) + 1, -1);
 		return r;
 	}
 	entry = l2_get(s, &ref, &bitmap);
