@@ -232,6 +232,15 @@ static int clear_ram(struct reader *r, GError **error)
 	return 0;
 }
 
+/* Whoever keeps the file may write what it wants to remember behind the end, after these words. */
+static bool is_note(struct reader *r)
+{
+	char magic[8];
+
+	return r->left >= sizeof(magic) && fread(magic, sizeof(magic), 1, r->f) == 1 &&
+		memcmp(magic, STATE_NOTE_MAGIC, sizeof(magic)) == 0;
+}
+
 static int restore_all(struct reader *r, GError **error)
 {
 	struct state_file_header h;
@@ -259,7 +268,7 @@ static int restore_all(struct reader *r, GError **error)
 		if (rc < 0)
 			return -1;
 	}
-	if (r->left)
+	if (r->left && !is_note(r))
 		return bad(r, error, "there is something behind its end");
 	if (!r->machine_seen || g_hash_table_size(r->devices) != r->machine->devices->len)
 		return bad(r, error, "a device is missing in it");

@@ -11,6 +11,7 @@
 struct machine;
 
 #define STATE_MAGIC "LODGEVM\n"
+#define STATE_NOTE_MAGIC "LODGENTE" /* begins what its keeper wrote behind the end */
 enum {
 	STATE_VERSION = 1,
 	STATE_PAGE = 4096,
