@@ -58,13 +58,13 @@ def usable_kvm(env):
 
 # What no other oracle runs: TCG checks no limits, sets no RF in frames, gives other error codes than the
 # manual and lets some undefined encodings through; a /dev/kvm without VT-x or SVM lacks parts of all.
-OWN = {"limits", "system", "faults", "debug", "paging", "segments", "vm86", "registers", "apic"}
+OWN = {"limits", "system", "faults", "debug", "paging", "segments", "vm86", "registers", "apic", "paging32"}
 NEED_VIRTUALIZATION = {"tasks", "segments", "vm86", "system", "smp", "faults", "debug", "paging", "smc",
-                       "registers", "apic"}
+                       "registers", "apic", "paging32"}
 
 MODES = ("real", "protected", "limits", "segments", "vm86", "tasks", "long", "system", "faults", "debug",
          "registers",
-         "paging", "smc", "apic", "smp")
+         "paging", "paging32", "smc", "apic", "smp")
 
 for mode in MODES:
     @test(f"tiny.jit_{mode}", timeout=30)

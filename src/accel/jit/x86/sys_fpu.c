@@ -410,8 +410,9 @@ static bool header_ok(const struct x86_cpu *c, const uint64_t h[8], bool supervi
 	for (unsigned i = 2; i < 8; i++)
 		rest |= h[i];
 	if (h[1] & XCOMP_COMPACT)
-		return !(h[1] & ~XCOMP_COMPACT & ~allowed) && !(h[0] & ~h[1]) && !rest;
-	return !supervisor && !(h[0] & ~c->xcr0) && !h[1] && !rest; /* AMD looks at all of it */
+		return !(h[1] & ~XCOMP_COMPACT & ~allowed) && !(h[0] & ~(h[1] & ~XCOMP_COMPACT)) &&
+		       !rest;
+	return !supervisor && !(h[0] & ~c->xcr0) && !h[1] && !h[2];
 }
 
 bool x86_h_xrstor(struct jit_vcpu *v, uint64_t ea, uint64_t kind_w)
