@@ -8,9 +8,11 @@
 #include "base/error.h"
 #include "manager/domain.h"
 #include "manager/event.h"
+#include "manager/host/devices.h"
 #include "manager/network.h"
 #include "manager/nwfilter.h"
 #include "manager/pool.h"
+#include "manager/secret.h"
 #include "manager/store.h"
 
 static char *under(const char *root, const char *path)
@@ -68,6 +70,10 @@ static int bring_up(struct manager *m, GError **error)
 	m->store = store_open(db, error);
 	if (!m->store)
 		return -1;
+	m->secrets = secrets_new(m, error);
+	if (!m->secrets)
+		return -1;
+	m->watch = host_watch_new(m->events);
 	m->pools = pools_new(m, error);
 	if (!m->pools)
 		return -1;
@@ -109,6 +115,8 @@ void manager_free(struct manager *m)
 	nwfilters_free(m->nwfilters);
 	if (m->pools)
 		pools_free(m->pools);
+	host_watch_free(m->watch);
+	secrets_free(m->secrets);
 	if (m->store)
 		store_close(m->store);
 	event_bus_free(m->events);

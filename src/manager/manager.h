@@ -20,7 +20,9 @@ struct domains;
 struct event_bus;
 struct networks;
 struct nwfilters;
+struct host_watch;
 struct pools;
+struct secrets;
 struct store;
 
 /* Where things live. Owned strings. Privileged: /var/lib/lodge, /run/lodge, /var/log/lodge,
@@ -36,6 +38,8 @@ struct manager {
 	bool privileged;	/* root: taps, bridges, nftables, cgroups */
 	struct store *store;	/* all owned */
 	struct event_bus *events;
+	struct secrets *secrets;
+	struct host_watch *watch; /* of the host's devices; NULL: none */
 	struct pools *pools;
 	struct nwfilters *nwfilters;
 	struct networks *networks;
