@@ -349,6 +349,25 @@ int image_check(struct image *im, struct image_report *out, bool repair, GError 
 	return r;
 }
 
+/* What a smaller disk left behind in its last cluster must not come back: it goes, for good, before
+ * the disk grows over it. Only where a format can be asked about places behind the end. */
+static int clear_tail(struct image *im)
+{
+	uint64_t n = -im->size & (im->cluster - 1);
+	g_autofree void *zeroes = NULL;
+	struct place p;
+	int r;
+
+	if (!im->format->vmstate_base || !n)
+		return 0;
+	r = engine_find(im, im->size, n, 0, ENGINE_ALL_LAYERS, &p);
+	if (r < 0 || (p.x.kind == EXTENT_ZERO && p.x.len == n))
+		return r;
+	zeroes = g_malloc0(n);
+	r = engine_write(im, im->size, zeroes, n);
+	return r < 0 ? r : engine_flush(im);
+}
+
 /* What was added reads as zeroes: neither as the rest of what was the last cluster, nor as what a
  * larger backing file has there. */
 static int clear_new_part(struct image *im, uint64_t old)
@@ -372,6 +391,9 @@ int image_resize(struct image *im, uint64_t size, const struct image_spec *spec,
 		return fail(error, LODGE_ERROR_USAGE, "%s: is open read-only", im->file->path);
 	if (!size || size > INT64_MAX - 511)
 		return fail(error, LODGE_ERROR_USAGE, "%s: cannot be of that size", im->file->path);
+	r = size > old ? clear_tail(im) : 0;
+	if (r < 0)
+		return failed(im, r, "write zeroes to it", error);
 	engine_lock(im);
 	r = im->format->resize(im, (size + 511) & ~511ull, spec, error);
 	engine_unlock(im);

@@ -63,8 +63,9 @@ static int prepare_writing(struct qcow2 *s, const struct image_options *o, GErro
 	if (s->incompatible & INCOMPAT_DIRTY) {
 		struct image_report report = { 0 };
 
-		log_info("%s: was not closed properly; its reference counts are made anew",
-			 s->file->path);
+		if (s->file->fd >= 0)
+			log_info("%s: was not closed properly; its reference counts are made anew",
+				 s->file->path);
 		if (qcow2_check(s->im, &report, true, error) < 0)
 			return -1;
 	}
