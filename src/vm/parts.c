@@ -140,6 +140,39 @@ int vm_plug(struct vm *vm, struct device *d, const char *slot, GError **error)
 	return pcie_root_port_plug(pcie_root_port_of(port), d, error);
 }
 
+/* The image behind a disk, as its properties say; o has the rest. */
+static struct image *open_disk(const struct part *p, struct image_options *o, GError **error)
+{
+	static const struct field cache_field = {
+		.name = "cache", .kind = FIELD_SIZE, .count = 1
+	};
+	g_autoptr(GPtrArray) dirs = g_ptr_array_new();
+	const char *secret_file = part_get(p, "secret-file"), *cache = part_get(p, "cache");
+	g_autofree char *secret = NULL;
+	struct image *im;
+
+	for (guint i = 0; i < p->values->len; i++) {
+		const struct part_value *v = &g_array_index(p->values, struct part_value, i);
+
+		if (!strcmp(v->name, "backing-dir"))
+			g_ptr_array_add(dirs, v->value);
+	}
+	g_ptr_array_add(dirs, NULL);
+	o->backing_dirs = (const char *const *)dirs->pdata;
+	if (cache && field_parse(&cache_field, &o->cache, cache, error) < 0)
+		return NULL;
+	if (secret_file && !g_file_get_contents(secret_file, &secret, NULL, error)) {
+		(*error)->domain = LODGE_ERROR;
+		(*error)->code = LODGE_ERROR_FILE;
+		return NULL;
+	}
+	o->secret = secret ? g_strchomp(secret) : NULL;
+	im = image_open(o, error);
+	if (secret)
+		explicit_bzero(secret, strlen(secret));
+	return im;
+}
+
 static int build_disk(struct vm *vm, const struct part *p, GError **error)
 {
 	static const struct field queues_field = {
@@ -165,7 +198,7 @@ static int build_disk(struct vm *vm, const struct part *p, GError **error)
 	o.direct = direct;
 	o.queues = CLAMP(queues, 1, 64); /* the device refuses what it cannot have */
 	b = vm_backend_add(vm, p->id);
-	b->image = image_open(&o, error);
+	b->image = open_disk(p, &o, error);
 	if (!b->image) {
 		device_free(d);
 		return -1;
@@ -287,9 +320,13 @@ const struct part_kind part_debug_console = {
 
 static const struct part_prop disk_props[] = {
 	{ "path", "FILE", "the image" },
-	{ "format", "FORMAT", "raw; taken from the file if left out" },
+	{ "format", "FORMAT", "raw, qcow2, ...; taken from the file if left out" },
 	{ "readonly", "on|off", "the guest cannot write" },
 	{ "direct", "on|off", "do without the host's page cache" },
+	{ "backing-dir", "DIR", "where files that the image names may be, beside its own folder; "
+				"repeatable" },
+	{ "secret-file", "FILE", "holds the secret of an encrypted image" },
+	{ "cache", "SIZE", "for the image's tables (32M)" },
 	SLOT_PROP,
 	{ 0 },
 };
