@@ -26,6 +26,8 @@ struct image_bitmap_ops {
 	/* Sets in `into` what is set in `from`, of the same or another image. */
 	int (*merge)(struct image *im, const char *into, struct image *from_image, const char *from,
 		GError **error);
+	/* Marks the bytes as written. */
+	void (*mark)(struct image *im, const char *name, uint64_t off, uint64_t n);
 	/* The first run at or after `off` whose bit is `dirty`; false: none. */
 	bool (*next)(struct image *im, const char *name, uint64_t off, bool dirty, uint64_t *ret_at,
 		uint64_t *ret_len);

@@ -115,6 +115,8 @@ struct image_format {
 	void (*info)(struct image *im, json_t *object);
 	/* Where machine state begins in the guest's address range, behind the disk; NULL: cannot. */
 	uint64_t (*vmstate_base)(const struct image *im);
+	/* im->state has come from another struct image. NULL: it holds no pointer to its image. */
+	void (*moved)(struct image *im);
 	const struct image_snapshot_ops *snapshots; /* snapshot.h; NULL: none inside the image */
 	const struct image_bitmap_ops *bitmaps;	    /* bitmap.h; NULL: it keeps none */
 };
@@ -131,6 +133,7 @@ const struct image_format *format_probe(const uint8_t *head, size_t n);
 struct image_queue;
 struct packed_cache;
 struct image_range;
+struct throttle;
 struct tracker;
 
 struct image {
@@ -154,6 +157,8 @@ struct image {
 	unsigned queue_count;
 	struct image_queue **queues; /* owned; NULL until attached */
 	/* the engine's */
+	struct throttle *throttle; /* owned */
+	_Atomic unsigned jobs;	/* 1 while it has one */
 	_Atomic unsigned paused; /* requests wait instead of being started */
 	/* Called before guest bytes change, on a thread that may wait; 0 or a negative errno, which
 	 * fails the request. Set while the image is paused. */

@@ -171,6 +171,11 @@ int image_pread(struct image *im, uint64_t off, void *buf, size_t n, GError **er
 	return failed(im, r, "read it", error);
 }
 
+static int before_write(struct image *im, uint64_t off, uint64_t n)
+{
+	return im->before_write ? im->before_write(im->before_opaque, off, n) : 0;
+}
+
 int image_pwrite(struct image *im, uint64_t off, const void *buf, size_t n, GError **error)
 {
 	unsigned e;
@@ -179,7 +184,9 @@ int image_pwrite(struct image *im, uint64_t off, const void *buf, size_t n, GErr
 	if (check_range(im, off, n, true, error) < 0)
 		return -1;
 	e = epoch_enter(im);
-	r = engine_write(im, off, buf, n);
+	r = before_write(im, off, n);
+	if (!r)
+		r = engine_write(im, off, buf, n);
 	engine_track(im, off, n);
 	epoch_leave(im, e);
 	return failed(im, r, "write to it", error);
@@ -230,6 +237,7 @@ int image_pwrite_packed(struct image *im, uint64_t off, const void *buf, size_t 
 			    im->file->path);
 	packed = g_malloc(engine_pack_cap(im));
 	e = epoch_enter(im);
+	r = before_write(im, off, n);
 	for (size_t at = 0; at < n && !r; at += im->cluster) {
 		const uint8_t *from = (const uint8_t *)buf + at;
 
@@ -253,7 +261,9 @@ int image_zero(struct image *im, uint64_t off, uint64_t n, bool may_unmap, GErro
 	if (check_range(im, off, n, true, error) < 0)
 		return -1;
 	e = epoch_enter(im);
-	r = engine_zero(im, off, n, may_unmap);
+	r = before_write(im, off, n);
+	if (!r)
+		r = engine_zero(im, off, n, may_unmap);
 	engine_track(im, off, n);
 	epoch_leave(im, e);
 	return failed(im, r, "write zeroes to it", error);
@@ -267,7 +277,9 @@ int image_discard(struct image *im, uint64_t off, uint64_t n, GError **error)
 	if (check_range(im, off, n, true, error) < 0)
 		return -1;
 	e = epoch_enter(im);
-	r = engine_discard(im, off, n);
+	r = before_write(im, off, n);
+	if (!r)
+		r = engine_discard(im, off, n);
 	engine_track(im, off, n);
 	epoch_leave(im, e);
 	return failed(im, r, "discard bytes of it", error);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "image/cipher.h"
 #include "image/engine.h"
+#include "image/throttle.h"
 
 enum { QUEUES_MAX = 256, CHAIN_MAX = 200 };
 
@@ -205,6 +206,8 @@ static struct image *image_new(const struct image_options *o)
 	g_mutex_init(&im->range_lock);
 	g_cond_init(&im->range_free);
 	g_rw_lock_init(&im->trackers_lock);
+	im->throttle = g_new0(struct throttle, 1);
+	g_mutex_init(&im->throttle->lock);
 	im->readonly = o->readonly;
 	im->threads = o->threads;
 	im->queue_count = MAX(o->queues, 1);
@@ -313,6 +316,8 @@ void image_close(struct image *im)
 	g_mutex_clear(&im->range_lock);
 	g_cond_clear(&im->range_free);
 	g_rw_lock_clear(&im->trackers_lock);
+	g_mutex_clear(&im->throttle->lock);
+	g_free(im->throttle);
 	g_free(im->files.file);
 	g_free(im->backing_path);
 	g_free(im->backing_format);
@@ -349,6 +354,7 @@ static int look_below(const char *path, const struct image_spec *spec,
 	o.path = whole;
 	o.backing_dirs = rules.backing_dirs;
 	o.secret = rules.secret;
+	o.no_backing = true; /* what that one stands on is looked at when it is read */
 	im = image_open(&o, error);
 	if (!im) {
 		g_prefix_error(error, "%s: its backing file: ", path);

@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "image/throttle.h"
 
 /*
  * Gives up the ring's lock and calls done() for all that is finished. One thread at a time does so: what
@@ -49,14 +50,44 @@ static void unlock_and_settle(struct image_queue *q)
 }
 
 
-static bool may_start(const struct image_queue *q)
+static gboolean throttle_over(gpointer opaque)
 {
-	return q->free && !atomic_load(&q->im->paused);
+	struct image_queue *q = opaque;
+
+	g_mutex_lock(&q->ring_lock);
+	g_clear_pointer(&q->timer, g_source_unref);
+	g_mutex_unlock(&q->ring_lock);
+	queue_restart(q);
+	return G_SOURCE_REMOVE;
+}
+
+/* Looks again when the limits may allow it. */
+static void wait_for_limits(struct image_queue *q, int64_t us)
+{
+	if (q->timer)
+		return;
+	q->timer = g_timeout_source_new(us / 1000 + 1);
+	g_source_set_callback(q->timer, throttle_over, q, NULL);
+	g_source_attach(q->timer, q->ctx);
+}
+
+static bool may_start(struct image_queue *q, const struct image_request *r)
+{
+	struct throttle *t = q->im->throttle;
+	int64_t us;
+
+	if (!q->free || atomic_load(&q->im->paused))
+		return false;
+	if (!atomic_load(&t->on) || r->op == IMAGE_FLUSH || atomic_load(&q->drainers) ||
+	    throttle_take(t, r->op == IMAGE_DISCARD ? 0 : r->length, &us))
+		return true;
+	wait_for_limits(q, us);
+	return false;
 }
 
 static void start_waiting(struct image_queue *q)
 {
-	while (q->wait_head && may_start(q)) {
+	while (q->wait_head && may_start(q, q->wait_head)) {
 		struct image_request *r = q->wait_head;
 
 		q->wait_head = r->priv[0];
@@ -116,6 +147,10 @@ void queue_free(struct image_queue *q)
 {
 	if (!q)
 		return;
+	if (q->timer) {
+		g_source_destroy(q->timer);
+		g_source_unref(q->timer);
+	}
 	if (q->source) {
 		g_source_destroy(q->source);
 		g_source_unref(q->source);
@@ -133,7 +168,7 @@ void queue_submit(struct image_queue *q, struct image_request *r)
 {
 	atomic_fetch_add(&q->pending, 1);
 	g_mutex_lock(&q->ring_lock);
-	if (may_start(q) && !q->wait_head) {
+	if (!q->wait_head && may_start(q, r)) {
 		io_start(q, r);
 	} else {
 		r->priv[0] = NULL;

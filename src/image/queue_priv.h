@@ -53,6 +53,7 @@ struct image_queue {
 	struct image *im;	/* borrowed */
 	GMainContext *ctx;	/* owned reference */
 	GSource *source;	/* owned: eventfd */
+	GSource *timer;		/* owned; NULL: no request waits for the limits */
 	int eventfd;
 	bool uring;
 	GThreadPool *pool;	/* owned; calls, and all where there is no io_uring */

@@ -555,6 +555,32 @@ static bool bitmap_next(struct image *im, const char *name, uint64_t off, bool d
 	return found;
 }
 
+static void bitmap_mark(struct image *im, const char *name, uint64_t off, uint64_t n)
+{
+	struct qcow2_bitmap *b;
+
+	engine_lock(im);
+	b = find_usable(qcow2_of(im), name, NULL);
+	if (b) {
+		tracker_mark(b->bits, off, n);
+		b->changed = true;
+	}
+	engine_unlock(im);
+}
+
+/* Those that count writes count those of the image they are in. */
+void bitmaps_moved(struct qcow2 *s, struct image *from, struct image *to)
+{
+	for (unsigned i = 0; s->bitmaps && i < s->bitmaps->len; i++) {
+		struct qcow2_bitmap *b = s->bitmaps->pdata[i];
+
+		if (!b->attached)
+			continue;
+		tracker_detach(from, b->bits);
+		tracker_attach(to, b->bits);
+	}
+}
+
 static int bitmap_merge(struct image *im, const char *into, struct image *from_image,
 	const char *from, GError **error)
 {
@@ -588,5 +614,6 @@ const struct image_bitmap_ops qcow2_bitmap_ops = {
 	.clear = bitmap_clear,
 	.enable = bitmap_enable,
 	.merge = bitmap_merge,
+	.mark = bitmap_mark,
 	.next = bitmap_next,
 };

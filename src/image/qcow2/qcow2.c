@@ -139,6 +139,14 @@ static void qcow2_close(struct image *im)
 	g_free(s->rt);
 }
 
+static void qcow2_moved(struct image *im)
+{
+	struct qcow2 *s = qcow2_of(im);
+
+	bitmaps_moved(s, s->im, im);
+	s->im = im;
+}
+
 static void qcow2_info(struct image *im, json_t *object)
 {
 	static const char *const crypts[] = { "none", "aes", "luks" };
@@ -184,6 +192,7 @@ const struct image_format image_format_qcow2 = {
 	.amend = qcow2_amend,
 	.set_backing = qcow2_set_backing,
 	.info = qcow2_info,
+	.moved = qcow2_moved,
 	.vmstate_base = qcow2_vmstate_base,
 	.snapshots = &qcow2_snapshot_ops,
 	.bitmaps = &qcow2_bitmap_ops,

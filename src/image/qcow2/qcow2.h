@@ -275,6 +275,7 @@ extern const struct image_bitmap_ops qcow2_bitmap_ops;
 int bitmaps_walk(struct qcow2 *s, int (*f)(void *opaque, uint64_t at, uint64_t n), void *opaque);
 int bitmaps_open(struct qcow2 *s, GError **error);
 void bitmaps_close(struct qcow2 *s);
+void bitmaps_moved(struct qcow2 *s, struct image *from, struct image *to);
 
 /* crypt.c */
 int crypt_open(struct qcow2 *s, const struct image_options *o, GError **error);
