@@ -595,37 +595,63 @@ char *pool_find_sources(struct manager *m, const char *type, const char *spec, G
 
 /* ---- start and end of the daemon ---- */
 
-static void load(const struct store_record *r, void *opaque)
+/* A record of the store; nothing can be looked up in the store while it lists them. */
+struct saved {
+	char *name, *definition, *live; /* owned */
+	bool active, autostart;
+};
+
+static void saved_free(void *p)
 {
-	struct manager *m = opaque;
-	g_autoptr(GError) why = NULL;
+	struct saved *s = p;
+
+	g_free(s->name);
+	g_free(s->definition);
+	g_free(s->live);
+	g_free(s);
+}
+
+static void collect(const struct store_record *r, void *opaque)
+{
 	json_t *o = r->status ? json_loads(r->status, 0, NULL) : NULL;
-	const char *live = json_string_value(json_object_get(o, "live"));
-	struct pool *p = parse(m, r->definition ? r->definition : live ? live : "", &why);
+	struct saved *s = g_new0(struct saved, 1);
+
+	s->name = g_strdup(r->name);
+	s->definition = g_strdup(r->definition);
+	s->live = g_strdup(json_string_value(json_object_get(o, "live")));
+	s->active = o;
+	s->autostart = r->autostart;
+	json_decref(o);
+	g_ptr_array_add(opaque, s);
+}
+
+/* Takes up an active one where its storage is still there. */
+static void load(struct manager *m, const struct saved *s)
+{
+	g_autoptr(GError) why = NULL;
+	struct pool *p = parse(m, s->definition ? s->definition : s->live ? s->live : "", &why);
 
 	if (!p) {
-		log_warn("pool %s: kept, but not understood: %s", r->name, why->message);
-	} else {
-		p->persistent = r->definition;
-		p->autostart = r->autostart;
-		if (o)
-			p->active = p->kind->is_active ? p->kind->is_active(p) :
-							 g_file_test(p->target, G_FILE_TEST_IS_DIR);
-		if (p->active && pool_refresh_locked(p, &why)) {
-			log_warn("pool %s: %s", p->name, why->message);
-			p->active = false;
-		}
-		if (o && !p->active) {
-			if (p->persistent)
-				keep(p, true, false, p->autostart, NULL);
-			else
-				store_remove(m->store, "pool", p->uuid, NULL);
-		}
-		if (p->active || p->persistent)
-			add(m->pools, p);
-		pool_unref(p);
+		log_warn("pool %s: kept, but not understood: %s", s->name, why->message);
+		return;
 	}
-	json_decref(o);
+	p->persistent = s->definition;
+	p->autostart = s->autostart;
+	if (s->active)
+		p->active = p->kind->is_active ? p->kind->is_active(p) : g_file_test(p->target, G_FILE_TEST_IS_DIR);
+	if (p->active && pool_refresh_locked(p, &why)) {
+		log_warn("pool %s: %s", p->name, why->message);
+		p->active = false;
+	}
+	if (s->active && !p->active) {
+		if (p->persistent)
+			keep(p, true, false, p->autostart, NULL);
+		else
+			store_remove(m->store, "pool", p->uuid, NULL);
+	}
+	if (p->active || p->persistent)
+		add(m->pools, p);
+	pool_unref(p);
 }
 
 static void make_default(struct manager *m)
@@ -671,6 +697,7 @@ static void autostart(struct manager *m)
 
 struct pools *pools_new(struct manager *m, GError **error)
 {
+	g_autoptr(GPtrArray) saved = g_ptr_array_new_with_free_func(saved_free);
 	struct pools *t = g_new0(struct pools, 1);
 	unsigned marks = 0;
 
@@ -679,11 +706,13 @@ struct pools *pools_new(struct manager *m, GError **error)
 	g_mutex_init(&t->lock);
 	t->all = g_ptr_array_new_with_free_func((GDestroyNotify)pool_unref);
 	m->pools = t;
-	if (store_each(m->store, "pool", load, m, error)) {
+	if (store_each(m->store, "pool", collect, saved, error)) {
 		m->pools = NULL;
 		pools_free(t);
 		return NULL;
 	}
+	for (unsigned i = 0; i < saved->len; i++)
+		load(m, saved->pdata[i]);
 	store_each(m->store, "pool-mark", count, &marks, NULL);
 	if (!marks)
 		make_default(m);

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pool_disk.c: a whole disk whose volumes are its partitions. Spec: sfdisk(8), parted(8). */
-#include <errno.h>
-#include <fcntl.h>
-#include <jansson.h>
-#include <stdlib.h>
+/* pool_disk.c: a whole disk whose volumes are its partitions. Spec: parted(8). */
 #include <string.h>
-#include <unistd.h>
 
 #include "manager/error.h"
 #include "manager/pool_priv.h"
@@ -34,21 +29,24 @@ static int check(struct pool *p, GError **error)
 
 struct part {
 	uint64_t start, size; /* bytes */
-	const char *node;     /* borrowed from the table */
+	unsigned number;
+	char *node;	      /* owned */
 };
 
 struct table {
-	json_t *doc;	      /* owned */
-	const char *label;
-	uint64_t sector, first, end, disk; /* bytes */
-	GArray *parts;	      /* owned: struct part, by start */
+	char label[16];
+	uint64_t sector, disk; /* bytes */
+	GArray *parts;	       /* owned: struct part, by start */
 };
+
+static void part_clear(void *p)
+{
+	g_free(((struct part *)p)->node);
+}
 
 static void table_clear(struct table *t)
 {
-	json_decref(t->doc);
-	if (t->parts)
-		g_array_unref(t->parts);
+	g_clear_pointer(&t->parts, g_array_unref);
 }
 
 static int by_start(const void *a, const void *b)
@@ -58,56 +56,56 @@ static int by_start(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
-static uint64_t disk_size(const char *path)
+/* "/dev/sda1", but "/dev/loop0p1": a digit before the number needs something between. */
+static char *node_of(const char *device, unsigned number)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	off_t n = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
+	size_t n = strlen(device);
 
-	if (fd >= 0)
-		close(fd);
-	return MAX(n, 0);
+	return g_strdup_printf(n && g_ascii_isdigit(device[n - 1]) ? "%sp%u" : "%s%u", device, number);
 }
 
-static uint64_t number(const json_t *o, const char *key, uint64_t otherwise)
-{
-	const json_t *v = json_object_get(o, key);
-
-	return json_is_integer(v) ? (uint64_t)json_integer_value(v) : otherwise;
-}
-
+/* parted's output for programs: "NUMBER:START:END:SIZE:…;" in bytes, after a line about the disk. */
 static int table_read(const char *device, struct table *t, GError **error)
 {
-	const char *const argv[] = { "sfdisk", "--json", "--", device, NULL };
+	const char *const argv[] = { "parted", "--machine", "--script", "--", device, "unit", "B", "print", NULL };
 	g_autofree char *text = NULL;
-	json_t *o, *list, *item;
-	size_t i;
+	g_auto(GStrv) lines = NULL;
 
 	memset(t, 0, sizeof(*t));
 	if (pool_run(argv, &text, error))
 		return -1;
-	t->doc = json_loads(text, 0, NULL);
-	o = json_object_get(t->doc, "partitiontable");
-	t->label = json_string_value(json_object_get(o, "label"));
-	t->disk = disk_size(device);
-	if (!t->label || !t->disk) {
-		table_clear(t);
-		return refuse(error, MANAGER_ERR_OPERATION_FAILED, "%s has no partition table", device);
-	}
-	t->sector = number(o, "sectorsize", 512);
-	t->first = MAX(number(o, "firstlba", 1) * t->sector, ALIGN);
-	t->end = MIN((number(o, "lastlba", t->disk / t->sector - 1) + 1) * t->sector, t->disk);
+	lines = g_strsplit(text, "\n", -1);
 	t->parts = g_array_new(FALSE, TRUE, sizeof(struct part));
-	list = json_object_get(o, "partitions");
-	json_array_foreach(list, i, item) {
-		struct part part = { .start = number(item, "start", 0) * t->sector,
-				     .size = number(item, "size", 0) * t->sector,
-				     .node = json_string_value(json_object_get(item, "node")) };
+	g_array_set_clear_func(t->parts, part_clear);
+	for (unsigned i = 1; lines[0] && lines[i]; i++) {
+		g_auto(GStrv) f = g_strsplit(lines[i], ":", 7);
+		struct part part = { 0 };
 
-		if (part.node && part.size)
-			g_array_append_val(t->parts, part);
+		if (g_strv_length(f) < 4)
+			continue;
+		if (i == 1 && g_strv_length(f) >= 6) {
+			t->disk = g_ascii_strtoull(f[1], NULL, 10);
+			t->sector = MAX(g_ascii_strtoull(f[3], NULL, 10), 512);
+			g_strlcpy(t->label, strcmp(f[5], "msdos") ? f[5] : "dos", sizeof(t->label));
+			continue;
+		}
+		part.number = g_ascii_strtoull(f[0], NULL, 10);
+		part.start = g_ascii_strtoull(f[1], NULL, 10);
+		part.size = g_ascii_strtoull(f[3], NULL, 10);
+		part.node = node_of(device, part.number);
+		g_array_append_val(t->parts, part);
 	}
 	g_array_sort(t->parts, by_start);
-	return 0;
+	if (t->disk && strcmp(t->label, "unknown"))
+		return 0;
+	table_clear(t);
+	return refuse(error, MANAGER_ERR_OPERATION_FAILED, "%s has no partition table", device);
+}
+
+/* Both ends are left to the table and its copy. */
+static uint64_t usable_end(const struct table *t)
+{
+	return t->disk > 2 * ALIGN ? t->disk - ALIGN : 0;
 }
 
 static bool is_active(struct pool *p)
@@ -179,7 +177,7 @@ static int refresh(struct pool *p, GPtrArray *volumes, GError **error)
 	g_mutex_lock(&p->lock);
 	p->capacity = t.disk;
 	p->allocation = used;
-	p->available = t.end > t.first + used ? t.end - t.first - used : 0;
+	p->available = usable_end(&t) > ALIGN + used ? usable_end(&t) - ALIGN - used : 0;
 	g_mutex_unlock(&p->lock);
 	table_clear(&t);
 	return 0;
@@ -190,11 +188,11 @@ static int refresh(struct pool *p, GPtrArray *volumes, GError **error)
 /* The smallest gap that is large enough, its start aligned. */
 static bool find_gap(const struct table *t, uint64_t size, uint64_t *ret)
 {
-	uint64_t at = t->first, best = UINT64_MAX;
+	uint64_t at = ALIGN, best = UINT64_MAX;
 
 	for (unsigned i = 0; i <= t->parts->len; i++) {
 		const struct part *next = i < t->parts->len ? &g_array_index(t->parts, struct part, i) : NULL;
-		uint64_t start = (at + ALIGN - 1) / ALIGN * ALIGN, end = next ? next->start : t->end;
+		uint64_t start = (at + ALIGN - 1) / ALIGN * ALIGN, end = next ? next->start : usable_end(t);
 
 		if (end > start && end - start >= size && end - start < best) {
 			best = end - start;
@@ -245,15 +243,24 @@ static int create(struct pool *p, const char *name, uint64_t capacity, uint64_t 
 
 static int delete(struct pool *p, const struct volume *v, GError **error)
 {
-	size_t n = strlen(v->path);
-	const char *const argv[] = { "parted", "--script", "--", device_of(p), "rm", NULL, NULL };
-	const char *args[G_N_ELEMENTS(argv)];
+	g_autofree char *number = NULL;
+	struct table t;
 
-	while (n && g_ascii_isdigit(v->path[n - 1]))
-		n--;
-	memcpy(args, argv, sizeof(argv));
-	args[5] = v->path + n;
-	return pool_run(args, NULL, error);
+	if (table_read(device_of(p), &t, error))
+		return -1;
+	for (unsigned i = 0; i < t.parts->len; i++) {
+		const struct part *part = &g_array_index(t.parts, struct part, i);
+
+		if (!strcmp(part->node, v->path))
+			number = g_strdup_printf("%u", part->number);
+	}
+	table_clear(&t);
+	if (number) {
+		const char *const argv[] = { "parted", "--script", "--", device_of(p), "rm", number, NULL };
+
+		return pool_run(argv, NULL, error);
+	}
+	return refuse(error, MANAGER_ERR_NO_VOLUME, "%s has no partition '%s'", device_of(p), v->name);
 }
 
 static const char *const formats[] = { "unknown", "dos", "gpt", "dvh", "mac", "bsd", "pc98", "sun", "lvm2", NULL };

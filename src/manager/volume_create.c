@@ -91,8 +91,6 @@ static int check_format(struct wish *w, GError **error)
 	if (w->backing && !volume_image_format(w->backing_format))
 		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED, "a volume cannot stand on format %s",
 			      w->backing_format);
-	if (w->from && w->backing)
-		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED, "a copy does not stand on another volume");
 	return 0;
 }
 
@@ -152,6 +150,26 @@ static bool tick(void *opaque, uint64_t done, uint64_t total)
 	return p->tick(p->opaque, done, total);
 }
 
+/* A copy that stands on a file which the source stands on too has only what is above that. */
+static int find_layer(struct image *from, const char *backing, struct convert_options *c, GError **error)
+{
+	g_autofree char *want = backing ? g_canonicalize_filename(backing, "/") : NULL;
+	struct image *im = from;
+
+	if (!want)
+		return 0;
+	for (int depth = 1; (im = image_backing(im)); depth++) {
+		g_autofree char *have = g_canonicalize_filename(image_path(im), "/");
+
+		if (!strcmp(have, want)) {
+			c->below_stays = true;
+			c->depth = depth;
+			return 0;
+		}
+	}
+	return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED, "a copy can stand on '%s' only if its source does", backing);
+}
+
 /* Copies what `from` reads as. */
 static int copy_image(struct pool *p, const struct wish *w, const char *to_path, const char *to_format, GError **error)
 {
@@ -159,9 +177,11 @@ static int copy_image(struct pool *p, const struct wish *w, const char *to_path,
 	const struct image_options in = { .path = w->from->path, .queues = 1, .readonly = true,
 		.format = w->from->format ? volume_image_format(w->from->format) : "raw",
 		.backing_dirs = (const char *const *)dirs };
-	const struct image_options out = { .path = to_path, .format = to_format, .queues = 1, .no_sync = true };
+	const struct image_options out = { .path = to_path, .format = to_format, .queues = 1, .no_sync = true,
+					   .backing_dirs = (const char *const *)dirs };
 	struct convert_options c = { .target_zero = p->kind->files, .sparse = 4096, .threads = 2 };
-	struct image *from = image_open(&in, error), *to = from ? image_open(&out, error) : NULL;
+	struct image *from = image_open(&in, error);
+	struct image *to = from && !find_layer(from, w->backing, &c, error) ? image_open(&out, error) : NULL;
 	int err = -1;
 
 	if (w->progress) {
