@@ -16,6 +16,8 @@ STACK_B equ 0x1d000
 APIC equ 0xfee00000
 IDT equ 0x10000
 ROUNDS equ 20000
+SPLITS equ 300
+CROSSING equ 0x8ffb
 start:
 	cli
 	xor ax, ax
@@ -25,6 +27,8 @@ start:
 	map_4g 0x83
 	mov dword [es:0x2000 + (WINDOW >> 21) * 8], PT | 7
 	mov dword [es:0x6000], 0x300003
+	mov dword [es:0x6000 + 8 * 8], 0x308003
+	mov dword [es:0x6000 + 9 * 8], 0x30a003 ; lies elsewhere
 	mov word [stack], STACK_A & 0xffff
 	jmp both
 
@@ -103,6 +107,12 @@ long_mode:
 	cmp qword [counter2], 2 * ROUNDS
 	check e
 	cmp qword [counter3], 4 * ROUNDS
+	check e
+	cmp qword [WINDOW + CROSSING], 2 * SPLITS
+	check e
+	cmp qword [counter16], 2 * ROUNDS
+	check e
+	cmp qword [counter16 + 8], 4 * ROUNDS
 	check e
 
 	; ---- IPIs: one at a time, each answered
@@ -190,6 +200,23 @@ count:
 	jne .swap
 	dec ecx
 	jnz .next
+	; across pages, where all others must hold still
+	mov ecx, SPLITS
+.split:
+	lock inc qword [WINDOW + CROSSING]
+	dec ecx
+	jnz .split
+	mov esi, ROUNDS
+.wide:
+	mov rax, [counter16]
+	mov rdx, [counter16 + 8]
+.again:
+	lea rbx, [rax + 1]
+	lea rcx, [rdx + 2]
+	lock cmpxchg16b [counter16]
+	jne .again
+	dec esi
+	jnz .wide
 	lock inc dword [counted]
 	ret
 
@@ -302,6 +329,8 @@ align 64
 counter: dq 0
 counter2: dq 0
 counter3: dq 0
+align 64
+counter16: dq 0, 0
 align 64
 there:	dd 0
 go:	dd 0
