@@ -132,6 +132,9 @@ int domain_detach_device(struct domain *d, const char *xml, unsigned flags, GErr
 int domain_detach_alias(struct domain *d, const char *alias, unsigned flags, GError **error);
 int domain_update_device(struct domain *d, const char *xml, unsigned flags, GError **error);
 
+struct config_disk;
+/* The file of a volume, owned by the caller; NULL for other sources. */
+int domain_disk_path(struct domain *d, const struct config_disk *k, char **ret, GError **error);
 bool domain_has_snapshots(struct domain *d);
 struct manager *domain_manager(const struct domain *d);
 

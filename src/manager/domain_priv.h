@@ -88,8 +88,6 @@ int domain_wait_end(struct domain *d, bool graceful, GError **error);
 int domain_port_open(struct domain *d, const struct config_nic *k, int fds[16], char **ret_tap,
 	GError **error);
 void domain_port_close(struct domain *d, const char *tap);
-/* The file of a volume, owned by the caller; NULL for other sources. */
-int domain_disk_path(struct domain *d, const struct config_disk *k, char **ret, GError **error);
 
 /* domain_tune.c */
 int domain_apply_tune(struct domain *d, GError **error);

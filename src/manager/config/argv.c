@@ -137,6 +137,8 @@ char **argv_make(const struct domain_config *c, const struct argv_parts *p, GErr
 	if (c->cpu)
 		put(a, "--cpu", g_strdup(c->cpu));
 	put(a, "--cpus", g_strdup_printf("%u", c->vcpus));
+	if (c->vcpus_max > c->vcpus)
+		put(a, "--max-cpus", g_strdup_printf("%u", c->vcpus_max));
 	put(a, "--memory", g_strdup_printf("%" G_GUINT64_FORMAT "M", c->memory_kib / 1024));
 	if (c->hugepages)
 		put(a, "--hugepages", NULL);

@@ -34,7 +34,8 @@ struct job {
 
 static const struct rpc_procedure *const tables[] = {
 	rpc_connect_procedures, rpc_node_procedures, rpc_event_procedures, rpc_auth_procedures,
-	rpc_domain_procedures, rpc_domain_info_procedures, rpc_domain_device_procedures, rpc_domain_stats_procedures,
+	rpc_domain_procedures, rpc_domain_info_procedures, rpc_domain_tune_procedures,
+	rpc_domain_params_procedures, rpc_domain_device_procedures, rpc_domain_stats_procedures,
 	rpc_domain_job_procedures, rpc_snapshot_procedures, rpc_network_procedures, rpc_pool_procedures,
 	rpc_volume_procedures, rpc_nwfilter_procedures, rpc_secret_procedures, rpc_node_device_procedures,
 	rpc_interface_procedures,

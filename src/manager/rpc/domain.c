@@ -93,6 +93,19 @@ static void each(struct rpc_call *call, unsigned flags,
 	}
 }
 
+static void add_reference(struct domain *d, const struct domain_view *v, void *opaque)
+{
+	g_ptr_array_add(opaque, domain_ref(d));
+}
+
+GPtrArray *rpc_domains_chosen(struct rpc_call *call, unsigned flags)
+{
+	GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)domain_unref);
+
+	each(call, flags, add_reference, list);
+	return list;
+}
+
 static void add_handle(struct domain *d, const struct domain_view *v, void *opaque)
 {
 	struct remote_nonnull_domain dom = { g_strdup(v->name), { 0 }, v->id };
