@@ -8,6 +8,7 @@
   ./test unit        only the unit tests (ASan and UBSan, clang)
   ./test isa         only the translator against the host CPU (optimized build, gcc)
   ./test fuzz        only the fuzzers, for a short while each (libFuzzer, ASan and UBSan, clang)
+  ./test image       only disk images against every qemu-img to be had (optimized build, gcc)
   ./test guest       only the guest tests (optimized build, gcc)
   ./test NAME...     only tests whose name matches: a whole name or a pattern (`boot.*`)
   ./test --list      names of the tests
@@ -23,7 +24,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests/tools"), str(ROOT / "tests/guest")]
+sys.path[:0] = [str(ROOT / "tests/tools"), str(ROOT / "tests/guest"), str(ROOT / "tests")]
 ASAN = ROOT / "build-asan"
 RELEASE = ROOT / "build-release"
 FUZZ = ROOT / "build-fuzz"
@@ -77,7 +78,7 @@ def build_asan():
 
 def build_release():
     return build(RELEASE, "gcc", ["--buildtype=release", "-Dwerror=true", "-Dtests=true"],
-                 ["src/prog/lodge-vm", "tests/isa/isa_diff"])
+                 ["src/prog/lodge-vm", "src/prog/lodge", "tests/isa/isa_diff"])
 
 
 # ---- tree
@@ -211,6 +212,23 @@ def run_fuzz(wanted, results, full):
                     f"{done[1]} inputs" if good else run.stdout[-3000:])
 
 
+# ---- image
+
+def image_runner():
+    import image.runner
+    return image.runner
+
+
+def run_image(wanted, results, full):
+    names = [n for n in image_runner().names() if wanted("image." + n)]
+    if not names:
+        return
+    if not build_release():
+        results.add("image.build", "FAIL", 0, "the release build does not compile")
+        return
+    image_runner().run(names, RELEASE, full, lambda name, *rest: results.add("image." + name, *rest))
+
+
 # ---- guest
 
 def run_guest(wanted, results, full):
@@ -243,6 +261,7 @@ def main():
         for name in [*tree_tests(), *(("isa." if suite == "isa" else "unit.") + n
                                       for n, suite in built.items()),
                      *("fuzz." + n for n in fuzz_names()),
+                     *("image." + n for n in image_runner().names()),
                      *("guest." + n for n in runner.names())]:
             print(name)
         return 0
@@ -251,10 +270,11 @@ def main():
     run_tree(wanted, results)
     # A name that is plainly of other groups needs no build of this one.
     for group, run in (("unit", run_unit), ("isa", run_isa)):
-        others = tuple({"tree", "unit", "isa", "fuzz", "guest"} - {group})
+        others = tuple({"tree", "unit", "isa", "fuzz", "image", "guest"} - {group})
         if not args.names or any(not p.startswith(others) for p in args.names):
             run(wanted, results)
     run_fuzz(wanted, results, args.full)
+    run_image(wanted, results, args.full)
     run_guest(wanted, results, args.full)
     total = results.passed + results.failed + results.skipped
     if args.names and not total:

@@ -273,7 +273,7 @@ int image_commit_run(struct cli *c, GError **error)
 	image_close(im);
 	if (!r && empty) {
 		im = image_access_open(c, path, cli_text(c, "format"), false, error);
-		r = im ? image_discard(im, 0, image_size(im), error) : -1;
+		r = im ? image_empty(im, error) : -1;
 		image_close(im);
 	}
 	if (!r && !c->quiet && !c->json)

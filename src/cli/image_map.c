@@ -49,7 +49,7 @@ static json_t *run_json(const struct image_run *run, uint64_t off)
 {
 	json_t *o = json_pack("{s:I,s:I,s:i,s:b,s:b,s:b,s:b}", "start", (json_int_t)off, "length",
 		(json_int_t)run->len, "depth", run->depth, "present", run->present, "zero", run->zero,
-		"data", run->present && !run->zero, "compressed", run->packed);
+		"data", run->has_at || (run->present && !run->zero), "compressed", run->packed);
 
 	if (run->has_at)
 		json_object_set_new(o, "offset", json_integer((json_int_t)run->at));

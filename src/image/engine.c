@@ -555,6 +555,11 @@ int engine_discard(struct image *im, uint64_t off, uint64_t n)
 	return r == -EOPNOTSUPP ? 0 : r;
 }
 
+int engine_empty(struct image *im)
+{
+	return drop_units(im, 0, im->size, false, true);
+}
+
 int engine_flush(struct image *im)
 {
 	int r = 0;

@@ -38,6 +38,8 @@ bool engine_is_zero(struct image *im, uint64_t off, uint64_t end);
 int engine_zero(struct image *im, uint64_t off, uint64_t n, bool unmap);
 int engine_discard(struct image *im, uint64_t off, uint64_t n);
 int engine_flush(struct image *im);
+/* The layer holds nothing any more: all is as below. */
+int engine_empty(struct image *im);
 /* Encrypts into a copy if im has a cipher (else *ret_copy is NULL): what to write at `at`. */
 int engine_seal(struct image *im, uint64_t off, uint64_t at, const void *buf, size_t n,
 	void **ret_copy);

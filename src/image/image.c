@@ -285,6 +285,13 @@ int image_discard(struct image *im, uint64_t off, uint64_t n, GError **error)
 	return failed(im, r, "discard bytes of it", error);
 }
 
+int image_empty(struct image *im, GError **error)
+{
+	if (check_range(im, 0, im->size, true, error) < 0)
+		return -1;
+	return failed(im, engine_empty(im), "empty it", error);
+}
+
 int image_flush(struct image *im, GError **error)
 {
 	return im->readonly ? 0 : failed(im, engine_flush(im), "flush it", error);

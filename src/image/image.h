@@ -106,6 +106,8 @@ int image_pwrite_packed(struct image *im, uint64_t off, const void *buf, size_t 
 int image_zero(struct image *im, uint64_t off, uint64_t n, bool may_unmap, GError **error);
 int image_discard(struct image *im, uint64_t off, uint64_t n, GError **error);
 int image_flush(struct image *im, GError **error);
+/* The image holds nothing any more and reads as what is below it. */
+int image_empty(struct image *im, GError **error);
 
 /* A run of guest bytes that come from one place. */
 struct image_run {
