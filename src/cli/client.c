@@ -80,6 +80,7 @@ struct request {
 	const char *body;
 	size_t body_size, body_sent;
 	int in_fd;		  /* the body is this file; -1: `body` */
+	off_t in_start;		  /* from here on */
 	struct curl_slist *headers; /* owned */
 	GString *answer;	  /* owned: what was not given to `chunk` */
 	client_chunk *chunk;	  /* for answers that are no error; NULL: into `answer` */
@@ -121,6 +122,20 @@ static size_t give(char *to, size_t size, size_t n, void *opaque)
 	memcpy(to, r->body + r->body_sent, n);
 	r->body_sent += n;
 	return n;
+}
+
+/* A kept connection may turn out to be gone: the body is sent again on a new one. */
+static int rewind_body(void *opaque, curl_off_t at, int origin)
+{
+	struct request *r = opaque;
+
+	if (origin != SEEK_SET || at < 0)
+		return CURL_SEEKFUNC_CANTSEEK;
+	if (r->in_fd >= 0)
+		return lseek(r->in_fd, r->in_start + at, SEEK_SET) < 0 ? CURL_SEEKFUNC_FAIL :
+									 CURL_SEEKFUNC_OK;
+	r->body_sent = MIN((size_t)at, r->body_size);
+	return CURL_SEEKFUNC_OK;
 }
 
 static int watch(void *opaque, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
@@ -168,6 +183,8 @@ static void set_up(struct request *r)
 		curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
 		curl_easy_setopt(curl, CURLOPT_READFUNCTION, give);
 		curl_easy_setopt(curl, CURLOPT_READDATA, r);
+		curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, rewind_body);
+		curl_easy_setopt(curl, CURLOPT_SEEKDATA, r);
 		curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)r->body_size);
 	}
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, r->headers);
@@ -291,7 +308,7 @@ int client_upload(struct client *cl, const char *path, int fd, const char *what,
 	struct stat st;
 	off_t at = lseek(fd, 0, SEEK_CUR);
 	struct request r = { .client = cl, .method = "PUT", .path = path, .in_fd = fd,
-		.type = "application/octet-stream" };
+		.type = "application/octet-stream", .in_start = at };
 
 	if (at < 0 || fstat(fd, &st) < 0)
 		return fail_errno(error, LODGE_ERROR_FILE, errno, "the file to send");

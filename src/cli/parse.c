@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "base/size.h"
+#include "cli/client.h"
 
 static const char *const output_choices[] = { "human", "json", NULL };
 
@@ -39,6 +40,9 @@ static unsigned tables(const struct cli *c, const struct cli_option *out[3])
 {
 	unsigned n = 0;
 
+	/* `lodge -c URI list`, as virsh has it. */
+	if (!c->verb && !c->group)
+		out[n++] = client_options;
 	if (c->verb && c->verb->options)
 		out[n++] = c->verb->options;
 	if (c->group && c->group->options)
@@ -213,6 +217,21 @@ static int place_args(struct cli *c, GError **error)
 	return 0;
 }
 
+/* Whether all that follows belongs to a command that is passed on: `lodge shell web1 ls -l`. */
+static bool verbatim(const struct cli *c)
+{
+	guint n = 0;
+
+	for (const struct cli_option *o = c->verb ? c->verb->options : NULL; o && o->name; o++) {
+		if (!(o->flags & CLI_POSITIONAL) || g_hash_table_contains(c->values, o->name))
+			continue;
+		if (o->flags & CLI_VERBATIM)
+			return c->args->len > n;
+		n++;
+	}
+	return false;
+}
+
 int cli_parse(struct cli *c, char **words, int *ret_taken, GError **error)
 {
 	bool plain = false;
@@ -220,6 +239,7 @@ int cli_parse(struct cli *c, char **words, int *ret_taken, GError **error)
 	int i, r;
 
 	for (i = 0; words[i]; i++) {
+		plain |= verbatim(c);
 		if (plain || !is_option(c, words[i])) {
 			if (!c->verb && !plain)
 				break;

@@ -11,7 +11,8 @@
 
 const struct cli_option shell_options[] = {
 	MACHINE_ARGUMENT,
-	{ "command", 0, CLI_TEXT, CLI_POSITIONAL | CLI_MANY, .help = "what to run instead of a shell" },
+	{ "command", 0, CLI_TEXT, CLI_POSITIONAL | CLI_MANY | CLI_VERBATIM,
+	  .help = "what to run instead of a shell" },
 	{ "user", 'l', CLI_TEXT, .value = "NAME", .help = "who to be (default: root)" },
 	{ "wait", 'w', CLI_NUMBER, .value = "SECONDS", .help = "how long it may take to answer (default: 60)" },
 	CLIENT_OPTIONS,

@@ -26,6 +26,7 @@ enum cli_option_flags {
 	CLI_POSITIONAL = 1, /* a plain argument, in the table's order; --NAME VALUE works as well */
 	CLI_REQUIRED = 2,
 	CLI_MANY = 4,	    /* may be repeated; as the last positional: takes all that are left */
+	CLI_VERBATIM = 16,  /* the last positional: once it has begun, what looks like an option is its too */
 	CLI_HIDDEN = 8,	    /* an old habit's spelling: works, and no help mentions it */
 };
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -76,14 +77,36 @@ static int get_section(struct reader *r, struct section *s, GError **error)
 	return 0;
 }
 
-/* The first lines that differ, as a person would want to know them. */
-static int tell_difference(struct reader *r, const char *saved, const char *here, GError **error)
+static int by_text(const void *a, const void *b)
 {
-	g_auto(GStrv) a = g_strsplit(saved, "\n", -1), b = g_strsplit(here, "\n", -1);
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The lines in an order of their own: what was plugged while the machine ran came last there, and
+ * has its place among the others here. */
+static char **device_lines(const char *text)
+{
+	char **lines = g_strsplit(text, "\n", -1);
+
+	qsort(lines, g_strv_length(lines), sizeof(*lines), by_text);
+	return lines;
+}
+
+/* Names the first device that differs. */
+static int compare_devices(struct reader *r, const char *saved, const char *here, GError **error)
+{
+	g_auto(GStrv) a = device_lines(saved), b = device_lines(here);
 	unsigned i = 0;
 
 	while (a[i] && b[i] && strcmp(a[i], b[i]) == 0)
 		i++;
+	if (!a[i] && !b[i])
+		return 0;
+	/* Of a device that only one of them has, the other's line is about another one. */
+	if (a[i] && b[i] && strcmp(a[i], b[i]) > 0)
+		return fail(error, LODGE_ERROR_STATE,
+			"saved state %s is of another machine: it does not have the device '%s'", r->path,
+			b[i]);
 	return fail(error, LODGE_ERROR_STATE,
 		"saved state %s is of another machine: it has the device '%s', this one '%s'",
 		r->path, a[i] && *a[i] ? a[i] : "none", b[i] && *b[i] ? b[i] : "none");
@@ -115,8 +138,8 @@ static int restore_machine(struct reader *r, const struct section *s, GError **e
 		rc = fail(error, LODGE_ERROR_STATE,
 			"saved state %s is of a machine with %u CPUs, this one has %u", r->path,
 			saved.cpus, m->vcpu_count);
-	else if (strcmp(saved.devices, here) != 0)
-		rc = tell_difference(r, saved.devices, here, error);
+	else if (compare_devices(r, saved.devices, here, error) < 0)
+		rc = -1;
 	else
 		clock_set(m->clock, (int64_t)saved.clock_ns);
 	r->machine_seen = true;

@@ -105,8 +105,8 @@ static void test_other_machine(void **state)
 	static const struct { const char *line, *part; } bad[] = {
 		{ "--accel null --memory 16M --cpus 2 --serial null --slots 1 --net none --rng --balloon --console null", "8 MiB of memory" },
 		{ "--accel null --memory 8M --cpus 1 --serial null --slots 1", "with 2 CPUs" },
-		{ "--accel null --memory 8M --cpus 2 --serial null", "slot1" },
-		{ "--accel null --memory 8M --cpus 2 --slots 1", "com1" },
+		{ "--accel null --memory 8M --cpus 2 --serial null --net none --rng --balloon --console null", "slot1" },
+		{ "--accel null --memory 8M --cpus 2 --slots 1 --net none --rng --balloon --console null", "com1" },
 	};
 	g_autofree char *a = g_build_filename(dir, "a", NULL);
 	struct vm *vm = make(LINE, NULL);
