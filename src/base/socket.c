@@ -115,7 +115,7 @@ int socket_listen(const struct socket_address *a, GError **error)
 		if (err == EADDRINUSE && a->sa.ss_family == AF_UNIX && remove_stale(a))
 			err = bind(fd, sa, a->len) < 0 ? errno : 0;
 	}
-	if (!err && listen(fd, 8) < 0)
+	if (!err && listen(fd, SOMAXCONN) < 0)
 		err = errno;
 	if (!err)
 		return fd;

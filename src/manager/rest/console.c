@@ -126,7 +126,7 @@ static void send_log(struct sender *s, struct request *r)
 		return;
 	}
 	file = g_strconcat(dom.name, ".log", NULL);
-	path = g_build_filename(r->manager->paths.log, file, NULL);
+	path = g_build_filename(r->manager->paths.log, "vm", file, NULL);
 	rest_machine_clear(&dom);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)

@@ -172,6 +172,9 @@ static bool inward_frame(struct tunnel *t, uint8_t *buf)
 		return send_frame(t, OP_PONG, buf, len);
 	case OP_PONG:
 		return true;
+	case OP_CLOSE:
+		send_frame(t, OP_CLOSE, buf, MIN(len, 2)); /* the code comes back */
+		return false;
 	default:
 		return false;
 	}

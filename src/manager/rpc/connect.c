@@ -10,7 +10,7 @@
 /* Clients demand least versions of what they know: libvirt 11.0.0 above QEMU 9.2.0 is what this speaks. */
 enum { LIBRARY_VERSION = 11000000, HYPERVISOR_VERSION = 9002000 };
 
-enum { OPEN_READ_ONLY = 1, OPEN_NO_ALIASES = 2 };
+enum { OPEN_READ_ONLY = 1, OPEN_NO_ALIASES = 2, OPEN_AUTOSTART = 4 /* the client's own affair */ };
 
 /* libvirt's VIR_DRV_FEATURE_ numbers that we have. */
 enum feature { FEATURE_MIGRATION_P2P = 4, FEATURE_MIGRATION_DIRECT = 5, FEATURE_MIGRATION_V3 = 6,
@@ -46,7 +46,7 @@ static int open_connection(struct rpc_call *call, const void *args, void *ret, G
 	struct rpc_client *c = call->client;
 	const char *want = call->manager->session ? "session" : "system";
 
-	if (a->flags & ~(OPEN_READ_ONLY | OPEN_NO_ALIASES))
+	if (a->flags & ~(OPEN_READ_ONLY | OPEN_NO_ALIASES | OPEN_AUTOSTART))
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "unknown flags 0x%x to open", a->flags);
 	if (c->opened)
 		return refuse(error, MANAGER_ERR_INTERNAL, "the connection is open already");

@@ -55,8 +55,8 @@ static void tick_client(struct rpc_server *s, struct rpc_client *c, int64_t now)
 
 	if (!known && now - c->since > s->limits.handshake_timeout * G_USEC_PER_SEC)
 		rpc_client_close(c, "did not authenticate itself in time");
-	else if (!c->keepalive || silent < s->limits.keepalive_interval)
-		return;
+	else if (!c->keepalive || silent < s->limits.keepalive_interval * (c->pings + 1))
+		return; /* nothing due: each ping has an interval to be answered in */
 	else if (c->pings >= s->limits.keepalive_count && !c->paused)
 		rpc_client_close(c, "answers no keepalive");
 	else if (c->pings < s->limits.keepalive_count)
