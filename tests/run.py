@@ -9,6 +9,7 @@
   ./test isa         only the translator against the host CPU (optimized build, gcc)
   ./test fuzz        only the fuzzers, for a short while each (libFuzzer, ASan and UBSan, clang)
   ./test image       only disk images against every qemu-img to be had (optimized build, gcc)
+  ./test manager     only the daemon under unmodified clients (optimized build, gcc; root)
   ./test guest       only the guest tests (optimized build, gcc)
   ./test NAME...     only tests whose name matches: a whole name or a pattern (`boot.*`)
   ./test --list      names of the tests
@@ -78,7 +79,8 @@ def build_asan():
 
 def build_release():
     return build(RELEASE, "gcc", ["--buildtype=release", "-Dwerror=true", "-Dtests=true"],
-                 ["src/prog/lodge-vm", "src/prog/lodge", "tests/isa/isa_diff"])
+                 ["src/prog/lodge-vm", "src/prog/lodge", "src/prog/lodged", "src/prog/virt-ssh-helper",
+                  "tests/isa/isa_diff"])
 
 
 # ---- tree
@@ -229,6 +231,36 @@ def run_image(wanted, results, full):
     image_runner().run(names, RELEASE, full, lambda name, *rest: results.add("image." + name, *rest))
 
 
+# ---- manager
+
+def manager_names():
+    return sorted(f.stem for f in (ROOT / "tests/manager").glob("*.py") if f.stem != "hostlib")
+
+
+def run_manager(wanted, results):
+    """The daemon under unmodified clients, each script in namespaces of its own; that takes root."""
+    names = [n for n in manager_names() if wanted("manager." + n)]
+    if names and not build_release():
+        results.add("manager.build", "FAIL", 0, "the release build does not compile")
+        return
+    for name in names:
+        start = time.monotonic()
+        if os.geteuid():
+            results.add("manager." + name, "skip", 0, "needs root")
+            continue
+        # The system's own interpreter: Debian's bindings of libvirt are for it.
+        run = subprocess.run(["/usr/bin/python3", str(ROOT / f"tests/manager/{name}.py"), str(RELEASE)],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                             errors="replace")
+        said = re.search(r"^(\d+) passed, (\d+) failed", run.stdout, re.M)
+        took = time.monotonic() - start
+        if said and int(said[1]):
+            results.add("manager." + name, "ok", took, cases=int(said[1]))
+        if not said or int(said[2]) or run.returncode:
+            failures = "\n".join(l for l in run.stdout.splitlines() if not l.startswith("PASSED"))
+            results.add("manager." + name, "FAIL", took, failures[-4000:], cases=max(int(said[2]) if said else 1, 1))
+
+
 # ---- guest
 
 def run_guest(wanted, results, full):
@@ -262,6 +294,7 @@ def main():
                                       for n, suite in built.items()),
                      *("fuzz." + n for n in fuzz_names()),
                      *("image." + n for n in image_runner().names()),
+                     *("manager." + n for n in manager_names()),
                      *("guest." + n for n in runner.names())]:
             print(name)
         return 0
@@ -270,11 +303,12 @@ def main():
     run_tree(wanted, results)
     # A name that is plainly of other groups needs no build of this one.
     for group, run in (("unit", run_unit), ("isa", run_isa)):
-        others = tuple({"tree", "unit", "isa", "fuzz", "image", "guest"} - {group})
+        others = tuple({"tree", "unit", "isa", "fuzz", "image", "manager", "guest"} - {group})
         if not args.names or any(not p.startswith(others) for p in args.names):
             run(wanted, results)
     run_fuzz(wanted, results, args.full)
     run_image(wanted, results, args.full)
+    run_manager(wanted, results)
     run_guest(wanted, results, args.full)
     total = results.passed + results.failed + results.skipped
     if args.names and not total:

@@ -334,7 +334,8 @@ int rest_operation_get(struct request *r, GError **error)
 	else
 		json_decref(progress);
 	g_mutex_unlock(&o->lock);
-	r->status = op ? 200 : 404;
+	if (!op)
+		r->status = 404;
 	return op ? 0 : refuse(error, MANAGER_ERR_INVALID_ARG, "no operation %s", r->params[0]);
 }
 
@@ -356,7 +357,7 @@ int rest_operation_cancel(struct request *r, GError **error)
 	if (op)
 		r->json = describe(op, NULL, 0, 0);
 	g_mutex_unlock(&o->lock);
-	r->status = 202;
+	r->status = op ? 202 : 404;
 	if (!op)
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "no operation %s", r->params[0]);
 	if (!running)

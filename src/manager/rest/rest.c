@@ -106,7 +106,8 @@ void rest_reply(struct request *r, int rc, const GError *error)
 		json_decref(r->json);
 		g_clear_pointer(&r->text, g_free);
 		r->json = request_error_json(error);
-		r->status = request_error_status(error);
+		if (r->status < 400)
+			r->status = request_error_status(error);
 	}
 	if (!r->status)
 		r->status = r->json || r->text ? 200 : 204;
