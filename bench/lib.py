@@ -75,6 +75,7 @@ class Report:
 
     def __init__(self, args, peer):
         self.args, self.peer, self.rows = args, peer, {}
+        self.ours = "lodge-vm"
         self.table = None  # set by benches that add rows of their own to result()
 
     def progress(self, text):
@@ -107,7 +108,7 @@ class Report:
             return
         width = max(len(r["row"]) + len(units.get(r["row"], "")) + 3 for r in rows)
         native = any("native" in r for r in rows)
-        print(f"{'':{width}}{'lodge-vm':>12}{self.peer.name:>14}{'ratio':>9}" + (f"{'native':>11}" if native else ""))
+        print(f"{'':{width}}{self.ours:>12}{self.peer.name:>14}{'ratio':>9}" + (f"{'native':>11}" if native else ""))
         for r in rows:
             label = r["row"] + (f" ({units[r['row']]})" if r["row"] in units else "")
             print(f"{label:{width}}{r['ours']:>12.4g}{r['peer']:>14.4g}{r['ratio']:>9.3f}" +

@@ -57,10 +57,8 @@ static uint64_t place(struct bench *b)
 		b->random = b->random * 6364136223846793005ull + 1442695040888963407ull;
 		return (b->random >> 16) % (room / b->size + 1) * b->size;
 	}
-	at = b->offset;
-	b->offset += b->step;
-	if (b->offset > room)
-		b->offset = 0;
+	at = b->offset > room ? b->offset % b->size : b->offset;
+	b->offset = (b->offset + b->step) % image_size(b->im);
 	return at;
 }
 

@@ -7,7 +7,7 @@ import tempfile
 import time
 import traceback
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.append(str(pathlib.Path(__file__).resolve().parent))  # behind the guest tests' own runner
 
 import imagelib  # noqa: E402
 
