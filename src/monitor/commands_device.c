@@ -56,6 +56,47 @@ json_t *qmp_blockdev_del(struct vm *vm, const json_t *args, GError **error)
 	return done(vm_backend_remove(vm, get(args, "node-name"), error));
 }
 
+/* Either member names the image. */
+static const char *image_id(const json_t *args, const char *first, const char *second)
+{
+	const char *id = get(args, first);
+
+	return id ? id : get(args, second);
+}
+
+json_t *qmp_block_resize(struct vm *vm, const json_t *args, GError **error)
+{
+	const char *id = image_id(args, "node-name", "device");
+	json_int_t size = json_integer_value(json_object_get(args, "size"));
+
+	if (!id)
+		return refuse(error, "Parameter '%s' is missing", "node-name");
+	if (size <= 0 || size % 512)
+		return refuse(error, "Parameter '%s' expects a multiple of 512", "size");
+	return done(vm_image_resize(vm, id, (uint64_t)size, error));
+}
+
+json_t *qmp_block_set_io_throttle(struct vm *vm, const json_t *args, GError **error)
+{
+	static const char *const names[] = { "bps", "iops", "bps_max", "iops_max", "bps_rd", "bps_wr",
+		"iops_rd", "iops_wr" };
+	const char *id = image_id(args, "id", "device");
+	uint64_t v[G_N_ELEMENTS(names)];
+
+	if (!id)
+		return refuse(error, "Parameter '%s' is missing", "id");
+	for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+		json_int_t n = json_integer_value(json_object_get(args, names[i]));
+
+		if (n < 0)
+			return refuse(error, "Parameter '%s' is negative", names[i]);
+		if (n && i >= 4)
+			return refuse(error, "%s: reads and writes have one limit together here", names[i]);
+		v[i] = (uint64_t)n;
+	}
+	return done(vm_image_set_limits(vm, id, &(struct vm_limits){ v[0], v[1], v[2], v[3] }, error));
+}
+
 /* QEMU's "[tcp|udp]:[hostaddr]:hostport-[guestaddr]:guestport" as ours. */
 static int add_forward(GString *spec, const char *rule, GError **error)
 {

@@ -89,10 +89,10 @@ json_t *qmp_query_commands(struct vm *vm, const json_t *args, GError **error)
 
 /* ---- back ends ---- */
 
-/* Throttling does not exist here: QEMU says so with zeroes. */
-static const char *const throttles[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
+/* Reads and writes have one limit together: QEMU says so with zeroes for each. */
+static const char *const no_throttles[] = { "bps_rd", "bps_wr", "iops_rd", "iops_wr" };
 
-static json_t *disk(const struct vm_disk *d)
+static json_t *disk(struct vm *vm, const struct vm_disk *d)
 {
 	g_autofree char *qdev = g_strdup_printf("/machine/peripheral/%s", d->id);
 	json_t *image = json_pack("{s:o, s:s, s:I, s:I, s:b}", "filename", text(d->path), "format",
@@ -104,8 +104,12 @@ static json_t *disk(const struct vm_disk *d)
 		0, "image", image, "backing_file_depth", 0, "detect_zeroes", "off",
 		"write_threshold", 0, "cache", "writeback", 1, "direct", d->direct, "no-flush", 0);
 
-	for (unsigned i = 0; i < G_N_ELEMENTS(throttles); i++)
-		json_object_set_new(inserted, throttles[i], json_integer(0));
+	struct vm_limits limits = vm_image_limits(vm, d->id);
+
+	json_object_set_new(inserted, "bps", json_integer((json_int_t)limits.bytes));
+	json_object_set_new(inserted, "iops", json_integer((json_int_t)limits.ops));
+	for (unsigned i = 0; i < G_N_ELEMENTS(no_throttles); i++)
+		json_object_set_new(inserted, no_throttles[i], json_integer(0));
 	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:s, s:o}", "device", d->id, "type", "unknown",
 			 "qdev", qdev, "removable", 0, "locked", 0, "io-status", "ok", "inserted",
 			 inserted);
@@ -117,7 +121,7 @@ json_t *qmp_query_block(struct vm *vm, const json_t *args, GError **error)
 	struct vm_disk d;
 
 	for (unsigned i = 0; vm_disk(vm, i, &d); i++)
-		json_array_append_new(list, disk(&d));
+		json_array_append_new(list, disk(vm, &d));
 	return list;
 }
 

@@ -64,6 +64,25 @@ static const struct qmp_arg set_link_args[] = {
 	{ "up", QMP_BOOL, false, "whether the cable is in" },
 	{ 0 },
 };
+static const struct qmp_arg block_resize_args[] = {
+	{ "node-name", QMP_STRING, true, "id of the image" },
+	{ "device", QMP_STRING, true, "or of its disk" },
+	{ "size", QMP_INT, false, "bytes" },
+	{ 0 },
+};
+static const struct qmp_arg throttle_args[] = {
+	{ "id", QMP_STRING, true, "id of the image" },
+	{ "device", QMP_STRING, true, "or of its disk" },
+	{ "bps", QMP_INT, false, "bytes a second; 0: no limit" },
+	{ "bps_rd", QMP_INT, false, "0: there is no limit for reads alone" },
+	{ "bps_wr", QMP_INT, false, "0" },
+	{ "iops", QMP_INT, false, "operations a second; 0: no limit" },
+	{ "iops_rd", QMP_INT, false, "0" },
+	{ "iops_wr", QMP_INT, false, "0" },
+	{ "bps_max", QMP_INT, true, "bytes at once after a pause" },
+	{ "iops_max", QMP_INT, true, "operations at once after a pause" },
+	{ 0 },
+};
 static const struct qmp_arg count_args[] = {
 	{ "count", QMP_INT, false, "how many there shall be" },
 	{ 0 },
@@ -78,6 +97,10 @@ const struct qmp_command qmp_commands[] = {
 	  "Ends the negotiation; must be the first command." },
 	{ "balloon", qmp_balloon, value_args, NULL,
 	  "Asks the guest to give memory back or take it again. See BALLOON_CHANGE." },
+	{ "block_resize", qmp_block_resize, block_resize_args, NULL,
+	  "Changes a disk's size; the guest is told." },
+	{ "block_set_io_throttle", qmp_block_set_io_throttle, throttle_args, NULL,
+	  "Limits what a disk may do." },
 	{ "blockdev-add", qmp_blockdev_add, blockdev_add_args, NULL,
 	  "Opens a disk image, for device_add." },
 	{ "blockdev-del", qmp_blockdev_del, node_args, NULL,

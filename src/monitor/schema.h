@@ -55,7 +55,7 @@ const char *qmp_error_class(const GError *error);
 qmp_run qmp_stop, qmp_cont, qmp_system_reset, qmp_system_powerdown, qmp_quit, qmp_save, qmp_restore,
 	qmp_balloon, qmp_query_balloon;
 /* commands_device.c */
-qmp_run qmp_blockdev_add, qmp_blockdev_del, qmp_netdev_add, qmp_netdev_del, qmp_closefd, qmp_device_add,
+qmp_run qmp_block_resize, qmp_block_set_io_throttle, qmp_blockdev_add, qmp_blockdev_del, qmp_netdev_add, qmp_netdev_del, qmp_closefd, qmp_device_add,
 	qmp_device_del, qmp_set_link, qmp_set_vcpus, qmp_inject_nmi, qmp_query_blockstats, qmp_query_netdev;
 /* commands_query.c */
 qmp_run qmp_query_status, qmp_query_version, qmp_query_name, qmp_query_kvm, qmp_query_cpus_fast,

@@ -17,6 +17,7 @@
 #include "device/virtio/virtio_net.h"
 #include "device/virtio/virtio_rng.h"
 #include "image/image.h"
+#include "image/job.h"
 #include "net/net.h"
 #include "vm/parts.h"
 #include "vm/vm.h"
@@ -203,6 +204,52 @@ int vm_device_unplug(struct vm *vm, const char *id, GError **error)
 bool vm_device_exists(struct vm *vm, const char *id)
 {
 	return device_find(vm->machine, id);
+}
+
+/* ---- images in use ---- */
+
+static struct vm_backend *find_image(struct vm *vm, const char *id, GError **error)
+{
+	for (guint i = 0; i < vm->backends->len; i++) {
+		struct vm_backend *b = g_ptr_array_index(vm->backends, i);
+
+		if (b->image && (!strcmp(b->id, id) || !g_strcmp0(b->device_id, id)))
+			return b;
+	}
+	fail(error, LODGE_ERROR_USAGE, "Cannot find device='%s' nor node-name='%s'", id, id);
+	return NULL;
+}
+
+int vm_image_resize(struct vm *vm, const char *id, uint64_t bytes, GError **error)
+{
+	struct vm_backend *b = find_image(vm, id, error);
+
+	if (!b || image_resize_live(b->image, bytes, error) < 0)
+		return -1;
+	if (b->device)
+		virtio_blk_resized(b->device);
+	return 0;
+}
+
+int vm_image_set_limits(struct vm *vm, const char *id, const struct vm_limits *l, GError **error)
+{
+	struct vm_backend *b = find_image(vm, id, error);
+
+	if (!b)
+		return -1;
+	image_set_limits(b->image, &(struct image_limits){ l->bytes, l->ops, l->burst_bytes,
+							  l->burst_ops });
+	return 0;
+}
+
+struct vm_limits vm_image_limits(struct vm *vm, const char *id)
+{
+	struct vm_backend *b = find_image(vm, id, NULL);
+	struct image_limits l = { 0 };
+
+	if (b)
+		image_get_limits(b->image, &l);
+	return (struct vm_limits){ l.bytes_per_second, l.ops_per_second, l.burst_bytes, l.burst_ops };
 }
 
 /* ---- switches ---- */

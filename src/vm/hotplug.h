@@ -42,6 +42,16 @@ int vm_device_plug(struct vm *vm, const struct vm_device *spec, GError **error);
 int vm_device_unplug(struct vm *vm, const char *id, GError **error);
 bool vm_device_exists(struct vm *vm, const char *id);
 
+/* An image in use becomes larger or smaller; the guest is told. By back end's or device's id. */
+int vm_image_resize(struct vm *vm, const char *id, uint64_t bytes, GError **error);
+/* What the guest may use a second, and at once after a pause; 0: no limit. */
+struct vm_limits {
+	uint64_t bytes, ops, burst_bytes, burst_ops;
+};
+int vm_image_set_limits(struct vm *vm, const char *id, const struct vm_limits *l, GError **error);
+/* Zeroes if there is no such image. */
+struct vm_limits vm_image_limits(struct vm *vm, const char *id);
+
 /* The cable of a network card, by the card's or its back end's id. */
 int vm_net_set_link(struct vm *vm, const char *id, bool up, GError **error);
 

@@ -68,6 +68,14 @@ def disk(env):
     stats = {s["qdev"].split("/")[3] if "/" in s["qdev"] else s["qdev"]: s["stats"]
              for s in q.command("query-blockstats") if s.get("qdev")}
     assert stats["disk9"]["wr_bytes"] == 512 and stats["disk9"]["wr_operations"] == 1, stats
+    q.command("block_resize", node_name="node1", size=96 << 20)
+    appears(m, "[ $(cat $(dirname $(grep -ls HOTSERIAL /sys/block/vd?/serial))/size) = 196608 ]")
+    limits = {"bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": 0}
+    q.command("block_set_io_throttle", **{"id": "node1", "bps": 4 << 20, **limits})
+    m.run("d=/dev/$(basename $(dirname $(grep -ls HOTSERIAL /sys/block/vd?/serial))); s=$(date +%s); "
+          "dd if=$d of=/dev/null bs=64k count=192 iflag=direct status=none; "
+          "t=$(($(date +%s) - s)); echo $t; [ $t -ge 2 ]")
+    q.command("block_set_io_throttle", **{"id": "node1", "bps": 0, **limits})
     unplug()
     assert data.read_bytes()[:17] == b"written-while-hot"
     plug()

@@ -5,6 +5,10 @@ import socket
 import time
 
 
+# Arguments whose names Python cannot write as keywords.
+DASHED = {"node_name": "node-name", "read_only": "read-only"}
+
+
 class QMPError(Exception):
     """The server answered with an error; args: (class, description)."""
 
@@ -39,7 +43,7 @@ class QMP:
     def command(self, name, /, **arguments):
         request = {"execute": name}
         if arguments:
-            request["arguments"] = {k.replace("_", "-"): v for k, v in arguments.items()}
+            request["arguments"] = {DASHED.get(k, k): v for k, v in arguments.items()}
         self.file.write(json.dumps(request) + "\n")
         self.file.flush()
         while True:
