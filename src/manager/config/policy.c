@@ -3,6 +3,7 @@
  * policy.c: which elements a definition may hold. "+" are acted upon or kept, see docs/domain-xml.md;
  * "-" are libvirt's but Lodge has not what they ask for. Spec: libvirt.org, Domain XML format.
  */
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/nearest.h"
@@ -14,12 +15,13 @@
 static const struct policy {
 	const char *path;    /* ends of the element's path, from the root down */
 	const char *known, *refused; /* children, separated by blanks; known NULL: any */
+	bool once;	     /* each at most once */
 } policies[] = {
 	{ "domain", "name uuid title description metadata memory currentMemory memoryBacking vcpu "
 		"blkiotune memtune cputune numatune resource sysinfo os features cpu clock on_poweroff "
 		"on_reboot on_crash pm devices seclabel iothreads defaultiothread on_lockfailure vcpus",
 		"maxMemory genid bootloader bootloader_args launchSecurity idmap keywrap perf "
-		"iothreadids" },
+		"iothreadids", true },
 	{ "domain/metadata", NULL, "" },
 	{ "domain/os", "type boot kernel initrd cmdline bootmenu smbios acpi bios",
 		"loader nvram firmware init initarg initenv initdir inituser initgroup dtb root shim" },
@@ -40,7 +42,7 @@ static const struct policy {
 		"crypto" },
 	{ "devices/disk", "driver source target serial readonly shareable boot alias address iotune "
 		"blockio geometry backingStore wwn vendor product throttlefilters",
-		"auth encryption mirror transient reservations" },
+		"auth encryption mirror transient reservations", true },
 	{ "disk/source", "seclabel encryption slices",
 		"host auth reservations initiator address ssl cookies readahead timeout snapshot config "
 		"reconnect identity" },
@@ -122,6 +124,9 @@ int policy_check(const xmlNode *n, GError **error)
 	for (const xmlNode *c = xml_first(n); c; c = xml_after(c)) {
 		if (p && (c->ns || !listed(p->known, xml_name(c))))
 			return refuse_child(n, c, p, error);
+		if (p && p->once && xml_next(c, xml_name(c)))
+			return refuse(error, MANAGER_ERR_XML, "<%s> stands twice in <%s>", xml_name(c),
+				xml_name(n));
 		if (policy_check(c, error) < 0)
 			return -1;
 	}
