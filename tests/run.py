@@ -153,8 +153,8 @@ def run_meson(where, names, prefix, results):
         if t["result"] == "SKIP":
             results.add(name, "skip", t["duration"])
         elif t["result"] in ("OK", "EXPECTEDFAIL"):
-            said = re.search(r"^\d+ cases, .*", output, re.M)  # the differential tester
-            results.add(name, "ok", t["duration"], said[0] if said else "",
+            said = re.findall(r"^\d+ (?:cases|of \d+ encodings).*", output, re.M)  # isa_diff's own
+            results.add(name, "ok", t["duration"], "; ".join(said),
                         cases=max(good, 0 if skip else 1))
             if skip:
                 results.add(name, "skip", 0, cases=skip)

@@ -35,6 +35,7 @@ struct tester {
 	uint64_t limit;
 	gint64 end;
 	unsigned kinds, insns;
+	bool list_missing;
 	uint64_t cases, faults, uds, hangs, bad;
 	GHashTable *reported;
 };
@@ -419,6 +420,8 @@ static void one(struct tester *t)
 		t->bad++;
 		report(t, &c, what);
 	}
+	if (!what && (c.insns == 1 || (t->native.vector == VECTOR_NONE && !c.branches)))
+		coverage_note(&c);
 	t->faults += t->native.vector != VECTOR_NONE;
 	t->uds += t->native.vector == X86_UD;
 }
@@ -445,6 +448,7 @@ static void run_all(void *opaque)
 	printf("%" PRIu64 " cases, %" PRIu64 " ended in a fault (%" PRIu64 " #UD), %" PRIu64
 	       " hung, %" PRIu64 " differ\n",
 		t->cases, t->faults, t->uds, t->hangs, t->bad);
+	coverage_print(t->model, t->list_missing);
 }
 
 int main(int argc, char **argv)
@@ -452,7 +456,7 @@ int main(int argc, char **argv)
 	double minutes = 0.2;
 	int64_t cases = 0, seed = 1;
 	int insns = 1;
-	gboolean jit = FALSE, segmented = FALSE;
+	gboolean jit = FALSE, segmented = FALSE, missing = FALSE;
 	g_autofree char *kinds = NULL;
 	const GOptionEntry options[] = { { "minutes", 'm', 0, G_OPTION_ARG_DOUBLE, &minutes,
 						 "how long", "N" },
@@ -467,6 +471,8 @@ int main(int argc, char **argv)
 			"segments with base and limit (32 bits)", NULL },
 		{ "jit", 'j', 0, G_OPTION_ARG_NONE, &jit,
 			"through the translator too, not only the interpreter", NULL },
+		{ "missing", 0, 0, G_OPTION_ARG_NONE, &missing,
+			"list the encodings that were never run", NULL },
 		{ NULL } };
 	g_autoptr(GOptionContext) o = g_option_context_new("- host CPU against the translator");
 	g_autoptr(GError) error = NULL;
@@ -480,6 +486,7 @@ int main(int argc, char **argv)
 	t->insns = (unsigned)CLAMP(insns, 1, MAX_INSNS);
 	t->kinds = kinds ? parse_kinds(kinds) : GEN_INT;
 	t->rng.s = (uint64_t)seed;
+	t->list_missing = missing;
 	t->limit = (uint64_t)cases;
 	t->end = (gint64)(minutes * 60e6);
 	t->reported = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);

@@ -134,6 +134,10 @@ void gen_close_loop(struct diff_case *c);
 bool gen_flags(struct model *md, struct diff_case *c);
 void gen_memory(struct rng *r, uint8_t *p, size_t n);
 
+/* --- coverage.c: of the encodings that are lifted, how many have run and agreed --- */
+void coverage_note(const struct diff_case *c);
+void coverage_print(struct model *md, bool list);
+
 /* --- undefined.c: RFLAGS bits the manuals leave open after this instruction (given the state
  * before it) and whether its destination register is undefined altogether. --- */
 uint64_t undefined_flags(const struct x86_insn *in, const struct x86_cpu *before);
