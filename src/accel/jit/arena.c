@@ -8,12 +8,16 @@
 #include "base/error.h"
 
 /* Shared anonymous memory rather than a memfd: only there does perf look into its map of translated code. */
+enum { REGIONS_MIN = 16, REGIONS_MAX = 128, REGION_MIN = 1 << 18, REGION_USUAL = 1 << 21 };
+
 int arena_init(struct arena *a, size_t size, GError **error)
 {
 	void *rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	void *rx = MAP_FAILED;
 
 	*a = (struct arena){ .size = size };
+	a->region = CLAMP(size / CLAMP(size / REGION_USUAL, REGIONS_MIN, REGIONS_MAX), REGION_MIN, size) & ~(size_t)4095;
+	a->limit = a->region;
 	if (rw != MAP_FAILED) {
 		a->rw = rw;
 		rx = mremap(rw, 0, size, MREMAP_MAYMOVE); /* the same pages a second time */
@@ -45,5 +49,11 @@ void arena_clear(struct arena *a)
 
 	if (a->used > keep)
 		(void)madvise(a->rw + keep, a->size - keep, MADV_REMOVE);
-	a->used = a->fixed;
+	arena_fill(a, 0);
+}
+
+void arena_fill(struct arena *a, unsigned i)
+{
+	a->used = i ? i * a->region : a->fixed;
+	a->limit = (i + 1) * a->region;
 }

@@ -12,7 +12,7 @@
 #include "core/ram.h"
 
 enum { HASH_BYTES = sizeof(struct block *) << BLOCK_HASH_BITS };
-enum { PAGE = 4096, POOL_CHUNK = 1 << 20, LINE_SHIFT = 6, CHUNK_SHIFT = 12 };
+enum { PAGE = 4096, POOL_CHUNK = 1 << 18, LINE_SHIFT = 6, CHUNK_SHIFT = 12 };
 
 /* Memory that is given back all at once. */
 struct pool {
@@ -21,6 +21,13 @@ struct pool {
 		size_t used;
 		uint8_t bytes[] __attribute__((aligned(16)));
 	} *chunk;
+};
+
+/* What lives and dies with the code in one region of the arena. */
+struct block_region {
+	GPtrArray *by_code;	/* struct block *, ascending off */
+	uint32_t last_chunk;	/* of 4 KiB, that by_chunk is filled up to */
+	struct pool pool;
 };
 
 /* A physical page with translations. */
@@ -43,17 +50,19 @@ static void *map_zeroed(size_t n)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-int blocks_init(struct blocks *b, size_t cache_size, GError **error)
+int blocks_init(struct blocks *b, const struct arena *a, GError **error)
 {
-	size_t n = sizeof(*b->exit) * EXITS_MAX;
-
 	b->hash = map_zeroed(HASH_BYTES);
 	b->pages = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
-	b->by_code = g_ptr_array_new();
-	b->pool = g_new0(struct pool, 1);
-	b->exit = map_zeroed(n);
-	b->by_chunk = g_new0(uint32_t, (cache_size >> CHUNK_SHIFT) + 2);
-	if (!b->exit || !b->hash)
+	b->region = g_new0(struct block_region, arena_regions(a));
+	for (unsigned i = 0; i < arena_regions(a); i++) {
+		b->region[i].by_code = g_ptr_array_new();
+		b->region[i].last_chunk = (uint32_t)(i * a->region >> CHUNK_SHIFT);
+	}
+	b->region_count = arena_regions(a);
+	b->region_size = (uint32_t)a->region;
+	b->by_chunk = g_new0(uint32_t, (a->size >> CHUNK_SHIFT) + 2);
+	if (!b->hash)
 		return fail_errno(error, LODGE_ERROR_HOST, errno, "translator: memory for the table of blocks");
 	return 0;
 }
@@ -70,44 +79,37 @@ static void pool_clear(struct pool *p)
 
 void blocks_fini(struct blocks *b)
 {
-	if (b->exit)
-		munmap(b->exit, sizeof(*b->exit) * EXITS_MAX);
-	if (b->pool)
-		pool_clear(b->pool);
-	g_free(b->pool);
+	for (unsigned i = 0; i < b->region_count; i++) {
+		pool_clear(&b->region[i].pool);
+		g_ptr_array_free(b->region[i].by_code, TRUE);
+	}
+	g_free(b->region);
 	g_free(b->by_chunk);
-	if (b->by_code)
-		g_ptr_array_free(b->by_code, TRUE);
 	if (b->pages)
 		g_hash_table_destroy(b->pages);
 	if (b->hash)
 		munmap((void *)b->hash, HASH_BYTES);
 }
 
-void *blocks_alloc(struct blocks *b, size_t n)
+static struct block_region *filling(struct jit_vm *vm)
 {
-	struct pool_chunk *c = b->pool->chunk;
+	return &vm->blocks.region[arena_current(&vm->arena)];
+}
+
+void *blocks_alloc(struct jit_vm *vm, size_t n)
+{
+	struct pool *p = &filling(vm)->pool;
+	struct pool_chunk *c = p->chunk;
 
 	n = (n + 15) & ~(size_t)15;
 	if (!c || c->used + n > POOL_CHUNK) {
 		c = g_malloc(sizeof(*c) + MAX(n, POOL_CHUNK));
 		c->used = 0;
-		c->next = b->pool->chunk;
-		b->pool->chunk = c;
+		c->next = p->chunk;
+		p->chunk = c;
 	}
 	c->used += n;
 	return c->bytes + c->used - n;
-}
-
-struct block_exit *blocks_new_exits(struct blocks *b, unsigned n)
-{
-	struct block_exit *e = &b->exit[b->exits];
-
-	if (b->exits + n > EXITS_MAX)
-		return NULL;
-	b->exits += n;
-	memset(e, 0, n * sizeof(*e));
-	return e;
 }
 
 /* ---- look-up */
@@ -183,12 +185,14 @@ static struct block **page_link(struct block *k, uint64_t page)
 void blocks_add(struct jit_vm *vm, struct block *k, bool temporary)
 {
 	struct blocks *b = &vm->blocks;
+	struct block_region *r = filling(vm);
 	struct block *_Atomic *head = &b->hash[hash_of(k->pa, k->mode)];
+	uint32_t last = (k->off + k->size - 1) >> CHUNK_SHIFT;
 
-	for (unsigned c = b->last_chunk; c < (k->off + k->size) >> CHUNK_SHIFT; c++)
-		b->by_chunk[c + 1] = b->by_code->len;
-	b->last_chunk = (k->off + k->size) >> CHUNK_SHIFT;
-	g_ptr_array_add(b->by_code, k);
+	for (unsigned c = r->last_chunk; c < last; c++)
+		b->by_chunk[c + 1] = r->by_code->len;
+	r->last_chunk = last;
+	g_ptr_array_add(r->by_code, k);
 	k->temporary = temporary;
 	if (temporary)
 		return;
@@ -216,6 +220,9 @@ void blocks_link(struct jit_vm *vm, struct block_exit *e, struct block *to)
 		return;
 	e->to = to;
 	e->next_in = to->in;
+	e->in_at = &to->in;
+	if (to->in)
+		to->in->in_at = &e->next_in;
 	to->in = e;
 	vm->blocks.count.linked++;
 	patch(vm, e->final_at, to->off);
@@ -234,8 +241,6 @@ static void unlink_exit(struct jit_vm *vm, struct block_exit *e)
 	if (e->first_at)
 		patch(vm, e->first_at, e->save);
 	patch(vm, e->final_at, e->stub);
-	e->to = NULL;
-	e->next_in = NULL;
 }
 
 /* ---- dropping */
@@ -264,6 +269,15 @@ static void forget_page(struct jit_vm *vm, struct block *k, bool second)
 	}
 }
 
+static void leave_list(struct block_exit *e)
+{
+	*e->in_at = e->next_in;
+	if (e->next_in)
+		e->next_in->in_at = e->in_at;
+	e->to = NULL;
+	e->next_in = NULL;
+}
+
 static void drop(struct jit_vm *vm, struct block *k)
 {
 	struct blocks *b = &vm->blocks;
@@ -279,22 +293,12 @@ static void drop(struct jit_vm *vm, struct block *k)
 	while (k->in) {
 		struct block_exit *e = k->in;
 
-		k->in = e->next_in;
+		leave_list(e);
 		unlink_exit(vm, e);
 	}
-	for (unsigned i = 0; i < k->exits; i++) {
-		struct block_exit *e = &k->exit[i];
-
-		if (e->to) {
-			struct block_exit **in = &e->to->in;
-
-			while (*in && *in != e)
-				in = &(*in)->next_in;
-			if (*in)
-				*in = e->next_in;
-			e->to = NULL;
-		}
-	}
+	for (unsigned i = 0; i < k->exits; i++)
+		if (k->exit[i].to)
+			leave_list(&k->exit[i]);
 	/* who still comes through a jump cache finds the way back to the loop */
 	as_call(&a, arena_rw(&vm->arena, vm->thunks.leave[LEAVE_ENTRY]));
 	forget_page(vm, k, false);
@@ -349,6 +353,24 @@ static void empty_vcpu(struct jit_vcpu *v, void *opaque)
 	jc_forget_code(v);
 }
 
+static void evict_vcpu(struct jit_vcpu *v, void *opaque)
+{
+	const struct arena *a = &((struct jit_vm *)opaque)->arena;
+	const uint8_t *start = a->rx + (a->limit - a->region);
+
+	jc_forget_range(v, start, start + a->region);
+}
+
+static void region_clear(struct jit_vm *vm, unsigned i)
+{
+	struct block_region *r = &vm->blocks.region[i];
+
+	g_ptr_array_set_size(r->by_code, 0);
+	pool_clear(&r->pool);
+	r->last_chunk = (uint32_t)(i * vm->arena.region >> CHUNK_SHIFT);
+	vm->blocks.by_chunk[r->last_chunk] = 0;
+}
+
 void blocks_empty(struct jit_vm *vm)
 {
 	struct blocks *b = &vm->blocks;
@@ -364,26 +386,56 @@ void blocks_empty(struct jit_vm *vm)
 	}
 	g_hash_table_remove_all(b->pages);
 	madvise((void *)b->hash, HASH_BYTES, MADV_DONTNEED); /* zeroes it */
-	g_ptr_array_set_size(b->by_code, 0);
-	b->last_chunk = b->by_chunk[0] = 0;
-	b->exits = 0;
-	pool_clear(b->pool);
+	for (unsigned i = 0; i < b->region_count; i++)
+		region_clear(vm, i);
 	arena_clear(&vm->arena);
-	vm->thunks.calls = 0; /* those made on demand lie behind arena.fixed */
 	b->count.flushes++;
 	jit_for_each_vcpu(vm, empty_vcpu, NULL);
+}
+
+bool blocks_next_region(struct jit_vm *vm)
+{
+	unsigned next = (arena_current(&vm->arena) + 1) % vm->blocks.region_count;
+
+	if (vm->blocks.region[next].by_code->len)
+		return false;
+	arena_fill(&vm->arena, next);
+	return true;
+}
+
+void blocks_evict(struct jit_vm *vm)
+{
+	struct blocks *b = &vm->blocks;
+	unsigned next = (arena_current(&vm->arena) + 1) % b->region_count;
+	const GPtrArray *all = b->region[next].by_code;
+
+	for (unsigned i = 0; i < all->len; i++) {
+		struct block *k = g_ptr_array_index(all, i);
+
+		if (!k->dead && !k->temporary)
+			drop(vm, k);
+	}
+	region_clear(vm, next);
+	arena_fill(&vm->arena, next);
+	b->count.flushes++;
+	b->count.evicted++;
+	jit_for_each_vcpu(vm, evict_vcpu, vm);
 }
 
 /* ---- from code to block */
 struct block *blocks_of_code(struct blocks *b, uint32_t off)
 {
+	const struct block_region *r;
 	unsigned i;
 
-	if (!b->by_code->len || off >> CHUNK_SHIFT > b->last_chunk)
+	if (off / b->region_size >= b->region_count)
+		return NULL;
+	r = &b->region[off / b->region_size];
+	if (!r->by_code->len || off >> CHUNK_SHIFT > r->last_chunk)
 		return NULL;
 	/* the last block that starts before this chunk, and on from there */
-	for (i = b->by_chunk[off >> CHUNK_SHIFT]; i < b->by_code->len; i++) {
-		struct block *k = g_ptr_array_index(b->by_code, i);
+	for (i = b->by_chunk[off >> CHUNK_SHIFT]; i < r->by_code->len; i++) {
+		struct block *k = g_ptr_array_index(r->by_code, i);
 
 		if (off < k->off)
 			return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * blocks.h: translated blocks: how they are found, linked and dropped. Everything but blocks_find needs
- * jit_vm.lock; dropping and emptying also need that no other vCPU runs translated code.
+ * jit_vm.lock; dropping, evicting and emptying also need that no other vCPU runs translated code.
  */
 #ifndef ACCEL_JIT_BLOCKS_H
 #define ACCEL_JIT_BLOCKS_H
@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct arena;
 struct jit_vcpu;
 struct jit_vm;
 struct block;
@@ -46,7 +47,7 @@ struct block_site {
 /* One exit that can be linked. Fields "…_at" are offsets in the arena of 32-bit fields to patch. */
 struct block_exit {
 	struct block *from, *to;	/* to: NULL while not linked */
-	struct block_exit *next_in;	/* among those that lead to `to` */
+	struct block_exit *next_in, **in_at; /* among those that lead to `to` */
 	int64_t imm;			/* target, from the start of from's page */
 	uint32_t first_at;		/* displacement of the jump or jcc that starts the exit; 0: none */
 	uint32_t final_at;		/* displacement of the jump that leads to the target */
@@ -81,24 +82,29 @@ struct block {
 struct blocks {
 	struct block *_Atomic *hash;
 	GHashTable *pages;		/* physical page number -> struct code_page */
-	GPtrArray *by_code;		/* struct block *, ascending off */
-	uint32_t *by_chunk;		/* per 4 KiB of the arena: index of the block that reaches into it */
-	uint32_t last_chunk;
-	struct block_exit *exit;	/* array */
-	unsigned exits;
-	struct pool *pool;
-	struct { uint64_t made, dropped, flushes, linked, guest_bytes, host_bytes, insns, ns; } count;
+	struct block_region *region;	/* as many as the arena has */
+	unsigned region_count;
+	uint32_t region_size;
+	uint32_t *by_chunk;		/* per 4 KiB of the arena: which block of its region reaches into it */
+	struct {
+		uint64_t made, dropped, linked, guest_bytes, host_bytes, insns, ns;
+		uint64_t flushes;	/* how often blocks were freed: pointers to any may be stale */
+		uint64_t evicted;	/* regions */
+		uint64_t stop_ns, stop_max_ns; /* with all vCPUs stopped for that */
+	} count;
 };
 
-enum { EXITS_MAX = 1 << 22 };
-
-int blocks_init(struct blocks *b, size_t cache_size, GError **error);
+int blocks_init(struct blocks *b, const struct arena *a, GError **error);
 void blocks_fini(struct blocks *b);
 /* Lock-free. pa2: physical page of the following page, asked for through `second` only when a block
  * reaches into it; returns NULL when there is none yet. */
 struct block *blocks_find(struct blocks *b, uint64_t pa, uint32_t mode, uint64_t pa2);
-void *blocks_alloc(struct blocks *b, size_t n);	/* lives until the next blocks_empty */
-struct block_exit *blocks_new_exits(struct blocks *b, unsigned n); /* NULL: full */
+/* Lives as long as the code of the region that is being filled. */
+void *blocks_alloc(struct jit_vm *vm, size_t n);
+/* There is no room in the region being filled: goes on to the next if that is empty. */
+bool blocks_next_region(struct jit_vm *vm);
+/* Frees the oldest region and goes on there. No vCPU may be in translated code. */
+void blocks_evict(struct jit_vm *vm);
 /* Makes a finished block known; temporary: only to look-ups by host code. */
 void blocks_add(struct jit_vm *vm, struct block *k, bool temporary);
 void blocks_link(struct jit_vm *vm, struct block_exit *e, struct block *to);

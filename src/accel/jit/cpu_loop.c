@@ -106,11 +106,28 @@ static void cut_in_half(struct ir *b)
 			return ir_cut(b, i);
 }
 
-static void empty_cache(struct jit_vcpu *v)
+static uint64_t now_ns(void)
 {
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* All regions of the code cache are full. */
+static void make_room(struct jit_vcpu *v)
+{
+	struct blocks *b = &v->vm->blocks;
+	uint64_t began, took;
+
 	exclusive_begin(v, true);
+	began = now_ns();
 	g_mutex_lock(&v->vm->lock);
-	blocks_empty(v->vm);
+	if (!blocks_next_region(v->vm)) /* somebody else may have been here */
+		blocks_evict(v->vm);
+	took = now_ns() - began;
+	b->count.stop_ns += took;
+	b->count.stop_max_ns = MAX(b->count.stop_max_ns, took);
 	g_mutex_unlock(&v->vm->lock);
 	exclusive_end(v);
 }
@@ -133,6 +150,8 @@ static struct block *lower_locked(struct jit_vcpu *v, struct ir *b, struct birth
 	ir_optimize(b, (vm->opt.fold ? IR_OPT_FOLD : 0) | (vm->opt.liveness ? IR_OPT_LIVENESS : 0));
 	for (;;) {
 		k = lower_block(vm, b, w->pa, w->pa2, &full);
+		if (full && blocks_next_region(vm))
+			continue;
 		if (k || full)
 			break;
 		if (b->insns <= 1)
@@ -179,14 +198,6 @@ static void cut_to_one(struct ir *b)
 	for (unsigned i = 0, n = 0; i < b->n; i++)
 		if (b->op[i].code == IR_INSN && n++)
 			return ir_cut(b, i);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* A new block at va. NULL: a fetch fault is recorded, or *ret_again. Takes and leaves the lock. */
@@ -278,7 +289,7 @@ static struct block *block_get(struct jit_vcpu *v, bool once)
 		k = block_make(v, va, key, once, &again);
 		if (v->loop->cache_full) {
 			v->loop->cache_full = false;
-			empty_cache(v);
+			make_room(v);
 		}
 	} while (!k && again);
 	return k;
@@ -578,7 +589,7 @@ static struct jit_vcpu *running(const ucontext_t *uc, uint32_t *ret_off)
 		return NULL;
 	start = (uint64_t)(uintptr_t)v->vm->arena.rx;
 	*ret_off = (uint32_t)(rip - start);
-	return rip >= start && rip - start < v->vm->arena.used ? v : NULL;
+	return rip >= start && rip - start < v->vm->arena.size ? v : NULL;
 }
 
 static void on_signal(int sig, siginfo_t *si, void *opaque)

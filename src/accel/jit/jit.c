@@ -60,7 +60,7 @@ static int jit_open(struct machine *m, GError **error)
 	jit_options_parse(&vm->opt, getenv("LODGE_JIT"));
 	vm->lower = lower_new();
 	phys_init(vm);
-	if (arena_init(&vm->arena, vm->opt.cache_size, error) < 0 || blocks_init(&vm->blocks, vm->opt.cache_size, error) < 0) {
+	if (arena_init(&vm->arena, vm->opt.cache_size, error) < 0 || blocks_init(&vm->blocks, &vm->arena, error) < 0) {
 		jit_close(m);
 		return -1;
 	}

@@ -136,12 +136,17 @@ void jc_flush_all(struct jit_vcpu *v)
 	forget_pages(v, 1);
 }
 
-void jc_forget_code(struct jit_vcpu *v)
+void jc_forget_range(struct jit_vcpu *v, const void *from, const void *to)
 {
 	struct jp_entry *by_pa = (struct jp_entry *)(void *)((uint8_t *)v->arch + jp_offset(v->isa->arch_size));
 
 	jc_flush_all(v);
 	for (unsigned i = 0; i < JP_SIZE; i++)
-		if (by_pa[i].key)
+		if (by_pa[i].key && by_pa[i].code >= from && by_pa[i].code < to)
 			by_pa[i].key = 0;
+}
+
+void jc_forget_code(struct jit_vcpu *v)
+{
+	jc_forget_range(v, NULL, (const void *)UINTPTR_MAX);
 }

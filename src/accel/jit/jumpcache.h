@@ -69,6 +69,8 @@ void jc_init(struct jit_vcpu *v);
 void jc_note_page(struct jit_vcpu *v, uint64_t va);
 /* All code is gone. */
 void jc_forget_code(struct jit_vcpu *v);
+/* The code in [from, to) is. */
+void jc_forget_range(struct jit_vcpu *v, const void *from, const void *to);
 /* A context was made or given to another address space. */
 void jc_context_new(struct jit_vcpu *v, struct jit_as *as);
 /* hot.mode is no longer what as->mode says. */

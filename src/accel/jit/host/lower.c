@@ -143,11 +143,8 @@ static void emit(struct lower *l)
 	share_plan(l);
 	if (l->k->pa2 != (uint64_t)BLOCK_NO_PAGE)
 		entry_check(l);
-	while ((size_t)(l->a.p - l->start) < 5) /* room for the call that a dropped block gets */
-		if (l->b->n <= 2)
-			as_bytes(&l->a, "\x0f\x1f\x44\x00\x00", 5);
-		else
-			break;
+	if (l->b->n <= 2 && l->a.p == l->start) /* room for the call that a dropped block gets */
+		as_bytes(&l->a, "\x0f\x1f\x44\x00\x00", 5);
 	for (l->i = 0; l->i < l->b->n && !l->failed; l->i++) {
 		l->o = &l->b->op[l->i];
 		lower_op(l);
@@ -164,13 +161,11 @@ static void emit(struct lower *l)
 struct block *lower_block(struct jit_vm *vm, struct ir *b, uint64_t pa, uint64_t pa2, bool *ret_full)
 {
 	struct arena *ar = &vm->arena;
-	struct blocks *t = &vm->blocks;
 	struct lower *l = vm->lower;
 	struct block *k;
+	size_t room;
 
 	*ret_full = true;
-	if (t->exits + EXITS_BLOCK_MAX > EXITS_MAX)
-		return NULL;
 	l->vm = vm;
 	l->b = b;
 	l->sites = l->colds = l->exits = 0;
@@ -179,31 +174,26 @@ struct block *lower_block(struct jit_vm *vm, struct ir *b, uint64_t pa, uint64_t
 	l->vec = l->fpu = 0;
 	l->failed = false;
 	l->linear = vm->isa->pc_is_linear(b->mode);
-	k = l->k = blocks_alloc(t, sizeof(*k));
+	k = l->k = blocks_alloc(vm, sizeof(*k));
 	*k = (struct block){ .pa = pa, .pa2 = pa2, .mode = b->mode | (b->plain ? BLOCK_PLAIN : 0),
 		.bytes = (uint16_t)b->bytes,
 		.insns = (uint16_t)b->insns };
-	/* thunks this block needs are emitted first, as they go to the same place */
-	for (unsigned i = 0; i < b->n; i++)
-		if (b->op[i].code == IR_CALL)
-			thunks_call(vm, (uint64_t)b->op[i].imm, b->op[i].flags);
 	ar->used = (ar->used + 15) & ~(size_t)15;
-	if (ar->size - ar->used < BLOCK_ROOM)
-		return NULL;
+	room = ar->used < ar->limit ? MIN(ar->limit - ar->used, BLOCK_ROOM) : 0;
 	l->start = ar->rw + ar->used;
-	l->a = (struct as_buf){ .p = l->start, .end = l->start + BLOCK_ROOM };
+	l->a = (struct as_buf){ .p = l->start, .end = l->start + room };
 	emit(l);
-	*ret_full = false;
+	*ret_full = l->a.full && room < BLOCK_ROOM;
 	if (l->failed || l->a.full)
 		return NULL;
 	k->off = (uint32_t)ar->used;
 	k->size = (uint32_t)(l->a.p - l->start);
 	k->code = ar->rx + ar->used;
 	k->sites = l->sites;
-	k->site = blocks_alloc(t, l->sites * sizeof(l->site[0]) + 1);
+	k->site = blocks_alloc(vm, l->sites * sizeof(l->site[0]) + 1);
 	memcpy(k->site, l->site, l->sites * sizeof(l->site[0]));
 	k->exits = l->exits;
-	k->exit = blocks_new_exits(t, l->exits);
+	k->exit = blocks_alloc(vm, l->exits * sizeof(l->exit[0]) + 1);
 	memcpy(k->exit, l->exit, l->exits * sizeof(l->exit[0]));
 	for (unsigned i = 0; i < k->exits; i++)
 		k->exit[i].from = k;

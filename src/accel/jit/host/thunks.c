@@ -301,7 +301,9 @@ static const void *emit_commit(struct jit_vm *vm)
 /* ---- any C function: arguments r13, r14, r15 → result r13 */
 static const void *emit_call(struct jit_vm *vm, uint64_t fn, unsigned flags)
 {
-	struct as_buf a = begin(vm);
+	struct thunks *t = &vm->thunks;
+	struct as_buf a = { .p = vm->arena.rw + t->call_at, .end = vm->arena.rw + t->call_end };
+	const void *code = vm->arena.rx + t->call_at;
 	uint8_t *bad = NULL;
 
 	store_gprs(&a, true);
@@ -326,7 +328,10 @@ static const void *emit_call(struct jit_vm *vm, uint64_t fn, unsigned flags)
 	}
 	load_gprs(&a, true);
 	as_8(&a, 0xc3);
-	return end(vm, &a);
+	if (a.full)
+		return NULL;
+	t->call_at = ((uint32_t)(a.p - vm->arena.rw) + 15) & ~15u;
+	return code;
 }
 
 const void *thunks_call(struct jit_vm *vm, uint64_t fn, unsigned flags)
@@ -482,7 +487,8 @@ int thunks_init(struct jit_vm *vm)
 	const void *out, *enter, *gs, *spill, *fill;
 
 	detect_host(&t->host);
-	vm->arena.used = 64; /* offset 0 means nothing */
+	t->call_at = 64; /* offset 0 means nothing; made while a block is, so not where that goes */
+	t->call_end = vm->arena.used = t->call_at + THUNKS_MAX * THUNK_ROOM;
 	spill = emit_vec(vm, true);
 	fill = emit_vec(vm, false);
 	t->vec_spill = (void (*)(struct jit_hot *))(uintptr_t)spill;
@@ -503,8 +509,7 @@ int thunks_init(struct jit_vm *vm)
 	t->align = thunks_call(vm, (uint64_t)(uintptr_t)thunks_align, IRO_LIGHT);
 	t->vec_enter = thunks_call(vm, (uint64_t)(uintptr_t)thunks_vec_enter, IRO_LIGHT);
 	t->fpu_enter = thunks_call(vm, (uint64_t)(uintptr_t)thunks_fpu_enter, IRO_LIGHT);
-	t->calls = 0; /* those stay when the arena is emptied */
-	t->slow_at = (uint32_t)vm->arena.used; /* made while a block is, so not where that goes */
+	t->slow_at = (uint32_t)vm->arena.used; /* likewise */
 	vm->arena.used += SLOW_MAX * 128;
 	t->slow_end = (uint32_t)vm->arena.used;
 	vm->arena.fixed = vm->arena.used;

@@ -27,7 +27,8 @@ enum leave_reason {
 
 enum {
 	FRAME_SLOTS = 64,	/* 8-byte spill slots at RSP in translated code */
-	THUNKS_MAX = 512, SLOW_MAX = 128,
+	THUNKS_MAX = 512, THUNK_ROOM = 256, /* calls of C functions, bytes of one */
+	SLOW_MAX = 128,
 };
 
 struct host_features {
@@ -50,6 +51,7 @@ struct thunks {
 	struct { uint32_t desc; const void *code; } slow[SLOW_MAX];
 	unsigned slows;
 	uint32_t slow_at, slow_end; /* room for them in the arena */
+	uint32_t call_at, call_end;
 };
 
 /* Emits all but the call thunks. Sets arena.fixed. */
