@@ -62,6 +62,13 @@ struct accel {
 	 */
 	uint64_t (*guest_tsc)(struct vcpu *c);
 	uint64_t (*tsc_khz)(struct machine *m);
+	/* Translators: how many bytes of host code to keep at most, before vCPUs are made. NULL: has
+	 * none. */
+	void (*code_cache)(struct machine *m, uint64_t bytes);
+	/* Counters for people: calls put for each, in an order that reads well. Any thread. NULL:
+	 * has none. */
+	void (*stats)(struct machine *m,
+		void (*put)(void *opaque, const char *name, uint64_t value), void *opaque);
 	/* Devices' state the engine itself holds (KVM: PIC, IOAPIC, PIT, clock), for save and
 	 * restore, as one opaque device; NULL: none. Added to the machine by the board. */
 	const struct device_class *(*irqchip_class)(void);

@@ -48,6 +48,20 @@ json_t *qmp_query_kvm(struct vm *vm, const json_t *args, GError **error)
 			 "present", access("/dev/kvm", R_OK | W_OK) == 0);
 }
 
+static void stats_member(void *opaque, const char *name, uint64_t value)
+{
+	json_object_set_new(opaque, name, json_integer((json_int_t)value));
+}
+
+json_t *qmp_query_jit(struct vm *vm, const json_t *args, GError **error)
+{
+	json_t *o = json_object();
+
+	if (vm->machine->accel->stats)
+		vm->machine->accel->stats(vm->machine, stats_member, o);
+	return o;
+}
+
 json_t *qmp_query_cpus_fast(struct vm *vm, const json_t *args, GError **error)
 {
 	json_t *list = json_array();

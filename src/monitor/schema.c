@@ -131,6 +131,13 @@ const struct qmp_command qmp_commands[] = {
 	{ "query-commands", qmp_query_commands, NULL, "a list of name", "Lists these commands." },
 	{ "query-cpus-fast", qmp_query_cpus_fast, NULL,
 	  "a list of cpu-index, thread-id, target, props, qom-path", "Lists the vCPUs." },
+	{ "query-jit", qmp_query_jit, NULL,
+	  "cache-bytes; of the code that is there now blocks, guest-instructions, guest-bytes, "
+	  "host-instructions, host-bytes; of all so far blocks-translated, instructions-translated, "
+	  "translation-ns, blocks-dropped, links, regions-evicted, eviction-ns, eviction-longest-ns; exits to "
+	  "the loop by cause; of all vCPUs tlb-misses, tlb-second-level-hits, page-walks, mmio-accesses, "
+	  "tlb-page-flushes, tlb-full-flushes, address-space-switches. Under KVM nothing",
+	  "Tells what the translator has done, as --jit-stats does. (Lodge only.)" },
 	{ "query-kvm", qmp_query_kvm, NULL, "enabled, present",
 	  "Tells whether the machine runs on KVM, and whether it could." },
 	{ "query-machines", qmp_query_machines, NULL, "a list of boards", "Lists the boards." },

@@ -58,7 +58,7 @@ qmp_run qmp_stop, qmp_cont, qmp_system_reset, qmp_system_powerdown, qmp_quit, qm
 qmp_run qmp_block_resize, qmp_block_set_io_throttle, qmp_blockdev_add, qmp_blockdev_del, qmp_netdev_add, qmp_netdev_del, qmp_closefd, qmp_device_add,
 	qmp_device_del, qmp_set_link, qmp_set_vcpus, qmp_inject_nmi, qmp_query_blockstats, qmp_query_netdev;
 /* commands_query.c */
-qmp_run qmp_query_status, qmp_query_version, qmp_query_name, qmp_query_kvm, qmp_query_cpus_fast,
+qmp_run qmp_query_status, qmp_query_version, qmp_query_name, qmp_query_kvm, qmp_query_jit, qmp_query_cpus_fast,
 	qmp_query_block, qmp_query_pci, qmp_query_commands, qmp_query_machines, qmp_query_chardev,
 	qmp_query_memory_size_summary;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* lodge-vm.c: one process, one virtual machine. */
 #include <glib-unix.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "char/char.h"
+#include "core/engine.h"
 #include "core/machine.h"
 #include "monitor/monitor.h"
 #include "vm/inspect.h"
@@ -140,6 +142,11 @@ static int run(struct vm *vm, int signals)
 	return m->exit_status ? m->exit_status : r.signal ? 128 + r.signal : 0;
 }
 
+static void stats_line(void *opaque, const char *name, uint64_t value)
+{
+	fprintf(stderr, "%-24s %" PRIu64 "\n", name, value);
+}
+
 int main(int argc, char **argv)
 {
 	struct vm_spec spec;
@@ -168,6 +175,8 @@ int main(int argc, char **argv)
 	if (vm->spec.qmp)
 		monitor = monitor_new(vm, vm->spec.qmp, &error);
 	rc = error ? say(error) : run(vm, signals);
+	if (vm->spec.jit_stats && vm->machine->accel->stats)
+		vm->machine->accel->stats(vm->machine, stats_line, NULL);
 	monitor_free(monitor);
 	vm_free(vm);
 	return rc;

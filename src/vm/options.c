@@ -41,6 +41,11 @@ const struct vm_option vm_options[] = {
 	OPTION("slots", slots, FIELD_U32, "N", "0", "hot-pluggable PCI Express slots, 0 to 16"),
 	OPTION("accel", accel, FIELD_STRING, "auto|kvm|jit", "auto",
 		"what executes the guest: the CPU's virtualization, or Lodge's translator"),
+	OPTION("jit-cache", jit_cache, FIELD_SIZE, "SIZE", "256M",
+		"translated code kept at most, 4M to 1G; the oldest goes first"),
+	SWITCH("jit-stats", jit_stats,
+		"at the end, print what the translator did on stderr; QMP's query-jit tells it at any "
+		"time"),
 	OPTION("cpu", cpu, FIELD_STRING, "MODEL", NULL,
 		"host, max, x86-64-v2 or x86-64-v3, each with ,+FEATURE or ,-FEATURE (default: "
 		"host "

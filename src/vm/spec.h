@@ -24,6 +24,8 @@ struct vm_spec {
 	bool hugepages;
 	char *append;
 	char *accel, *cpu;
+	uint64_t jit_cache; /* bytes */
+	bool jit_stats;
 	char *qmp;
 	char *load;
 	uint32_t slots;

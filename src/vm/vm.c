@@ -57,6 +57,8 @@ static int make_machine(struct vm *vm, GError **error)
 	else
 		vm->machine->cpu_model = strcmp(a->name, "kvm") == 0 ? "host" : "max";
 	vm->machine->no_reboot = vm->spec.no_reboot;
+	if (a->code_cache)
+		a->code_cache(vm->machine, vm->spec.jit_cache);
 	return 0;
 }
 

@@ -423,6 +423,16 @@ void blocks_evict(struct jit_vm *vm)
 }
 
 /* ---- from code to block */
+unsigned blocks_in_region(const struct blocks *b, unsigned i)
+{
+	return b->region[i].by_code->len;
+}
+
+const struct block *blocks_of_region(const struct blocks *b, unsigned i, unsigned n)
+{
+	return g_ptr_array_index(b->region[i].by_code, n);
+}
+
 struct block *blocks_of_code(struct blocks *b, uint32_t off)
 {
 	const struct block_region *r;

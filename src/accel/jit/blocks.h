@@ -113,6 +113,9 @@ void blocks_drop_range(struct jit_vm *vm, uint64_t pa, uint64_t n);
 bool blocks_range_hit(struct blocks *b, uint64_t pa, uint64_t n);
 /* Forgets everything: code, blocks, jump caches. No vCPU may be in translated code. */
 void blocks_empty(struct jit_vm *vm);
+/* Those whose code lies in region i, in order of their code; dead and temporary ones too. */
+unsigned blocks_in_region(const struct blocks *b, unsigned i);
+const struct block *blocks_of_region(const struct blocks *b, unsigned i, unsigned n);
 /* The block whose code holds arena offset `off`, or NULL. */
 struct block *blocks_of_code(struct blocks *b, uint32_t off);
 /* The exit whose stub's call returns to arena offset off. */

@@ -7,7 +7,7 @@
 
 #include "accel/jit/cpu_loop.h"
 #include "accel/jit/host/host.h"
-#include "accel/jit/trace.h"
+#include "accel/jit/stats.h"
 #include "accel/jit/vm.h"
 #include "base/error.h"
 #include "core/machine.h"
@@ -60,16 +60,30 @@ static int jit_open(struct machine *m, GError **error)
 	jit_options_parse(&vm->opt, getenv("LODGE_JIT"));
 	vm->lower = lower_new();
 	phys_init(vm);
-	if (arena_init(&vm->arena, vm->opt.cache_size, error) < 0 || blocks_init(&vm->blocks, &vm->arena, error) < 0) {
-		jit_close(m);
-		return -1;
-	}
-	if (thunks_init(vm) < 0) {
-		jit_close(m);
-		return fail(error, LODGE_ERROR_INTERNAL, "translator: no room for its own code");
-	}
 	cpu_loop_signals();
 	return 0;
+}
+
+static void jit_code_cache(struct machine *m, uint64_t bytes)
+{
+	struct jit_vm *vm = m->accel_vm;
+
+	if (!vm->opt.cache_given)
+		vm->opt.cache_size = (size_t)CLAMP(bytes, JIT_CACHE_MIN, JIT_CACHE_MAX) & ~(size_t)((1 << 20) - 1);
+}
+
+/* What all vCPUs share and the size of the cache must be known for. */
+static int prepare(struct jit_vm *vm, GError **error)
+{
+	if (vm->arena.size)
+		return 0;
+	if (arena_init(&vm->arena, vm->opt.cache_size, error) < 0 || blocks_init(&vm->blocks, &vm->arena, error) < 0)
+		return -1;
+	if (thunks_init(vm) < 0)
+		return fail(error, LODGE_ERROR_INTERNAL, "translator: no room for its own code");
+	if (vm->isa->config_new)
+		vm->isa_config = vm->isa->config_new(vm->machine, error);
+	return vm->isa->config_new && !vm->isa_config ? -1 : 0;
 }
 
 /* Bytes of a vCPU's struct jit_hot, architectural state and jump cache. */
@@ -84,10 +98,6 @@ static void jit_vcpu_fini(struct vcpu *c)
 
 	if (!v)
 		return;
-	if (v->vm->vcpus && v->vm->vcpu[v->vm->vcpus - 1] == v) {
-		if (v->vm->vcpus == 1 || !c->index)
-			trace_stats(v->vm);
-	}
 	for (unsigned i = 0; i < v->vm->vcpus; i++) {
 		if (v->vm->vcpu[i] != v)
 			continue;
@@ -108,16 +118,12 @@ static void jit_vcpu_fini(struct vcpu *c)
 static int jit_vcpu_init(struct vcpu *c, GError **error)
 {
 	struct jit_vm *vm = c->machine->accel_vm;
-	struct jit_vcpu *v = g_new0(struct jit_vcpu, 1);
+	struct jit_vcpu *v;
 	size_t size = hot_size(vm);
 
-	if (!vm->isa_config && vm->isa->config_new) {
-		vm->isa_config = vm->isa->config_new(c->machine, error);
-		if (!vm->isa_config) {
-			g_free(v);
-			return -1;
-		}
-	}
+	if (prepare(vm, error) < 0)
+		return -1;
+	v = g_new0(struct jit_vcpu, 1);
 	v->vcpu = c;
 	v->vm = vm;
 	v->isa = vm->isa;
@@ -205,4 +211,6 @@ const struct accel accel_jit = {
 	.tsc_khz = jit_tsc_khz,
 	.dirty_log = jit_dirty_log,
 	.dirty_sync = jit_dirty_sync,
+	.code_cache = jit_code_cache,
+	.stats = jit_stats,
 };

@@ -53,7 +53,6 @@ struct jit_vcpu {
 	uint8_t *hot_block;	/* allocation that holds hot and arch */
 	struct jit_hot *hot;
 	void *arch;		/* (uint8_t *)hot + 128: struct x86_cpu */
-	struct jit_stats *stats;
 	bool watching;		/* data breakpoints are set: isa->watch hears of accesses to their pages */
 	/* private to cpu_loop.c, softmmu.c */
 	struct jit_loop *loop;

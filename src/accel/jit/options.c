@@ -23,7 +23,6 @@ static const struct {
 	{ "noindirect", offsetof(struct jit_options, indirect), false },
 	{ "noshare", offsetof(struct jit_options, share), false },
 	{ "norecover", offsetof(struct jit_options, recover), false },
-	{ "stats", offsetof(struct jit_options, stats), true },	  /* counters on stderr at the end */
 	{ "perf", offsetof(struct jit_options, perf), true },	  /* /tmp/perf-PID.map */
 	{ "trace", offsetof(struct jit_options, trace), true },	  /* every block's IR and host code */
 	{ "exec", offsetof(struct jit_options, exec), true },	  /* every block run, with registers */
@@ -45,9 +44,10 @@ void jit_options_parse(struct jit_options *o, const char *text)
 			;
 		if (i < array_len(words))
 			*(bool *)((char *)o + words[i].offset) = words[i].value;
-		else if (g_str_has_prefix(list[k], "cache="))
+		else if (g_str_has_prefix(list[k], "cache=")) {
 			o->cache_size = (size_t)CLAMP(atoi(list[k] + 6), 4, 1024) << 20;
-		else if (*list[k])
+			o->cache_given = true;
+		} else if (*list[k])
 			log_warn("LODGE_JIT: unknown word '%s'", list[k]);
 	}
 	if (o->lockstep) /* dead flags are compared too */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* trace.c: traces, statistics and perf's map of translated code. */
+/* trace.c: traces and perf's map of translated code. */
 #include "accel/jit/trace.h"
 
 #include <inttypes.h>
@@ -80,34 +80,6 @@ void trace_exec(struct jit_vcpu *v, const struct block *k)
 void trace_fault(struct jit_vcpu *v)
 {
 	fprintf(stderr, "%u: fault at +0x%x, pc %" PRIx64 "\n", v->vcpu->index, v->hot->fault_site, v->isa->pc(v));
-}
-
-static void vcpu_stats(struct jit_vcpu *v, void *opaque)
-{
-	const struct jit_mmu *m = v->mmu;
-	static const char *const name[LEAVE_COUNT] = { "loop", "link", "poll", "indirect", "indirect-poll",
-		"fault", "entry", "signal" };
-
-	fprintf(stderr, "vcpu %u exits:", v->vcpu->index);
-	for (unsigned i = 0; i < LEAVE_COUNT; i++)
-		fprintf(stderr, " %s %" PRIu64, name[i], v->loop->left[i]);
-	fprintf(stderr, "\nvcpu %u tlb: misses %" PRIu64 ", second level hits %" PRIu64 ", walks %" PRIu64
-		", mmio %" PRIu64 ", page flushes %" PRIu64 ", full %" PRIu64 ", switches %" PRIu64 "\n",
-		v->vcpu->index, m->count.l1_miss, m->count.l2_hit, m->count.walks, m->count.mmio,
-		m->count.flush_page, m->count.flush_all, m->count.switches);
-}
-
-void trace_stats(struct jit_vm *vm)
-{
-	const struct blocks *b = &vm->blocks;
-
-	if (!vm->opt.stats)
-		return;
-	fprintf(stderr, "blocks: made %" PRIu64 ", dropped %" PRIu64 ", links %" PRIu64 ", cache emptied %" PRIu64
-		"\ncode: %" PRIu64 " guest instructions, %" PRIu64 " guest bytes -> %" PRIu64 " host bytes, %.1f ms\n",
-		b->count.made, b->count.dropped, b->count.linked, b->count.flushes, b->count.insns,
-		b->count.guest_bytes, b->count.host_bytes, (double)b->count.ns / 1e6);
-	jit_for_each_vcpu(vm, vcpu_stats, NULL);
 }
 
 void trace_crash(struct jit_vcpu *v, uint32_t off, const long long *gregs)

@@ -15,7 +15,6 @@ void trace_ir(struct jit_vm *vm, const struct ir *b, uint64_t pa, const char *wh
 void trace_block(struct jit_vm *vm, const struct ir *b, const struct block *k);
 void trace_exec(struct jit_vcpu *v, const struct block *k);
 void trace_fault(struct jit_vcpu *v);
-void trace_stats(struct jit_vm *vm);
 /* A signal in translated code at arena offset off: the block and the host's registers. */
 void trace_crash(struct jit_vcpu *v, uint32_t off, const long long *gregs);
 
