@@ -112,6 +112,8 @@ static void port_request(struct domain *d, const struct config_nic *k, struct po
 		.network = k->source == NIC_NETWORK ? k->from : NULL,
 		.bridge = k->source == NIC_BRIDGE ? k->from : NULL,
 		.direct = k->source == NIC_DIRECT ? k->from : NULL,
+		.direct_mode = k->mode, .portgroup = k->portgroup, .isolated = k->isolated,
+		.no_filter = k->trusted, .filter_parameters = k->filter_parameters,
 		.owner = d->uuid, .owner_name = d->name, .tap_name = k->tap,
 		.queues = 1, .mtu = k->mtu, .filterref = k->filter,
 		.in_average = k->in_average, .in_peak = k->in_peak, .in_burst = k->in_burst,

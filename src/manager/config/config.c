@@ -45,6 +45,10 @@ void config_device_free(struct config_device *d)
 		g_free(d->nic.from);
 		g_free(d->nic.tap);
 		g_free(d->nic.filter);
+		g_free(d->nic.portgroup);
+		g_free(d->nic.mode);
+		if (d->nic.filter_parameters)
+			g_hash_table_unref(d->nic.filter_parameters);
 		if (d->nic.forwards)
 			g_ptr_array_unref(d->nic.forwards);
 		break;

@@ -58,6 +58,9 @@ struct config_nic {
 	char *tap;	/* wanted, or in a live configuration what it has */
 	bool managed;	/* ethernet: make the tap */
 	char *filter;
+	GHashTable *filter_parameters; /* char * -> char *: several values with commas; NULL: none */
+	char *portgroup, *mode;	/* of the network; of a macvtap; NULL: theirs */
+	bool isolated, trusted; /* from other isolated ones; no rules against spoofing */
 	bool link_down;
 	unsigned queues, mtu;
 	uint64_t in_average, in_peak, in_burst, out_average, out_peak, out_burst; /* kbytes/s, kbytes */

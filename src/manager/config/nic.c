@@ -158,13 +158,49 @@ static int read_target(struct config_nic *k, xmlNode *n, unsigned flags, GError 
 	return device_name(dev, "<target> of <interface>", error);
 }
 
+/* How the network's side of it is to be. */
+static int read_port(struct config_nic *k, const xmlNode *n, GError **error)
+{
+	static const char *const modes[] = { "vepa", "bridge", "private", "passthrough", NULL };
+	const xmlNode *source = xml_child(n, "source"), *port = xml_child(n, "port");
+	const xmlNode *filter = xml_child(n, "filterref");
+	unsigned mode = 0;
+
+	if (k->source == NIC_NETWORK && source)
+		k->portgroup = g_strdup(xml_attr(source, "portgroup"));
+	if (k->source == NIC_DIRECT && source) {
+		if (xml_attr_enum(source, "mode", modes, &mode, error) < 0)
+			return -1;
+		k->mode = g_strdup(modes[mode]);
+	}
+	if ((port && xml_attr_bool(port, "isolated", &k->isolated, error) < 0) ||
+		xml_attr_bool(n, "trustGuestRxFilters", &k->trusted, error) < 0)
+		return -1;
+	if (!filter)
+		return 0;
+	k->filter = g_strdup(xml_attr(filter, "filter"));
+	if (!k->filter)
+		return refuse(error, MANAGER_ERR_XML, "<filterref> lacks 'filter'");
+	k->filter_parameters = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+	for (const xmlNode *p = xml_child(filter, "parameter"); p; p = xml_next(p, "parameter")) {
+		const char *name = xml_attr(p, "name"), *value = xml_attr(p, "value"), *old;
+
+		if (!name || !value)
+			return refuse(error, MANAGER_ERR_XML, "<parameter> of <filterref> lacks 'name' or 'value'");
+		old = g_hash_table_lookup(k->filter_parameters, name);
+		g_hash_table_insert(k->filter_parameters, g_strdup(name),
+			old ? g_strdup_printf("%s,%s", old, value) : g_strdup(value));
+	}
+	return 0;
+}
+
 int config_nic(struct domain_config *c, struct config_device *d, xmlNode *n, unsigned flags,
 	GError **error)
 {
 	static const char *const states[] = { "up", "down", NULL };
 	struct config_nic *k = &d->nic;
 	const xmlNode *driver = xml_child(n, "driver"), *link = xml_child(n, "link");
-	const xmlNode *mtu = xml_child(n, "mtu"), *filter = xml_child(n, "filterref");
+	const xmlNode *mtu = xml_child(n, "mtu");
 	const xmlNode *bandwidth = xml_child(n, "bandwidth");
 	unsigned state = 0, nth = 0;
 	uint64_t queues = 1, size = 0;
@@ -173,6 +209,7 @@ int config_nic(struct domain_config *c, struct config_device *d, xmlNode *n, uns
 	k->managed = true;
 	if (read_source(k, n, error) < 0 || read_mac(k, n, error) < 0 || read_model(n, error) < 0 ||
 		read_target(k, n, flags, error) < 0 || read_forwards(k, n, error) < 0 ||
+		read_port(k, n, error) < 0 ||
 		(link && xml_attr_enum(link, "state", states, &state, error) < 0) ||
 		(driver && xml_attr_uint(driver, "queues", 8, &queues, error) < 0) ||
 		(mtu && xml_attr_uint(mtu, "size", 65535, &size, error) < 0))
@@ -185,7 +222,6 @@ int config_nic(struct domain_config *c, struct config_device *d, xmlNode *n, uns
 	k->link_down = state == 1;
 	k->queues = MAX(1u, (unsigned)queues);
 	k->mtu = (unsigned)size;
-	k->filter = filter ? g_strdup(xml_attr(filter, "filter")) : NULL;
 	for (guint i = 0; i < c->devices->len; i++) {
 		const struct config_device *o = g_ptr_array_index(c->devices, i);
 

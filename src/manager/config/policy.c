@@ -53,8 +53,8 @@ static const struct policy {
 		"total_iops_sec_max_length read_iops_sec_max_length write_iops_sec_max_length",
 		"group_name" },
 	{ "devices/interface", "mac source target model driver alias address boot bandwidth mtu link "
-		"filterref rom guest coalesce portForward backend ip",
-		"virtualport vlan teaming tune script downscript route port" },
+		"filterref rom guest coalesce portForward backend ip port",
+		"virtualport vlan teaming tune script downscript route" },
 	{ "interface/bandwidth", "inbound outbound", "" },
 	{ "devices/rng", "backend rate alias address driver", "" },
 	{ "devices/memballoon", "stats alias address driver", "" },
