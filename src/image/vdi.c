@@ -127,7 +127,8 @@ static int vdi_alloc(struct image *im, uint64_t off, uint64_t len, unsigned flag
 	if (r < 0)
 		return r;
 	s->used++;
-	s->header_dirty = im->dirty = true;
+	s->header_dirty = true;
+	im->dirty = true;
 	return 0;
 }
 
