@@ -75,7 +75,7 @@ static void count_store(const struct qcow2 *s, uint8_t *data, uint32_t i, uint64
 int refcount_get(struct qcow2 *s, uint64_t cluster, unsigned flags, uint64_t *out)
 {
 	struct page *p;
-	uint32_t i;
+	uint32_t i = 0;
 	int r = find_page(s, cluster, flags, &p, &i);
 
 	if (r < 0)
@@ -188,7 +188,7 @@ static int block_make(struct qcow2 *s, uint64_t entry)
 int refcount_set(struct qcow2 *s, uint64_t cluster, uint64_t value)
 {
 	struct page *p;
-	uint32_t i;
+	uint32_t i = 0;
 	int r = find_page(s, cluster, 0, &p, &i);
 
 	if (r == 1 && !value)
@@ -251,7 +251,7 @@ bool overlaps_tables(const struct qcow2 *s, uint64_t at, uint64_t n)
 static int is_free(struct qcow2 *s, uint64_t cluster, unsigned flags)
 {
 	struct page *p;
-	uint32_t i;
+	uint32_t i = 0;
 	int r = find_page(s, cluster, flags, &p, &i);
 
 	if (r == 1) {
