@@ -59,11 +59,12 @@ def usable_kvm(env):
 # What no other oracle runs: TCG checks no limits, sets no RF in frames, gives other error codes than the
 # manual and lets some undefined encodings through; a /dev/kvm without VT-x or SVM lacks parts of all.
 OWN = {"limits", "system", "faults", "debug", "paging", "segments", "vm86", "registers", "apic", "paging32",
-       "double", "returns"}
+       "double", "returns", "vectors"}
 NEED_VIRTUALIZATION = {"tasks", "segments", "vm86", "system", "smp", "faults", "debug", "paging", "smc",
-                       "registers", "apic", "paging32", "double", "returns"}
+                       "registers", "apic", "paging32", "double", "returns",
+                       "vectors"}
 
-MODES = ("real", "protected", "limits", "segments", "vm86", "tasks", "paging32", "long", "system", "faults",
+MODES = ("real", "vectors", "protected", "limits", "segments", "vm86", "tasks", "paging32", "long", "system", "faults",
          "double", "returns", "debug", "registers", "paging", "smc", "apic", "smp")
 
 for mode in MODES:
