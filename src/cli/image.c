@@ -21,6 +21,7 @@ static const struct cli_verb verbs[] = {
 	ROW(dd, "Copy a part of an image, as dd does"),
 	ROW(bitmap, "Add, remove and change dirty bitmaps inside an image"),
 	ROW(amend, "Change an image's options"),
+	ROW(serve, "Serve an image to NBD clients"),
 	{ NULL },
 };
 

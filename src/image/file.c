@@ -12,6 +12,12 @@
 enum { ZERO_CHUNK = 1 << 20 };
 
 static const struct file_scheme schemes[] = {
+	{ "nbd:", file_nbd_open },
+	{ "nbds:", file_nbd_open },
+	{ "nbd+unix:", file_nbd_open },
+	{ "nbds+unix:", file_nbd_open },
+	{ "http:", file_http_open },
+	{ "https:", file_http_open },
 	{ 0 },
 };
 

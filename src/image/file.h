@@ -90,6 +90,9 @@ int file_seek(struct file *f, uint64_t at, bool data, uint64_t *ret_at);
 /* Bytes the host spends on it; 0: unknown. */
 uint64_t file_allocated(struct file *f);
 
+/* file_nbd.c, file_http.c */
+struct file *file_nbd_open(const struct file_options *o, GError **error);
+struct file *file_http_open(const struct file_options *o, GError **error);
 /* file_posix.c */
 struct file *file_posix_open(const struct file_options *o, GError **error);
 
