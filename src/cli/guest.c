@@ -136,7 +136,7 @@ static bool greets(const char *host, const char *port)
 /* The forward to port 22 that `lodge run` gives to machines on a user-mode network. */
 static char *forwarded_port(const char *xml)
 {
-	g_autoptr(GRegex) re = g_regex_new("<range start='(\\d+)'[^>]* to='22'", 0, 0, NULL);
+	g_autoptr(GRegex) re = g_regex_new("<range start=[\"'](\\d+)[\"'][^>]* to=[\"']22[\"']", 0, 0, NULL);
 	g_autoptr(GMatchInfo) m = NULL;
 
 	return g_regex_match(re, xml, 0, &m) ? g_match_info_fetch(m, 1) : NULL;
@@ -190,7 +190,7 @@ int guest_find(struct cli *c, struct client *cl, const char *machine, int second
 				    machine, machine);
 		g_usleep(100000);
 	}
-	if (strstr(xml, "lodge:guest='debian'") && g_file_test(key, G_FILE_TEST_EXISTS))
+	if (strstr(xml, "urn:lodge:run") && g_file_test(key, G_FILE_TEST_EXISTS))
 		ret_address->key = g_steal_pointer(&key);
 	return 0;
 }
