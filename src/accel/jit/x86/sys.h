@@ -216,6 +216,9 @@ bool x86_walk(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_priv 
 
 /* ---- sys_fpu_live.c */
 bool x86_fpu_pending(struct jit_vcpu *v); /* an x87 exception waits for the next instruction */
+/* Turns st[], which goes by stack position, for the TOP in a status word to come: registers stay what
+ * they are. */
+void x86_fpu_move_top(struct x86_fpu *f, uint16_t fsw);
 uint16_t x86_fpu_full_tags(const struct x86_fpu *f);
 uint8_t x86_fpu_abridged_tags(uint16_t full);
 void x86_fpu_get(const struct jit_vcpu *v, uint8_t image[108]);

@@ -33,23 +33,10 @@ static uint64_t get(const uint8_t *p, unsigned n)
 	return val;
 }
 
-/* A new TOP, where the registers stay what they are: st[] goes by stack position. */
-static void move_top(struct x86_fpu *f, uint16_t fsw)
-{
-	const unsigned by = ((unsigned)(fsw >> 11) - (f->fsw >> 11)) & 7;
-	uint8_t old[8][16];
-
-	if (!by)
-		return;
-	memcpy(old, f->st, sizeof(old));
-	for (unsigned i = 0; i < 8; i++)
-		memcpy(f->st[i], old[(i + by) & 7], sizeof(old[0]));
-}
-
 static void fpu_init(struct x86_fpu *f)
 {
 	f->fcw = FCW_INIT;
-	move_top(f, 0);
+	x86_fpu_move_top(f, 0);
 	f->fsw = f->fop = f->fcs = f->fds = 0;
 	f->ftw = 0;
 	f->fip = f->fdp = 0;
@@ -98,7 +85,7 @@ static unsigned env_get(struct x86_cpu *c, const uint8_t *p, unsigned size)
 	const unsigned w = size == 2 ? 2 : 4;
 
 	f->fcw = (uint16_t)((get(p, 2) & 0x1f3f) | 0x40);
-	move_top(f, (uint16_t)get(p + w, 2));
+	x86_fpu_move_top(f, (uint16_t)get(p + w, 2));
 	set_status(f, (uint16_t)get(p + w, 2));
 	f->ftw = x86_fpu_abridged_tags((uint16_t)get(p + 2 * w, 2));
 	f->fip = get(p + 3 * w, w);

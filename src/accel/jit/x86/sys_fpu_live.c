@@ -58,6 +58,23 @@ static unsigned full_tag(const struct x86_fpu *f, unsigned phys)
 	return exp && exp != 0x7fff && mantissa >> 63 ? 0 : 2;
 }
 
+static void copy_register(uint8_t *to, const uint8_t *from)
+{
+	__builtin_memcpy(to, from, 8);
+	__builtin_memcpy(to + 8, from + 8, 2);
+}
+
+void x86_fpu_move_top(struct x86_fpu *f, uint16_t fsw)
+{
+	const unsigned by = ((unsigned)(fsw >> 11) - (f->fsw >> 11)) & 7;
+	uint8_t old[8][16];
+
+	for (unsigned i = 0; i < 8; i++)
+		copy_register(old[i], f->st[i]);
+	for (unsigned i = 0; by && i < 8; i++)
+		copy_register(f->st[i], old[(i + by) & 7]);
+}
+
 uint16_t x86_fpu_full_tags(const struct x86_fpu *f)
 {
 	unsigned tags = 0;
@@ -89,12 +106,6 @@ static void put16(uint8_t *p, unsigned val)
 static unsigned get16(const uint8_t *p)
 {
 	return p[0] | (unsigned)p[1] << 8;
-}
-
-static void copy_register(uint8_t *to, const uint8_t *from)
-{
-	__builtin_memcpy(to, from, 8);
-	__builtin_memcpy(to + 8, from + 8, 2);
 }
 
 void x86_fpu_get(const struct jit_vcpu *v, uint8_t image[108])

@@ -112,7 +112,13 @@ bool x86_h_maskmov(struct jit_vcpu *v, uint64_t ea, uint64_t desc)
 		top = c->fpu.fsw >> 11 & 7;
 		memcpy(data, c->fpu.st[(reg - top) & 7], 8);
 		memcpy(mask, c->fpu.st[(X86_VMASK_MASK(desc) - top) & 7], 8);
-		return store_masked(v, ea, data, mask, 1, 8);
+		if (!store_masked(v, ea, data, mask, 1, 8))
+			return false;
+		/* like every MMX instruction */
+		x86_fpu_move_top(&c->fpu, 0);
+		c->fpu.fsw &= (uint16_t)~0x3800;
+		c->fpu.ftw = 0xff;
+		return true;
 	}
 	case X86_VMASK_SSE:
 		jit_vec_spill(v);
