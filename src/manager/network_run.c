@@ -344,9 +344,23 @@ int network_run(struct network *n, GError **error)
 	return 0;
 }
 
+/* With whatever a daemon that was killed had half written. */
+static void remove_folder(const char *folder)
+{
+	g_autoptr(GDir) d = g_dir_open(folder, 0, NULL);
+	const char *name;
+
+	while (d && (name = g_dir_read_name(d))) {
+		g_autofree char *path = g_build_filename(folder, name, NULL);
+
+		g_unlink(path);
+	}
+	g_rmdir(folder);
+}
+
 void network_halt(struct network *n)
 {
-	g_autofree char *folder = network_folder(n), *leases = dnsmasq_lease_path(folder);
+	g_autofree char *folder = network_folder(n);
 
 	network_unwatch(n);
 	if (!network_config_owns_bridge(n->live))
@@ -355,8 +369,7 @@ void network_halt(struct network *n)
 	n->dnsmasq = 0;
 	n->deaths = 0;
 	link_delete(live_bridge(n));
-	g_unlink(leases);
-	g_rmdir(folder);
+	remove_folder(folder);
 }
 
 bool network_take_up(struct network *n)

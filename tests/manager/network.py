@@ -356,7 +356,8 @@ def nothing_leaks(h):
     h.equal([n for n in links(h) if n.startswith(("virbr", "vnet", "rt0", "six"))], [], "interfaces")
     h.equal(dnsmasqs(h), [], "dnsmasq")
     h.lacks(h.run("nft", "list", "tables"), "lodge", "rules")
-    h.equal([f for f in os.listdir(h.root / "run/lodge/network") if f != "autostarted"], [], "run-time files")
+    h.equal([str(f) for f in (h.root / "run/lodge/network").rglob("*") if f.name != "autostarted"], [],
+            "run-time files")
     h.virsh("net-undefine", "default")
     h.restart()
     h.equal(h.virsh("net-list", "--all", "--name").strip(), "", "what was undefined stays so")

@@ -3,11 +3,11 @@
 #include "manager/net/dnsmasq.h"
 
 #include <errno.h>
-#include <glib/gstdio.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -246,25 +246,51 @@ static int write_hosts(const struct network_config *c, const char *folder, GErro
 	return write_file(folder, "hosts", hosts, error) ? -1 : write_file(folder, "names", names, error);
 }
 
+/* Does the process run with the configuration of that folder? */
+static bool is_ours(pid_t pid, const char *folder)
+{
+	g_autofree char *path = g_strdup_printf("/proc/%d/cmdline", pid), *line = NULL;
+	g_autofree char *want = g_strdup_printf("--conf-file=%s/config", folder);
+	gsize len;
+
+	if (pid <= 0 || !g_file_get_contents(path, &line, &len, NULL))
+		return false;
+	for (const char *arg = line; arg < line + len; arg += strlen(arg) + 1) {
+		if (!strcmp(arg, want))
+			return true;
+	}
+	return false;
+}
+
 pid_t dnsmasq_find(const char *folder)
 {
-	g_autofree char *file = g_build_filename(folder, "pid", NULL), *text = NULL, *path = NULL;
-	g_autofree char *line = NULL, *want = g_strdup_printf("--conf-file=%s/config", folder);
-	gsize len;
+	g_autofree char *file = g_build_filename(folder, "pid", NULL), *text = NULL;
 	pid_t pid;
 
 	if (!g_file_get_contents(file, &text, NULL, NULL))
 		return 0;
 	pid = atoi(text);
-	path = g_strdup_printf("/proc/%d/cmdline", pid);
 	/* The number may be another process's by now. */
-	if (pid <= 0 || !g_file_get_contents(path, &line, &len, NULL))
-		return 0;
-	for (const char *arg = line; arg < line + len; arg += strlen(arg) + 1) {
-		if (!strcmp(arg, want))
-			return pid;
+	return is_ours(pid, folder) ? pid : 0;
+}
+
+/* One that has not written its pid file yet: a daemon was killed while it started. */
+static pid_t find_young(const char *folder)
+{
+	g_autoptr(GDir) d = g_dir_open("/proc", 0, NULL);
+	const char *name;
+
+	while (d && (name = g_dir_read_name(d))) {
+		if (is_ours(atoi(name), folder))
+			return atoi(name);
 	}
 	return 0;
+}
+
+/* Between its start and its going into the background it ends with us. */
+static void die_with_us(void *opaque)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
 int dnsmasq_start(const struct network_config *c, const char *bridge, const char *folder, pid_t *ret_pid,
@@ -282,8 +308,8 @@ int dnsmasq_start(const struct network_config *c, const char *bridge, const char
 	if (write_file(folder, "config", config, error) || write_hosts(c, folder, error))
 		return -1;
 	/* It goes into the background when its sockets are bound: its exit says whether it serves. */
-	if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL,
-			  NULL, &said, &status, &why))
+	if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL,
+			  die_with_us, NULL, NULL, &said, &status, &why))
 		return refuse(error, MANAGER_ERR_SYSTEM, "cannot run dnsmasq: %s", why->message);
 	if (!g_spawn_check_wait_status(status, NULL))
 		return refuse(error, MANAGER_ERR_OPERATION_FAILED, "dnsmasq does not start: %.300s",
@@ -307,20 +333,17 @@ int dnsmasq_reload(const struct network_config *c, const char *folder, GError **
 
 void dnsmasq_stop(const char *folder)
 {
-	static const char *const files[] = { "config", "hosts", "names", "pid" };
-
+	if (!g_file_test(folder, G_FILE_TEST_IS_DIR))
+		return;
 	for (unsigned i = 0; i < 200; i++) {
 		pid_t pid = dnsmasq_find(folder);
 
 		if (!pid)
+			pid = find_young(folder);
+		if (!pid)
 			break;
 		kill(pid, i < 150 ? SIGTERM : SIGKILL);
 		g_usleep(10000);
-	}
-	for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
-		g_autofree char *path = g_build_filename(folder, files[i], NULL);
-
-		g_unlink(path);
 	}
 }
 

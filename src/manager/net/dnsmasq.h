@@ -26,7 +26,7 @@ int dnsmasq_start(const struct network_config *c, const char *bridge, const char
 pid_t dnsmasq_find(const char *folder);
 /* Rewrites the host files and has it read them. */
 int dnsmasq_reload(const struct network_config *c, const char *folder, GError **error);
-/* Ends it, waits, removes all its files but the leases. */
+/* Ends it and waits. Its files stay. */
 void dnsmasq_stop(const char *folder);
 
 /* struct lease (network.h) of its lease file. bridge: where to look up the MACs of IPv6 addresses. */
