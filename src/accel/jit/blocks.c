@@ -163,6 +163,12 @@ static void span(const struct block *k, bool second, unsigned *first, unsigned *
 	*n = second ? k->bytes - in_first : in_first;
 }
 
+/* Is this page k's second? The list of a page threads through page_next[0] or [1] of each block. */
+static unsigned is_second(const struct block *k, uint64_t page)
+{
+	return (k->pa & ~(uint64_t)(PAGE - 1)) != page;
+}
+
 static void page_add(struct jit_vm *vm, struct block *k, bool second)
 {
 	uint64_t pa = second ? k->pa2 : k->pa & ~(uint64_t)(PAGE - 1);
@@ -173,13 +179,10 @@ static void page_add(struct jit_vm *vm, struct block *k, bool second)
 	if (n)
 		p->lines |= lines_of(first, n);
 	k->page_next[second] = p->blocks;
+	k->page_at[second] = &p->blocks;
+	if (p->blocks)
+		p->blocks->page_at[is_second(p->blocks, pa)] = &k->page_next[second];
 	p->blocks = k;
-}
-
-/* The list of a page threads through page_next[0] or [1] of each block. */
-static struct block **page_link(struct block *k, uint64_t page)
-{
-	return &k->page_next[(k->pa & ~(uint64_t)(PAGE - 1)) != page];
 }
 
 void blocks_add(struct jit_vm *vm, struct block *k, bool temporary)
@@ -244,16 +247,6 @@ static void unlink_exit(struct jit_vm *vm, struct block_exit *e)
 }
 
 /* ---- dropping */
-static void remove_from(struct block **list, struct block *k, uint64_t page)
-{
-	for (; *list; list = page_link(*list, page)) {
-		if (*list == k) {
-			*list = *page_link(k, page);
-			return;
-		}
-	}
-}
-
 static void forget_page(struct jit_vm *vm, struct block *k, bool second)
 {
 	uint64_t page = second ? k->pa2 : k->pa & ~(uint64_t)(PAGE - 1), pfn = page / PAGE;
@@ -261,7 +254,9 @@ static void forget_page(struct jit_vm *vm, struct block *k, bool second)
 
 	if (!p)
 		return;
-	remove_from(&p->blocks, k, page);
+	*k->page_at[second] = k->page_next[second];
+	if (k->page_next[second])
+		k->page_next[second]->page_at[is_second(k->page_next[second], page)] = k->page_at[second];
 	if (!p->blocks) {
 		if (p->flag)
 			__atomic_fetch_and(p->flag, (uint8_t)~RAM_CODE, __ATOMIC_SEQ_CST);
@@ -331,7 +326,7 @@ void blocks_drop_range(struct jit_vm *vm, uint64_t pa, uint64_t n)
 		struct block *k, *next;
 
 		for (k = p ? p->blocks : NULL; k; k = next) {
-			next = *page_link(k, page);
+			next = k->page_next[is_second(k, page)];
 			if (covers(k, pa, part))
 				drop(vm, k); /* may free p: not used again */
 		}

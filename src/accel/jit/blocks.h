@@ -72,7 +72,7 @@ struct block {
 
 	uint16_t bytes, insns;
 	uint32_t off, size;	/* code in the arena */
-	struct block *page_next[2];
+	struct block *page_next[2], **page_at[2]; /* among those of its first, second page */
 	struct block_site *site;
 	struct block_exit *exit;
 	unsigned sites, exits;

@@ -41,7 +41,7 @@ struct jump_cache {
  * may have been run in another one, or at another address. A dropped block's entry stays: its code leads
  * back to the loop.
  */
-enum { JP_BITS = 15, JP_SIZE = 1 << JP_BITS, JP_ENTRY_BITS = 4, JP_MODE_SHIFT = 46 };
+enum { JP_BITS = 17, JP_SIZE = 1 << JP_BITS, JP_ENTRY_BITS = 4, JP_MODE_SHIFT = 46 };
 struct jp_entry {
 	uint64_t key;		/* physical pc ^ mode << JP_MODE_SHIFT; 0: empty */
 	const void *code;

@@ -114,7 +114,8 @@ void jit_tlb_flush_page(struct jit_vcpu *v, uint64_t va)
 	uint64_t page = va & ~(uint64_t)(PAGE - 1);
 	struct l2_entry *set = m->l2[(page >> 12 ^ page >> (12 + L2_BITS)) & (L2_SIZE - 1)];
 
-	if (m->large[page >> 27 & 63] & 1ull << (page >> 21 & 63)) {
+	if (m->large[page >> 28 & 63] & 1ull << (page >> 22 & 63) ||
+		m->huge[page >> 36 & 63] & 1ull << (page >> 30 & 63)) {
 		jit_tlb_flush_all(v);
 		return;
 	}
@@ -168,6 +169,7 @@ void jit_tlb_flush_all(struct jit_vcpu *v)
 	for (unsigned p = 0; p < JIT_PRIV_COUNT; p++)
 		m->global_gen[p] = m->next_gen++;
 	memset(m->large, 0, sizeof(m->large));
+	memset(m->huge, 0, sizeof(m->huge));
 	each_as(v, flush_as, 0);
 	jc_flush_all(v);
 }

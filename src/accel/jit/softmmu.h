@@ -116,7 +116,7 @@ struct jit_mmu {
 	bool code_hit;		/* the last fault is no fault: a store wants its own block gone first */
 	uint8_t bounce[128] __attribute__((aligned(64)));
 	struct jump_cache jc;
-	uint64_t large[64];	/* filter: 2 MiB regions that hold pieces of larger pages */
+	uint64_t large[64], huge[64]; /* filters: regions of 4 MiB, 1 GiB that hold pieces of pages up to that size */
 	struct { uint64_t l1_miss, l2_hit, walks, mmio, flush_page, flush_all, switches; } count;
 };
 

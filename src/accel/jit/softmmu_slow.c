@@ -120,12 +120,10 @@ static void l2_put(struct jit_mmu *m, const struct jit_as *as, uint64_t page, co
 	}
 	set[i] = (struct l2_entry){ .tag = page | (w->rights & 7), .pa = w->pa & ~(uint64_t)(PAGE - 1),
 		.gen = gen };
-	if (w->page_size > PAGE)
-		m->large[page >> 27 & 63] |= 1ull << (page >> 21 & 63);
-	if (w->page_size > 2u << 20) {
-		for (unsigned k = 0; k < 64; k++)
-			m->large[k] = ~0ull; /* rare: then every INVLPG flushes */
-	}
+	if (w->page_size > 4u << 20)
+		m->huge[page >> 36 & 63] |= 1ull << (page >> 30 & 63);
+	else if (w->page_size > PAGE)
+		m->large[page >> 28 & 63] |= 1ull << (page >> 22 & 63);
 }
 
 /* ---- first level */
