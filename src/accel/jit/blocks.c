@@ -115,9 +115,11 @@ void *blocks_alloc(struct jit_vm *vm, size_t n)
 /* ---- look-up */
 static unsigned hash_of(uint64_t pa, uint32_t mode)
 {
-	uint64_t h = (pa ^ (uint64_t)mode << 40) * 0x9e3779b97f4a7c15ull;
+	uint64_t page = (pa / PAGE ^ (uint64_t)mode << 30) * 0x9e3779b97f4a7c15ull;
 
-	return (unsigned)(h >> (64 - BLOCK_HASH_BITS));
+	/* what lies together in the guest lies together here, for the host's caches and TLB */
+	return ((unsigned)(page >> (64 - BLOCK_HASH_BITS)) + (unsigned)(pa & (PAGE - 1)) / 4) &
+		((1u << BLOCK_HASH_BITS) - 1);
 }
 
 struct block *blocks_find(struct blocks *b, uint64_t pa, uint32_t mode, uint64_t pa2)
@@ -205,6 +207,7 @@ void blocks_add(struct jit_vm *vm, struct block *k, bool temporary)
 	atomic_store_explicit(&k->hash_next, atomic_load_explicit(head, memory_order_relaxed),
 		memory_order_relaxed);
 	atomic_store_explicit(head, k, memory_order_release);
+	__atomic_store_n(&b->count.made, b->count.made + 1, __ATOMIC_RELEASE);
 }
 
 /* ---- links */

@@ -16,7 +16,7 @@ struct jit_vcpu;
 struct jit_vm;
 struct block;
 
-enum { BLOCK_HASH_BITS = 18, BLOCK_NO_PAGE = -1 };
+enum { BLOCK_HASH_BITS = 20, BLOCK_NO_PAGE = -1 };
 /* In block.mode, beside the ISA's bits: accesses share no checks (lower_share.c). */
 #define BLOCK_PLAIN (1u << 31)
 
@@ -87,7 +87,9 @@ struct blocks {
 	uint32_t region_size;
 	uint32_t *by_chunk;		/* per 4 KiB of the arena: which block of its region reaches into it */
 	struct {
-		uint64_t made, dropped, linked, guest_bytes, host_bytes, insns, ns;
+		uint64_t made;	/* in the tables */
+		uint64_t dropped, linked, guest_bytes, host_bytes, insns;
+		uint64_t cycles;	/* of the host, spent translating */
 		uint64_t flushes;	/* how often blocks were freed: pointers to any may be stale */
 		uint64_t evicted;	/* regions */
 		uint64_t stop_ns, stop_max_ns; /* with all vCPUs stopped for that */

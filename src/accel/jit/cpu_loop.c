@@ -39,6 +39,7 @@ struct birth {
 	const uint8_t *code;
 	size_t n, left;
 	uint64_t room;		/* bytes to the end of the code segment */
+	uint64_t made;		/* blocks.count.made before the look-up that found none */
 	uint8_t window[CODE_WINDOW];
 };
 
@@ -159,7 +160,6 @@ static struct block *lower_locked(struct jit_vcpu *v, struct ir *b, struct birth
 		cut_in_half(b);
 	}
 	if (k) {
-		vm->blocks.count.made++;
 		vm->blocks.count.insns += b->insns;
 		vm->blocks.count.guest_bytes += b->bytes;
 		vm->blocks.count.host_bytes += k->size;
@@ -208,7 +208,7 @@ static struct block *block_make(struct jit_vcpu *v, uint64_t va, uint32_t mode, 
 	struct birth *w = v->loop->birth;
 	struct block *k = NULL;
 	bool temporary;
-	uint64_t began = now_ns();
+	uint64_t began = __builtin_ia32_rdtsc();
 
 	*ret_again = false;
 	w->left = PAGE - (va & (PAGE - 1));
@@ -235,7 +235,7 @@ static struct block *block_make(struct jit_vcpu *v, uint64_t va, uint32_t mode, 
 	}
 	temporary = once || !phys_find(vm, w->pa) ||
 		((w->pa2 != no_page() || w->room < PAGE) && !vm->isa->pc_is_linear(mode & ~BLOCK_PLAIN));
-	if (!temporary)
+	if (!temporary && vm->blocks.count.made != w->made) /* somebody else may have made it */
 		k = blocks_find(&vm->blocks, w->pa, mode, w->pa2);
 	if (!k && b->n && watched(v, w->pa) && (w->pa2 == no_page() || watched(v, w->pa2))) {
 		if (once)
@@ -246,7 +246,7 @@ static struct block *block_make(struct jit_vcpu *v, uint64_t va, uint32_t mode, 
 		else
 			v->loop->cache_full = true;
 	}
-	vm->blocks.count.ns += now_ns() - began;
+	vm->blocks.count.cycles += __builtin_ia32_rdtsc() - began;
 	g_mutex_unlock(&vm->lock);
 	*ret_again = !k;
 	return k;
@@ -279,6 +279,7 @@ static struct block *block_get(struct jit_vcpu *v, bool once)
 		if (!softmmu_fetch(v, va, &w->pa))
 			return NULL;
 		v->hot->pc_base = *guest_pc(v) - (va & (PAGE - 1));
+		w->made = __atomic_load_n(&vm->blocks.count.made, __ATOMIC_ACQUIRE);
 		if (!once_or_limited)
 			k = blocks_find(&vm->blocks, w->pa, key, no_page());
 		if (!k && !once_or_limited && (va & (PAGE - 1)) > PAGE - v->isa->insn_max &&

@@ -30,6 +30,7 @@ static uint64_t host_instructions(const struct block *k)
 static void put_code(struct jit_vm *vm, const struct output *out)
 {
 	struct blocks *b = &vm->blocks;
+	const uint64_t khz = vm->vcpus ? vm->isa->tsc_khz(vm->vcpu[0]) : 0;
 	uint64_t blocks = 0, guest = 0, guest_bytes = 0, host = 0, host_bytes = 0;
 
 	g_mutex_lock(&vm->lock);
@@ -54,7 +55,7 @@ static void put_code(struct jit_vm *vm, const struct output *out)
 	out->put(out->opaque, "host-bytes", host_bytes);
 	out->put(out->opaque, "blocks-translated", b->count.made);
 	out->put(out->opaque, "instructions-translated", b->count.insns);
-	out->put(out->opaque, "translation-ns", b->count.ns);
+	out->put(out->opaque, "translation-ns", khz ? (uint64_t)((double)b->count.cycles * 1e6 / (double)khz) : 0);
 	out->put(out->opaque, "blocks-dropped", b->count.dropped);
 	out->put(out->opaque, "links", b->count.linked);
 	out->put(out->opaque, "regions-evicted", b->count.evicted);
