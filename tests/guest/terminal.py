@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The terminal lodge-vm runs in: its keys, and its state afterwards."""
+import contextlib
 import fcntl
 import os
 import pathlib
 import signal
+import subprocess
 import termios
 
 from guestlib.console import Console
@@ -56,13 +58,46 @@ def closed(env):
     m.console.wait(20)
 
 
+@test("terminal.run_daemon", timeout=400)
+def run_daemon(env):
+    """./run ends with the daemon up for its user, Debian under it, and says what to type next."""
+    if env.backend.name != "lodge-vm":
+        raise Skip("lodge-vm's own script")
+    root = pathlib.Path(__file__).resolve().parents[2]
+    own = {**os.environ, "LODGE_URI": "qemu:///session"}
+    for name in ("XDG_RUNTIME_DIR", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        own[name] = str(env.tmp / name)
+        (env.tmp / name).mkdir(mode=0o700)
+
+    def command(*words, **kw):
+        return subprocess.run([str(w) for w in words], env=own, capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=300, **kw)
+
+    lodge = root / "build-release/src/prog/lodge"
+    try:
+        done = command(root / "run", "--cpus", "1")
+        assert done.returncode == 0, done.stderr
+        assert "lodge shell debian" in done.stderr, done.stderr
+        assert command(lodge, "domstate", "debian").stdout == "running\n"
+        assert "bookworm" in command(lodge, "shell", "debian", "cat", "/etc/os-release").stdout
+        again = command(root / "run")  # finds it running
+        assert again.returncode == 0 and "lodge shell debian" in again.stderr, again.stderr
+        assert command(lodge, "list", "--name").stdout.split() == ["debian"]
+    finally:
+        command(lodge, "destroy", "debian")
+        for environ in pathlib.Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if str(env.tmp).encode() in environ.read_bytes():
+                    os.kill(int(environ.parent.name), signal.SIGTERM)
+
+
 @test("terminal.run", timeout=240)
 def run_script(env):
-    """./run boots the default guest on this terminal and leaves it as it was."""
+    """./run --terminal boots the default guest on this terminal and leaves it as it was."""
     if env.backend.name != "lodge-vm":
         raise Skip("lodge-vm's own script")
     script = pathlib.Path(__file__).resolve().parents[2] / "run"
-    console = Console([str(script), "--accel", env.accel, "--cpus", "1", "--disk",
+    console = Console([str(script), "--terminal", "--accel", env.accel, "--cpus", "1", "--disk",
                        str(env.disk())], log=env.log())
     env.stack.callback(console.kill)
     console.expect(r"login: ", 180)
