@@ -332,10 +332,10 @@ char *domain_status_text(struct domain *d)
 	taps = json_array();
 	for (guint i = 0; i < d->taps->len; i++)
 		json_array_append_new(taps, json_string(g_ptr_array_index(d->taps, i)));
-	status = json_pack("{s:i, s:I, s:I, s:s, s:s, s:i, s:i, s:o}", "id", d->id, "pid",
+	status = json_pack("{s:i, s:I, s:I, s:s, s:s, s:i, s:i, s:i, s:o}", "id", d->id, "pid",
 		(json_int_t)(who ? who->pid : 0), "start", (json_int_t)(who ? who->start : 0), "live",
-		d->live->xml, "config", d->config->xml, "state", (int)d->state, "reason", d->reason, "taps",
-		taps);
+		d->live->xml, "config", d->config->xml, "state", (int)d->state, "reason", d->reason, "vcpus",
+		(int)d->boot_vcpus, "taps", taps);
 	text = json_dumps(status, JSON_COMPACT);
 	json_decref(status);
 	copy = g_strdup(text);

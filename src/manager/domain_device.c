@@ -14,7 +14,8 @@
 #include "manager/network.h"
 #include "manager/xml.h"
 
-enum { LET_GO = 5 }; /* seconds a caller waits for the guest */
+/* Seconds a caller waits for the guest, who lets the slot's light blink for five before. */
+enum { LET_GO = 9 };
 
 static const char *const drivers[] = { [DEVICE_DISK] = "virtio-blk-pci", [DEVICE_NIC] = "virtio-net-pci",
 	[DEVICE_RNG] = "virtio-rng-pci", [DEVICE_BALLOON] = "virtio-balloon-pci" };

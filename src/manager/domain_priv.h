@@ -36,6 +36,7 @@ struct domain {
 	bool watched;		 /* its end will be noticed */
 	bool reaping;
 	char *waiting_for;	 /* alias of the device whose end a call waits for */
+	unsigned boot_vcpus;	 /* it was made with; a saved state must be loaded into the like */
 	unsigned crashes;	 /* in a row */
 	int64_t started;	 /* monotonic */
 };
@@ -70,8 +71,8 @@ char *domain_status_text(struct domain *d); /* lock held; NULL: off */
 /* Takes up a machine by what status says; called while loading. */
 void domain_adopt(struct domain *d, const char *status);
 /* Boots or (load not NULL) restores within the caller's job. */
-int domain_launch(struct domain *d, const struct domain_config *base, unsigned flags, const char *load,
-	GError **error);
+int domain_launch(struct domain *d, const struct domain_config *base, unsigned vcpus, unsigned flags,
+	const char *load, GError **error);
 /* From a file that domain_save() wrote; xml NULL: as it was saved. */
 int domain_launch_saved(struct domain *d, const char *from, const char *xml, unsigned flags,
 	GError **error);

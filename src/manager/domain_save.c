@@ -177,9 +177,10 @@ int domain_save_set_xml(const char *from, const char *xml, unsigned flags, GErro
 
 /* ---- saving ---- */
 
-static char *make_note(const struct domain_config *c, bool running)
+static char *make_note(const struct domain *d, const struct domain_config *c, bool running)
 {
-	json_t *note = json_pack("{s:s, s:b}", "xml", c->xml, "running", (int)running);
+	json_t *note = json_pack("{s:s, s:b, s:i}", "xml", c->xml, "running", (int)running, "vcpus",
+		(int)d->boot_vcpus);
 	char *text = json_dumps(note, JSON_COMPACT), *copy = g_strdup(text);
 
 	free(text);
@@ -218,7 +219,7 @@ static int write_file(struct domain *d, const char *to, const char *xml, bool ru
 		domain_config_unref(live);
 		live = other;
 	}
-	note = make_note(live, running);
+	note = make_note(d, live, running);
 	domain_config_unref(live);
 	result = domain_qmp(d, "save", json_pack("{s:s}", "file", part), SAVE_TIMEOUT, error);
 	if (result && add_note(part, note, error) == 0) {
@@ -285,6 +286,14 @@ int domain_managed_save_remove(struct domain *d, GError **error)
 
 /* ---- and back ---- */
 
+/* How many vCPUs it was made with, before any were plugged. */
+static unsigned vcpus_of(const json_t *note, const struct domain_config *c)
+{
+	json_int_t n = json_integer_value(json_object_get(note, "vcpus"));
+
+	return n > 0 && n <= c->vcpus_max ? (unsigned)n : c->vcpus;
+}
+
 int domain_launch_saved(struct domain *d, const char *from, const char *xml, unsigned flags,
 	GError **error)
 {
@@ -305,7 +314,7 @@ int domain_launch_saved(struct domain *d, const char *from, const char *xml, uns
 	if (base) {
 		if (!json_is_true(json_object_get(note, "running")) && !(flags & START_SAVED_RUNNING))
 			flags |= START_PAUSED;
-		rc = domain_launch(d, base, flags & START_PAUSED, from, error);
+		rc = domain_launch(d, base, vcpus_of(note, base), flags & START_PAUSED, from, error);
 	}
 	domain_config_unref(base);
 	domain_config_unref(saved);

@@ -414,7 +414,7 @@ static int launch(struct start *s, unsigned flags, const char *load, GError **er
 	struct domain *d = s->d;
 	g_autofree char *qmp = domain_file(d, d->manager->paths.run, ".qmp"), *log = log_file(d);
 	struct argv_parts parts = { .lodge_vm = d->manager->paths.lodge_vm, .qmp = qmp, .load = load,
-		.paused = true };
+		.vcpus = d->boot_vcpus, .paused = true };
 
 	g_mutex_lock(&d->lock);
 	d->starting = true;
@@ -441,8 +441,8 @@ static int launch(struct start *s, unsigned flags, const char *load, GError **er
 	return domain_store_status(d, error);
 }
 
-int domain_launch(struct domain *d, const struct domain_config *base, unsigned flags, const char *load,
-	GError **error)
+int domain_launch(struct domain *d, const struct domain_config *base, unsigned vcpus, unsigned flags,
+	const char *load, GError **error)
 {
 	struct domains *t = d->manager->domains;
 	struct start s = { .d = d, .base = base };
@@ -451,6 +451,7 @@ int domain_launch(struct domain *d, const struct domain_config *base, unsigned f
 	g_mutex_lock(&t->lock);
 	s.id = t->next_id++;
 	g_mutex_unlock(&t->lock);
+	d->boot_vcpus = vcpus;
 	rc = launch(&s, flags, load, error);
 	start_clear(&s);
 	if (rc < 0) {
@@ -478,7 +479,8 @@ int domain_start(struct domain *d, unsigned flags, GError **error)
 		if (flags & START_FORCE_BOOT)
 			unlink(save);
 		rc = access(save, F_OK) == 0 ? domain_launch_saved(d, save, NULL, flags, error) :
-					       domain_launch(d, d->config, flags, NULL, error);
+					       domain_launch(d, d->config, d->config->vcpus, flags,
+						       NULL, error);
 		if (rc == 0)
 			unlink(save); /* it is used up: the machine's disks go on changing */
 	}
@@ -508,6 +510,7 @@ static int read_status(struct domain *d, const json_t *status, struct process_id
 		return -1;
 	json_array_foreach(json_object_get(status, "taps"), i, tap)
 		g_ptr_array_add(d->taps, g_strdup(json_string_value(tap)));
+	d->boot_vcpus = (unsigned)json_integer_value(json_object_get(status, "vcpus"));
 	d->id = (int)json_integer_value(json_object_get(status, "id"));
 	d->state = (enum domain_state)json_integer_value(json_object_get(status, "state"));
 	d->reason = (int)json_integer_value(json_object_get(status, "reason"));

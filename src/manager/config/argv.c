@@ -123,6 +123,7 @@ static void put_chars(GPtrArray *a, const struct domain_config *c, const struct 
 
 char **argv_make(const struct domain_config *c, const struct argv_parts *p, GError **error)
 {
+	unsigned vcpus = p->vcpus ? p->vcpus : c->vcpus;
 	GPtrArray *a;
 
 	if (!c->kernel && !p->load) {
@@ -136,8 +137,8 @@ char **argv_make(const struct domain_config *c, const struct argv_parts *p, GErr
 	put(a, "--accel", g_strdup(c->kvm ? "kvm" : "jit"));
 	if (c->cpu)
 		put(a, "--cpu", g_strdup(c->cpu));
-	put(a, "--cpus", g_strdup_printf("%u", c->vcpus));
-	if (c->vcpus_max > c->vcpus)
+	put(a, "--cpus", g_strdup_printf("%u", vcpus));
+	if (c->vcpus_max > vcpus)
 		put(a, "--max-cpus", g_strdup_printf("%u", c->vcpus_max));
 	put(a, "--memory", g_strdup_printf("%" G_GUINT64_FORMAT "M", c->memory_kib / 1024));
 	if (c->hugepages)

@@ -11,6 +11,7 @@ struct argv_parts {
 	char *const *disk_paths;	   /* of volumes; NULL: the definition's */
 	char *const *sockets;		   /* of unix channels that have no path */
 	const int (*tap_fds)[16];	   /* -1 ends; NULL: tap by name */
+	unsigned vcpus; /* at the start; 0: the definition's */
 	bool paused;
 };
 

@@ -197,11 +197,26 @@ struct nic_counts {
 	uint64_t rx_bytes, rx_packets, rx_errs, rx_drop, tx_bytes, tx_packets, tx_errs, tx_drop;
 };
 
-static uint64_t tap_count(const char *tap, const char *what)
+/* The line of /proc/net/dev, which shows our network namespace whatever is mounted at /sys. */
+static int tap_counts(const char *tap, uint64_t *ret)
 {
-	g_autofree char *path = g_build_filename("/sys/class/net", tap, "statistics", what, NULL), *text = NULL;
+	g_autofree char *text = NULL, *start = g_strdup_printf("%s:", tap);
+	g_auto(GStrv) lines = NULL;
 
-	return g_file_get_contents(path, &text, NULL, NULL) ? g_ascii_strtoull(text, NULL, 10) : 0;
+	if (!g_file_get_contents("/proc/self/net/dev", &text, NULL, NULL))
+		return -1;
+	lines = g_strsplit(text, "\n", -1);
+	for (unsigned i = 0; lines[i]; i++) {
+		char *p = g_strstrip(lines[i]);
+
+		if (!g_str_has_prefix(p, start))
+			continue;
+		p += strlen(start);
+		for (unsigned n = 0; n < 12; n++)
+			ret[n] = g_ascii_strtoull(p, &p, 10);
+		return 0;
+	}
+	return -1;
 }
 
 /* What the host sends into a tap the guest receives. netdevs: query-netdev. */
@@ -209,17 +224,11 @@ static void count_nic(const struct config_device *k, const json_t *netdevs, stru
 {
 	const json_t *v = named(netdevs, "id", k->alias);
 	const char *tap = k->nic.tap;
+	uint64_t c[12];
 
 	*n = (struct nic_counts){ 0 };
-	if (tap) {
-		n->rx_bytes = tap_count(tap, "tx_bytes");
-		n->rx_packets = tap_count(tap, "tx_packets");
-		n->rx_errs = tap_count(tap, "tx_errors");
-		n->rx_drop = tap_count(tap, "tx_dropped");
-		n->tx_bytes = tap_count(tap, "rx_bytes");
-		n->tx_packets = tap_count(tap, "rx_packets");
-		n->tx_errs = tap_count(tap, "rx_errors");
-		n->tx_drop = tap_count(tap, "rx_dropped");
+	if (tap && tap_counts(tap, c) == 0) {
+		*n = (struct nic_counts){ c[8], c[9], c[10], c[11], c[0], c[1], c[2], c[3] };
 	} else if (v) {
 		n->rx_bytes = number(v, "in-bytes");
 		n->rx_packets = number(v, "in-packets");
