@@ -12,7 +12,7 @@ import sys
 import hostlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "guest"))
-from guestlib.console import Console  # noqa: E402
+from guestlib.console import Console, Gone  # noqa: E402
 
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "lodge"
 PROMPT = r"root@lodge:.*# "
@@ -125,8 +125,15 @@ def reopen(host):
     """A console on the daemon that came after."""
     host.guest.console.kill()
     host.guest.console = Console(["virsh", "-c", f"qemu+unix:///system?socket={host.socket}", "console", "deb"])
-    host.guest.console.send("\r")
-    host.guest.console.expect(PROMPT, 30)
+    host.guest.console.expect("Escape character", 30)
+    for _ in range(10):  # what comes before virsh has switched its terminal over is lost
+        host.guest.console.send("\r")
+        try:
+            host.guest.console.expect(PROMPT, 3)
+            break
+        except Gone:
+            continue
+    host.check("root@" in host.guest.console.text, "the console answers")
     return host.guest
 
 
