@@ -237,7 +237,7 @@ def manager_names():
     return sorted(f.stem for f in (ROOT / "tests/manager").glob("*.py") if f.stem != "hostlib")
 
 
-def run_manager(wanted, results):
+def run_manager(wanted, results, full):
     """The daemon under unmodified clients, each script in namespaces of its own; that takes root."""
     names = [n for n in manager_names() if wanted("manager." + n)]
     if names and not build_release():
@@ -251,7 +251,7 @@ def run_manager(wanted, results):
         # The system's own interpreter: Debian's bindings of libvirt are for it.
         run = subprocess.run(["/usr/bin/python3", str(ROOT / f"tests/manager/{name}.py"), str(RELEASE)],
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                             errors="replace")
+                             errors="replace", env={**os.environ, **({"LODGE_TEST_FULL": "1"} if full else {})})
         said = re.search(r"^(\d+) passed, (\d+) failed", run.stdout, re.M)
         took = time.monotonic() - start
         if said and int(said[1]):
@@ -308,7 +308,7 @@ def main():
             run(wanted, results)
     run_fuzz(wanted, results, args.full)
     run_image(wanted, results, args.full)
-    run_manager(wanted, results)
+    run_manager(wanted, results, args.full)
     run_guest(wanted, results, args.full)
     total = results.passed + results.failed + results.skipped
     if args.names and not total:

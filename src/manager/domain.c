@@ -2,6 +2,7 @@
 /* domain.c: machines: the tables, references, the job, what is kept. */
 #include "manager/domain.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,6 +58,8 @@ void domain_unref(struct domain *d)
 	process_free(d->process);
 	qmp_client_unref(d->qmp);
 	g_ptr_array_unref(d->taps);
+	if (d->snapshots)
+		g_ptr_array_unref(d->snapshots);
 	g_free(d->name);
 	g_free(d->waiting_for);
 	g_mutex_clear(&d->lock);
@@ -410,10 +413,22 @@ static void start_it(gpointer data, gpointer opaque)
 	domain_unref(d);
 }
 
+/* Once a boot of the host, whatever happens to the daemon: what a person switched off stays off. */
+static bool first_since_boot(const struct manager *m)
+{
+	g_autofree char *stamp = g_build_filename(m->paths.run, "machines-autostarted", NULL);
+	int fd = open(stamp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 struct domains *domains_new(struct manager *m, GError **error)
 {
 	struct domains *t = g_new0(struct domains, 1);
 	struct loading l = { .manager = m, .autostart = g_ptr_array_new() };
+	bool first;
 	int rc;
 
 	g_mutex_init(&t->lock);
@@ -424,8 +439,15 @@ struct domains *domains_new(struct manager *m, GError **error)
 	t->next_id = 1;
 	m->domains = t;
 	rc = store_each(m->store, "domain", load_one, &l, error);
-	for (guint i = 0; i < l.autostart->len; i++)
-		g_thread_pool_push(t->starters, g_ptr_array_index(l.autostart, i), NULL);
+	if (rc == 0)
+		rc = domain_snapshots_load(m, error);
+	first = first_since_boot(m);
+	for (guint i = 0; i < l.autostart->len; i++) {
+		if (first)
+			g_thread_pool_push(t->starters, g_ptr_array_index(l.autostart, i), NULL);
+		else
+			domain_unref(g_ptr_array_index(l.autostart, i));
+	}
 	g_ptr_array_unref(l.autostart);
 	if (rc == 0)
 		return t;

@@ -31,6 +31,7 @@ struct domain {
 	struct qmp_client *qmp;
 	GPtrArray *taps;	 /* char *: made for it */
 	int stop_reason;	 /* of DOMAIN_SHUTOFF, set by who ends the process; 0: it ended itself */
+	GPtrArray *snapshots;	 /* struct domain_snapshot; NULL: none */
 	bool guest_down;	 /* SHUTDOWN was told */
 	bool starting;		 /* not yet told as started */
 	bool watched;		 /* its end will be noticed */
@@ -98,6 +99,7 @@ void domain_cgroup_remove(struct domain *d);
 /* domain_device.c: the guest has let go of it. Main loop. */
 void domain_device_deleted(struct domain *d, const char *alias);
 /* domain_snapshot.c: before a machine is undefined: refuses or removes its snapshots. */
+int domain_snapshots_load(struct manager *m, GError **error);
 int domain_snapshots_undefine(struct domain *d, bool remove, GError **error);
 void domain_reap(gpointer domain, gpointer domains); /* reapers' function; takes the reference */
 void domain_watch(struct domain *d); /* events and end of its process */

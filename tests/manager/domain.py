@@ -278,6 +278,47 @@ def settings(host):
     host.virsh("undefine", "t")
 
 
+def snapshots(host):
+    """Inside qcow2 images, of a machine that is off; the bytes come back."""
+    image = host.root / "snap.qcow2"
+    host.run("qemu-img", "create", "-q", "-f", "qcow2", image, "8M")
+
+    def write(byte):
+        host.run("qemu-io", "-f", "qcow2", "-c", f"write -P {byte} 0 1M", image)
+
+    def holds(byte):
+        host.has(host.run("qemu-io", "-f", "qcow2", "-c", f"read -P {byte} 0 1M", image, ok=None), "read 1048576",
+                 "readable")
+        host.run("qemu-io", "-f", "qcow2", "-c", f"read -P {byte} 0 1M", image)
+    define(host, "t", f"<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{image}'/>"
+                      "<target dev='vda' bus='virtio'/></disk>")
+    write(1)
+    host.virsh("snapshot-create-as", "t", "one", "the first")
+    write(2)
+    host.virsh("snapshot-create-as", "t", "two")
+    write(3)
+    host.has(host.virsh("snapshot-list", "t", "--tree"), "one\n  |\n  +- two", "a tree")
+    host.equal(host.virsh("snapshot-current", "t", "--name").strip(), "two", "current")
+    host.has(host.virsh("snapshot-info", "t", "one"), "Children:       1", "info")
+    host.valid(host.virsh("snapshot-dumpxml", "t", "one"), "domainsnapshot")
+    host.has(host.run("qemu-img", "snapshot", "-l", image), "two", "QEMU sees it in the image")
+    host.restart()
+    host.virsh("snapshot-revert", "t", "one")
+    holds(1)
+    host.virsh("snapshot-revert", "t", "two")
+    holds(2)
+    host.virsh("undefine", "t", ok=False)
+    host.virsh("snapshot-create-as", "t", "two", ok=False)
+    host.virsh("snapshot-delete", "t", "one")
+    host.virsh("snapshot-parent", "t", "two", ok=False)
+    host.lacks(host.run("qemu-img", "snapshot", "-l", image), "one", "gone from the image")
+    host.virsh("start", "t")
+    host.has(host.virsh("snapshot-create-as", "t", "three", ok=False), "running", "refused by name")
+    host.has(host.virsh("snapshot-create-as", "t", "three", "--disk-only", ok=False), "disk-only", "so is this")
+    host.virsh("destroy", "t")
+    host.virsh("undefine", "t", "--snapshots-metadata")
+
+
 def machine_dies(host):
     """kill -9 of a machine's process."""
     define(host, "t")
@@ -344,7 +385,7 @@ def daemon_dies_often(host):
     daemon_dies(host, 100, 10)
 
 
-TESTS = [dumps, virt_install, refusals, hostile, life, transient, files, settings, machine_dies, daemon_dies]
+TESTS = [dumps, virt_install, refusals, hostile, life, transient, files, settings, snapshots, machine_dies, daemon_dies]
 if os.environ.get("LODGE_TEST_FULL"):
     TESTS.append(daemon_dies_often)
 

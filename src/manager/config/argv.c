@@ -156,6 +156,8 @@ char **argv_make(const struct domain_config *c, const struct argv_parts *p, GErr
 		put(a, "--load", g_strdup(p->load));
 	if (p->paused)
 		put(a, "--paused", NULL);
+	if (c->on_reboot == ACTION_DESTROY)
+		put(a, "--no-reboot", NULL);
 	/* The order of the root bus: devices.c counts on it. */
 	put_devices(a, c, p, DEVICE_DISK);
 	put_devices(a, c, p, DEVICE_NIC);
