@@ -214,8 +214,8 @@ static void fill_area(struct rng *r, uint8_t *p)
 
 	if (chance(r, 70) && header[1])
 		header[1] |= 7;
-	if (chance(r, 10))
-		header[rng_below(r, 8)] ^= 1ull << rng_below(r, 64);
+	if (chance(r, 10)) /* not a component that only the host has */
+		header[rng_below(r, 8)] ^= 1ull << (10 + rng_below(r, 54));
 	if (chance(r, 90))
 		memcpy(p + 24, &mxcsr, 4);
 	memcpy(p + 512, header, sizeof(header));
