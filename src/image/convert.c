@@ -35,6 +35,7 @@ struct job {
 	uint32_t piece, share;
 	int depth;	  /* layers to look at below the source */
 	bool both_raw, offload, packed;
+	bool zeroed;	  /* the target reads as zeroes where nothing is written */
 	GMutex lock;
 	GCond ended;
 	uint64_t next;	  /* first byte nobody has taken */
@@ -60,7 +61,7 @@ static void give_up(struct job *j, GError *error)
 
 static int put_zero(struct job *j, uint64_t off, uint64_t n, GError **error)
 {
-	return j->o->target_zero && j->o->sparse ? 0 : image_zero(j->to, off, n, true, error);
+	return j->zeroed && j->o->sparse ? 0 : image_zero(j->to, off, n, true, error);
 }
 
 static int put(struct job *j, uint64_t off, const uint8_t *buf, size_t n, GError **error)
@@ -392,6 +393,8 @@ int image_convert(struct image *from, struct image *to, struct convert_options *
 			    to->format->name);
 	if (j.packed)
 		j.share = MAX(PACKED_SHARE, to->cluster);
+	/* An empty encrypted disk without tables deciphers to noise. */
+	j.zeroed = o->target_zero && !(to->cipher && to->cluster == 1);
 	j.depth = o->below_stays ? o->depth - 1 : G_MAXINT16;
 	j.both_raw = from->format == &image_format_raw && to->format == &image_format_raw &&
 		     from->file->fd >= 0 && to->file->fd >= 0;

@@ -34,7 +34,7 @@ static const struct image_format parallels = { .name = "parallels", .probe = pro
 /* LUKS is left out on purpose: guests put LUKS headers on their raw disks all the time. */
 const struct image_format *const image_formats[] = {
 	&image_format_raw, &image_format_qcow2, &qcow1, &image_format_vmdk, &image_format_vdi, &image_format_vhd,
-	&image_format_vhdx, &qed, &parallels, NULL,
+	&image_format_vhdx, &image_format_luks, &qed, &parallels, NULL,
 };
 
 const struct image_format *format_by_name(const char *name)

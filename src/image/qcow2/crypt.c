@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "image/cipher.h"
+#include "image/luks/luks.h"
 #include "image/qcow2/qcow2.h"
 
 /* AES-128-CBC; the key is the password's first 16 bytes, the vector the guest's sector number. */
@@ -71,6 +72,8 @@ static int open_aes(struct qcow2 *s, const char *secret)
 
 int crypt_open(struct qcow2 *s, const struct image_options *o, GError **error)
 {
+	struct luks luks;
+
 	if (!o->secret && o->no_backing && o->readonly)
 		return 0; /* to look at its tables */
 	if (!o->secret)
@@ -78,10 +81,26 @@ int crypt_open(struct qcow2 *s, const struct image_options *o, GError **error)
 			    s->file->path);
 	if (s->crypt_method == 1)
 		return open_aes(s, o->secret);
-	return fail(error, LODGE_ERROR_FILE, "%s: its LUKS header cannot be read", s->file->path);
+	/* Sectors count from the begin of the file. */
+	s->im->cipher = luks_open_cipher(s->file, s->crypto_at, o->secret, 0, &luks, error);
+	return s->im->cipher ? 0 : -1;
 }
 
+/* The caller writes qcow2's own header, which then refers to it. */
 int crypt_create(struct qcow2 *s, const struct image_spec *spec, GError **error)
 {
-	return fail(error, LODGE_ERROR_USAGE, "%s: cannot make a LUKS header", s->file->path);
+	uint64_t at;
+	int r;
+
+	if (!spec->secret)
+		return fail(error, LODGE_ERROR_USAGE, "%s: give the passphrase (--secret-file)", s->file->path);
+	r = clusters_alloc_all(s, (LUKS_HEADER_SIZE + s->cluster_size - 1) >> s->cluster_bits, &at);
+	if (r < 0)
+		return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: no room for a LUKS header", s->file->path);
+	if (luks_create(s->file, at, spec->secret, error) < 0)
+		return -1;
+	s->crypt_method = 2;
+	s->crypto_at = at;
+	s->crypto_len = LUKS_HEADER_SIZE;
+	return 0;
 }
