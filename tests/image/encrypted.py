@@ -27,8 +27,8 @@ SECRET = ["--object", f"secret,id=s,data={WORD}"]
 def with_qemu(env):
     source, word = env.source(), secret_file(env)
     for peer in peers()[-1:]:  # deriving keys takes its time
-        for form, theirs, ours in (("luks", "key-secret=s", []),
-                                   ("qcow2", "encrypt.format=luks,encrypt.key-secret=s", ["-o", "encryption=luks"])):
+        for form, theirs, ours in (("luks", "key-secret=s,iter-time=50", []),
+                                   ("qcow2", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=50", ["-o", "encryption=luks"])):
             a, b = env.path(f"a.{form}"), env.path(f"b.{form}")
             for _ in range(10):  # on a busy host QEMU cannot always time its key derivation
                 done = peer.img("convert", *SECRET, "-f", "raw", "-O", form, "-o", theirs, source, a, status=None)
