@@ -162,6 +162,31 @@ static void test_own_block(void **state)
 	rig_free(r);
 }
 
+GUEST(own_repeated, "jmp 0f\n"
+	"1: inc %edx\n"
+	"0: lea 2f(%rip), %rdi\n"
+	"lea 1b(%rip), %rsi\n"
+	"mov $2, %ecx\n"
+	"mov $6, %edx\n"
+	"rep movsb\n"			/* the two nops become inc edx */
+	"2: nop; nop\n"
+	"lea 3f(%rip), %rdi\n"
+	"mov $1000, %ecx\n"
+	"mov $0x90, %al\n"
+	"rep stosb\n"			/* all of them nops */
+	"3: .fill 1000, 1, 0xf4\n" EXIT);
+
+static void test_own_repeated(void **state)
+{
+	struct rig *r = rig_new(1, own_repeated, own_repeated_end);
+
+	rig_start(r);
+	rig_finish(r);
+	assert_int_equal(cpu_of(r, 0)->gpr[RDX], 7);
+	assert_int_equal(cpu_of(r, 0)->activity, X86_RUNNING);
+	rig_free(r);
+}
+
 GUEST(patch_loop, "lea 2f(%rip), %rbx\n"
 	"xor %esi, %esi\n"
 	"mov $500, %ecx\n"
@@ -461,7 +486,8 @@ static void test_kick(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_own_block), cmocka_unit_test(test_patch_loop),
+		cmocka_unit_test(test_own_block), cmocka_unit_test(test_own_repeated),
+		cmocka_unit_test(test_patch_loop),
 		cmocka_unit_test(test_dma_to_code), cmocka_unit_test(test_cross_modify),
 		cmocka_unit_test(test_device), cmocka_unit_test(test_crossing), cmocka_unit_test(test_atomics),
 		cmocka_unit_test(test_full_cache), cmocka_unit_test(test_switches), cmocka_unit_test(test_kick),
