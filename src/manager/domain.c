@@ -398,8 +398,12 @@ static void load_one(const struct store_record *r, void *opaque)
 	d->persistent = d->config != NULL;
 	if (r->status)
 		domain_adopt(d, r->status);
-	if (d->config && domain_enter(d, NULL) == 0 && d->autostart && !d->live)
-		g_ptr_array_add(l->autostart, domain_ref(d));
+	if (d->config && domain_enter(d, NULL) == 0) {
+		if (d->live && !d->process)
+			g_thread_pool_push(l->manager->domains->reapers, domain_ref(d), NULL);
+		else if (d->autostart && !d->live)
+			g_ptr_array_add(l->autostart, domain_ref(d));
+	}
 	domain_unref(d);
 }
 

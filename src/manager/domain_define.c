@@ -140,12 +140,26 @@ int domain_define(struct manager *m, const char *xml, struct domain **ret, GErro
 	return 0;
 }
 
+static int start_as(struct domain *d, const struct domain_config *c, unsigned flags, GError **error)
+{
+	int rc;
+
+	if (domain_job_begin(d, "start", error) < 0)
+		return -1;
+	rc = domain_is_active(d) ?
+		refuse(error, MANAGER_ERR_OPERATION_INVALID, "domain '%s' is already active", d->name) :
+		domain_launch(d, c, c->vcpus, flags & START_PAUSED, NULL, error);
+	domain_job_end(d);
+	return rc;
+}
+
 int domain_create_xml(struct manager *m, const char *xml, unsigned flags, struct domain **ret,
 	GError **error)
 {
 	struct domain_config *c = domain_config_parse(xml, 0, error);
 	struct domain *d = NULL;
 	bool made = false;
+	int rc;
 
 	if (!c)
 		return -1;
@@ -160,15 +174,17 @@ int domain_create_xml(struct manager *m, const char *xml, unsigned flags, struct
 		return -1;
 	}
 	if (d) {
-		/* The kept definition comes back with the next start. */
+		/* It runs as this document says; its kept definition comes back with the next start. */
+		rc = start_as(d, c, flags, error);
 		domain_config_unref(c);
 	} else {
 		d = domain_make(m, c, false, error);
 		made = true;
+		rc = d ? domain_start(d, flags, error) : -1;
 	}
 	if (!d)
 		return -1;
-	if (domain_start(d, flags, error) == 0) {
+	if (rc == 0) {
 		*ret = d;
 		return 0;
 	}

@@ -580,9 +580,8 @@ void domain_adopt(struct domain *d, const char *text)
 			log_warn("machine '%s' does not answer: %s", d->name, error->message);
 		adopt_ports(d);
 		if (!d->process) {
-			if (!d->stop_reason)
-				d->stop_reason = SHUTOFF_CRASHED;
-			g_thread_pool_push(d->manager->domains->reapers, domain_ref(d), NULL);
+			/* It ended meanwhile: the reaper is sent when it is in the tables. */
+			d->stop_reason = SHUTOFF_CRASHED;
 		} else {
 			domain_watch(d);
 			if (d->qmp)

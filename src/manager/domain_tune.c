@@ -250,8 +250,8 @@ int domain_set_throttle(struct domain *d, const char *alias, const uint64_t *iot
 	json_t *args = json_pack("{s:s}", "id", alias);
 
 	for (unsigned i = 0; i < IOTUNE_COUNT; i++) {
-		/* The six rates are always said, the rest where it is set. */
-		if (i <= WRITE_IOPS || iotune[i])
+		/* The six rates are always said, the bursts where they are set. */
+		if (i <= WRITE_IOPS || ((i == TOTAL_BYTES_MAX || i == TOTAL_IOPS_MAX) && iotune[i]))
 			json_object_set_new(args, throttle_names[i], json_integer((json_int_t)iotune[i]));
 	}
 	return domain_qmp_do(d, "block_set_io_throttle", args, error);

@@ -43,7 +43,7 @@ def pid_of(host, name):
             argv = (p / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if argv[0].endswith(b"lodge-vm") and argv[1:3] == [b"--name", name.encode()]:
+        if argv[0].endswith(b"lodge-vm") and argv[1] == b"--name=" + name.encode():
             return int(p.name)
     return None
 
@@ -56,7 +56,7 @@ KEPT = {
     "disk": DISK.format(dev="vda", driver=" cache='none' io='native' discard='unmap'",
                         rest="<serial>ABC</serial><boot order='1'/>"),
     "iotune": DISK.format(dev="vdb", driver="", rest="<iotune><total_bytes_sec>1000000</total_bytes_sec>"
-                          "<read_iops_sec>100</read_iops_sec></iotune>"),
+                          "<total_iops_sec>100</total_iops_sec></iotune>"),
     "volume": "<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/><source pool='default' "
               "volume='a.qcow2'/><target dev='vda' bus='virtio'/></disk>",
     "block": "<disk type='block' device='disk'><driver name='qemu' type='raw'/><source dev='/dev/null'/>"
@@ -107,6 +107,8 @@ REFUSED = [
     ("<disk type='network' device='disk'><source protocol='rbd' name='a'/><target dev='vda'/></disk>", "",
      "network"),
     ("<disk type='file'><source file='relative'/><target dev='vda'/></disk>", "", "relative"),
+    (DISK.format(dev="vda", driver="", rest="<iotune><read_iops_sec>1</read_iops_sec></iotune>"), "",
+     "read_iops_sec"),
     ("<rng model='virtio'><backend model='egd'/></rng>", "", "egd"),
     ("<nonsense/>", "", "nonsense"),
     ("", "<maxMemory slots='2' unit='GiB'>4</maxMemory>", "maxMemory"),

@@ -74,6 +74,15 @@ def disk(host):
     host.check(int(re.search(r"vdb wr_bytes (\d+)", host.virsh("domblkstat", "deb", "vdb"))[1]) >= 8 << 20,
                "its writes are counted")
     host.virsh("attach-disk", "deb", host.root / "extra.img", "vdb", ok=False)
+    host.virsh("blockresize", "deb", "vdb", "96M")
+    g.until("cat /sys/block/vdb/size", r"^196608\b")
+    host.has(host.virsh("domblkinfo", "deb", "vdb"), "100663296", "its size is told")
+    host.virsh("blkdeviotune", "deb", "vdb", "--total-bytes-sec", "1000000", "--live")
+    host.check(re.search(r"total_bytes_sec\s*: 1000000", host.virsh("blkdeviotune", "deb", "vdb")), "the limit is told")
+    took = float(g.run("sync; dd if=/dev/vdb of=/dev/null iflag=direct bs=64k count=48 2>&1").split(" s,")[0].split()[-1])
+    host.check(took > 1.5, f"3 MiB at 1 MB/s took {took} s")
+    host.virsh("blkdeviotune", "deb", "vdb", "--read-iops-sec", "10", "--live", ok=False)
+    host.virsh("blkdeviotune", "deb", "vdb", "--total-bytes-sec", "0", "--live")
     host.virsh("detach-disk", "deb", "vdb", "--live", "--config")
     g.until("ls /sys/block", r"(?s)^(?!.*vdb)")
     for what in ([], ["--inactive"]):

@@ -21,6 +21,13 @@ static void put(GPtrArray *a, const char *option, char *value)
 		g_ptr_array_add(a, value);
 }
 
+static void put_file(GPtrArray *a, const char *option, const char *path)
+{
+	g_autofree char *escaped = argv_escape(path);
+
+	put(a, option, g_strdup_printf("path=%s", escaped));
+}
+
 static void place(GString *s, const struct config_device *d)
 {
 	if (d->slot > 0)
@@ -133,7 +140,7 @@ char **argv_make(const struct domain_config *c, const struct argv_parts *p, GErr
 	}
 	a = g_ptr_array_new();
 	g_ptr_array_add(a, g_strdup(p->lodge_vm));
-	put(a, "--name", g_strdup(c->name));
+	g_ptr_array_add(a, g_strdup_printf("--name=%s", c->name));
 	put(a, "--accel", g_strdup(c->kvm ? "kvm" : "jit"));
 	if (c->cpu)
 		put(a, "--cpu", g_strdup(c->cpu));
@@ -144,9 +151,9 @@ char **argv_make(const struct domain_config *c, const struct argv_parts *p, GErr
 	if (c->hugepages)
 		put(a, "--hugepages", NULL);
 	if (c->kernel)
-		put(a, "--kernel", g_strdup_printf("path=%s", c->kernel));
+		put_file(a, "--kernel", c->kernel);
 	if (c->initrd)
-		put(a, "--initrd", g_strdup_printf("path=%s", c->initrd));
+		put_file(a, "--initrd", c->initrd);
 	if (c->cmdline && c->kernel)
 		g_ptr_array_add(a, g_strdup_printf("--append=%s", c->cmdline));
 	put(a, "--slots", g_strdup_printf("%u", c->root_ports));

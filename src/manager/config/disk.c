@@ -132,11 +132,10 @@ static int read_iotune(struct config_disk *k, const xmlNode *n, GError **error)
 		if (xml_text_uint(xml_child(tune, iotune_names[i]), G_MAXINT64, &k->iotune[i], error) < 0)
 			return -1;
 	}
-	for (unsigned i = TOTAL_BYTES; i <= TOTAL_IOPS_MAX; i += 3) {
-		if (k->iotune[i] && (k->iotune[i + 1] || k->iotune[i + 2]))
-			return refuse(error, MANAGER_ERR_INVALID_ARG,
-				"disk '%s': %s cannot be together with limits of reads or writes",
-				k->target, iotune_names[i]);
+	for (unsigned i = 0; i < IOTUNE_COUNT; i++) {
+		if (k->iotune[i] && (i > TOTAL_IOPS_MAX || i % 3))
+			return config_unsupported(error, "<%s> of disk '%s': Lodge limits reads and writes "
+				"together (total_…)", iotune_names[i], k->target);
 	}
 	return 0;
 }

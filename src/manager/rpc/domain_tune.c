@@ -470,6 +470,11 @@ static int set_iotune(struct rpc_call *call, const void *args, void *ret, GError
 	memcpy(t.values, k->disk.iotune, sizeof(t.values));
 	if (merge_iotune(&t, a->params, a->params_count, error) < 0)
 		return -1;
+	for (unsigned i = 0; i < IOTUNE_COUNT; i++) {
+		if (t.values[i] && (i > TOTAL_IOPS_MAX || i % 3))
+			return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
+				"'%s': Lodge limits reads and writes together (total_…)", iotune_names[i]);
+	}
 	if (affect & AFFECT_LIVE && domain_set_throttle(d, k->alias, t.values, error) < 0)
 		return -1;
 	return domain_change(d, affect, "tune a disk of", edit_iotune, &t, error);
