@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { GUEST_LINES_PER_SECOND = 10 };
+enum { LIMITED_LINES_PER_SECOND = 10 };
 
 static void line(const char *kind, const char *fmt, va_list ap)
 {
@@ -36,23 +36,38 @@ void log_warn(const char *fmt, ...)
 	va_end(ap);
 }
 
-void log_guest(struct log_limit *l, const char *fmt, ...)
+static void limited(struct log_limit *l, const char *kind, const char *fmt, va_list ap)
 {
 	struct timespec now;
-	va_list ap;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (l->second != now.tv_sec) {
 		if (l->dropped)
-			log_warn("guest: %u more like the last one", l->dropped);
+			log_warn("%s%u more like the last one", kind, l->dropped);
 		l->second = now.tv_sec;
 		l->lines = l->dropped = 0;
 	}
-	if (l->lines++ >= GUEST_LINES_PER_SECOND) {
+	if (l->lines++ >= LIMITED_LINES_PER_SECOND) {
 		l->dropped++;
 		return;
 	}
+	line(kind, fmt, ap);
+}
+
+void log_guest(struct log_limit *l, const char *fmt, ...)
+{
+	va_list ap;
+
 	va_start(ap, fmt);
-	line("guest: ", fmt, ap);
+	limited(l, "guest: ", fmt, ap);
+	va_end(ap);
+}
+
+void log_client(struct log_limit *l, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	limited(l, "client: ", fmt, ap);
 	va_end(ap);
 }

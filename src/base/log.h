@@ -15,5 +15,7 @@ struct log_limit {
 	uint32_t lines, dropped;
 };
 void log_guest(struct log_limit *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same of what clients of a daemon can provoke. */
+void log_client(struct log_limit *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -31,6 +31,7 @@ struct rest_doors {
 	GTlsDatabase *database;
 	GPtrArray *listeners;
 	unsigned count;
+	struct log_limit log; /* of what clients can provoke */
 };
 
 /* What is known of a connection, kept with its remote address: libsoup shows us that. */
@@ -102,7 +103,7 @@ static void admit(struct listener *l, int fd)
 	plain = g_socket_connection_factory_create_connection(socket);
 	stream = l->tls ? wrap_tls(d, G_IO_STREAM(plain), &error) : G_IO_STREAM(g_object_ref(plain));
 	if (!stream) {
-		log_warn("%s", error->message);
+		log_client(&d->log, "%s", error->message);
 		return;
 	}
 	peer = g_new0(struct peer, 1);
@@ -122,7 +123,7 @@ static void admit(struct listener *l, int fd)
 	d->refs++;
 	g_object_weak_ref(G_OBJECT(plain), connection_gone, d);
 	if (!soup_server_accept_iostream(d->soup, stream, local, remote, &error))
-		log_warn("cannot serve a connection: %s", error->message);
+		log_client(&d->log, "cannot serve a connection: %s", error->message);
 }
 
 static gboolean knock(gint fd, GIOCondition condition, gpointer opaque)

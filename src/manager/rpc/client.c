@@ -258,7 +258,7 @@ void rpc_client_close(struct rpc_client *c, const char *why)
 	if (c->closed)
 		return;
 	if (why)
-		log_info("%s at %s: %s: closing", c->caller.identity ? c->caller.identity : "a client",
+		log_client(&s->log, "%s at %s: %s: closing", c->caller.identity ? c->caller.identity : "a client",
 			c->caller.address, why);
 	g_mutex_lock(&c->lock);
 	c->closed = true;

@@ -3,6 +3,7 @@
 #ifndef MANAGER_RPC_CLIENT_H
 #define MANAGER_RPC_CLIENT_H
 
+#include "base/log.h"
 #include "manager/rpc/server.h"
 #include "wire/libvirt/protocol.h"
 
@@ -32,6 +33,7 @@ struct rpc_server {
 	GHashTable *clients;	/* struct rpc_client *; main loop */
 	GPtrArray *dead;	/* to be let go after the batch of events */
 	GThreadPool *fast, *slow;
+	struct log_limit log;	/* of what clients can provoke */
 	struct rpc_index *index;
 	const struct door_config *doors;
 	unsigned event_listener;

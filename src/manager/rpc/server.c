@@ -143,7 +143,7 @@ void rpc_server_add(struct rpc_server *s, struct transport *t, struct caller *ca
 	struct rpc_client *c;
 
 	if (g_hash_table_size(s->clients) >= s->limits.clients) {
-		log_warn("%u clients already: %s is turned away", s->limits.clients, caller->address);
+		log_client(&s->log, "%u clients already: %s is turned away", s->limits.clients, caller->address);
 		transport_free(t);
 		caller_clear(caller);
 		return;

@@ -18,6 +18,7 @@ struct tls_context {
 	gnutls_certificate_credentials_t credentials;
 	gnutls_priority_t priority;
 	bool verify;
+	struct log_limit log; /* of what clients can provoke */
 };
 
 struct tls {
@@ -148,7 +149,7 @@ static int verify(struct tls *tls)
 		return 0;
 	rc = gnutls_certificate_verify_peers2(tls->session, &status);
 	if (rc < 0 || status) {
-		log_warn("a TLS client without a valid certificate (%s)",
+		log_client(&tls->context->log, "no valid certificate over TLS (%s)",
 			rc < 0 ? gnutls_strerror(rc) : "the chain is not trusted, expired or revoked");
 		return -EACCES;
 	}
