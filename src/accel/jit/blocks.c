@@ -156,10 +156,10 @@ static uint64_t lines_of(unsigned first, unsigned n)
 	return (~0ull >> (63 - (hi - lo))) << lo;
 }
 
-/* Bytes of k in its first (second) page. */
+/* Where k's instructions are in its first (second) page. */
 static void span(const struct block *k, bool second, unsigned *first, unsigned *n)
 {
-	unsigned off = k->pa & (PAGE - 1), in_first = MIN(PAGE - off, k->bytes);
+	unsigned off = k->lo, in_first = MIN(PAGE - off, k->bytes);
 
 	*first = second ? 0 : off;
 	*n = second ? k->bytes - in_first : in_first;

@@ -70,7 +70,8 @@ struct block {
 	struct block *_Atomic hash_next;
 	const void *code;
 
-	uint16_t bytes, insns;
+	uint16_t lo, bytes;	/* guest code lies here: from the page start; may reach into the second page */
+	uint16_t insns;
 	uint32_t off, size;	/* code in the arena */
 	struct block *page_next[2], **page_at[2]; /* among those of its first, second page */
 	struct block_site *site;

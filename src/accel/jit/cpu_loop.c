@@ -36,7 +36,8 @@ static uint64_t no_page(void)
 /* ---- making blocks */
 struct birth {
 	uint64_t pa, pa2;	/* as struct block */
-	const uint8_t *code;
+	const uint8_t *code;	/* at pa, in window */
+	bool whole;		/* all of the page is there, not only from pa on */
 	size_t n, left;
 	uint64_t room;		/* bytes to the end of the code segment */
 	uint64_t made;		/* blocks.count.made before the look-up that found none */
@@ -95,6 +96,9 @@ static void lift(struct jit_vcpu *v, struct ir *b, struct birth *w, uint32_t mod
 	b->plain = mode & BLOCK_PLAIN;
 	b->page_offset = w->pa & (PAGE - 1);
 	b->isa_config = v->vm->isa_config;
+	b->follow = w->whole && !b->plain;
+	b->follows = 0;
+	b->polls = false;
 	v->isa->lift(b, w->code, w->n, w->left);
 }
 
@@ -179,13 +183,19 @@ static bool watched(struct jit_vcpu *v, uint64_t pa)
 /* Reads and lifts under the lock, so that no noticed store comes between the bytes and the block. */
 static void lift_locked(struct jit_vcpu *v, struct ir *b, struct birth *w, uint32_t mode)
 {
-	w->code = w->window;
+	uint64_t before = w->pa & (PAGE - 1);
+
+	w->whole = v->vm->opt.follow && v->vm->isa->pc_is_linear(mode & ~BLOCK_PLAIN) && phys_find(v->vm, w->pa);
+	w->code = w->window + before;
 	w->n = w->left;
 	if (w->n > w->room)
 		w->n = w->left = w->room;
-	read_code(v, w->pa, w->window, w->left);
+	if (w->whole)
+		read_code(v, w->pa - before, w->window, PAGE);
+	else
+		read_code(v, w->pa, w->window + before, w->left);
 	if (w->pa2 != no_page()) {
-		read_code(v, w->pa2, w->window + w->left, v->isa->insn_max);
+		read_code(v, w->pa2, w->window + before + w->left, v->isa->insn_max);
 		w->n = MIN(w->n + v->isa->insn_max, w->room);
 	}
 	lift(v, b, w, mode);

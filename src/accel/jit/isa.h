@@ -53,6 +53,7 @@ struct isa {
 	/*
 	 * Lifts instructions from `code` (n bytes, n ≥ insn_max unless the next page is not there) until
 	 * the block must end. `left` bytes lie in the first page: no instruction but the first may cross.
+	 * With b->follow, the page can be read before `code` too.
 	 * Pure: reads nothing of a vCPU. Always ends the block with an exit op. b->n == 0 after it: the
 	 * first instruction does not fit into n bytes. The caller has set mode, page_offset, isa_config.
 	 */

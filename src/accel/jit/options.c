@@ -21,6 +21,7 @@ static const struct {
 	{ "noliveness", offsetof(struct jit_options, liveness), false },
 	{ "nochain", offsetof(struct jit_options, chain), false },
 	{ "noindirect", offsetof(struct jit_options, indirect), false },
+	{ "nofollow", offsetof(struct jit_options, follow), false },
 	{ "noshare", offsetof(struct jit_options, share), false },
 	{ "norecover", offsetof(struct jit_options, recover), false },
 	{ "perf", offsetof(struct jit_options, perf), true },	  /* /tmp/perf-PID.map */
@@ -36,7 +37,7 @@ void jit_options_parse(struct jit_options *o, const char *text)
 	g_auto(GStrv) list = g_strsplit(text ? text : "", ",", -1);
 
 	*o = (struct jit_options){ .fold = true, .liveness = true, .chain = true, .indirect = true,
-		.share = true, .recover = true, .cache_size = 256u << 20 };
+		.follow = true, .share = true, .recover = true, .cache_size = 256u << 20 };
 	for (unsigned k = 0; list[k]; k++) {
 		unsigned i;
 

@@ -10,6 +10,7 @@ struct jit_options {
 	bool fold, liveness;	/* IR passes */
 	bool chain;		/* blocks are linked */
 	bool indirect;		/* jump cache */
+	bool follow;		/* blocks go on behind jumps and calls within the page */
 	bool share;		/* accesses near each other share a check */
 	bool recover;		/* flags are recomputed rather than saved before ops that can fault */
 	bool interp;		/* blocks are interpreted, not run */

@@ -176,7 +176,7 @@ struct block *lower_block(struct jit_vm *vm, struct ir *b, uint64_t pa, uint64_t
 	l->linear = vm->isa->pc_is_linear(b->mode);
 	k = l->k = blocks_alloc(vm, sizeof(*k));
 	*k = (struct block){ .pa = pa, .pa2 = pa2, .mode = b->mode | (b->plain ? BLOCK_PLAIN : 0),
-		.bytes = (uint16_t)b->bytes,
+		.lo = (uint16_t)b->lo, .bytes = (uint16_t)(b->hi - b->lo),
 		.insns = (uint16_t)b->insns };
 	ar->used = (ar->used + 15) & ~(size_t)15;
 	room = ar->used < ar->limit ? MIN(ar->limit - ar->used, BLOCK_ROOM) : 0;

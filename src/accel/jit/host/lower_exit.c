@@ -59,6 +59,12 @@ static uint8_t *fetch_check(struct lower *l, uint32_t pfn, uint8_t *out[2], bool
 	return at;
 }
 
+/* A loop of blocks goes through at least one such exit. */
+static bool is_backward(const struct lower *l)
+{
+	return l->o->imm <= l->guest || l->b->polls;
+}
+
 static void poll(struct lower *l, uint8_t **out)
 {
 	as_alu_to(&l->a, ALU_CMP, 4, LOC_HOT(exit_request), loc_imm(0), false);
@@ -118,7 +124,7 @@ static void lower_exit_pc(struct lower *l)
 		as_align_field(&l->a, 1);
 		e->first_at = offset_of(l, as_jmp(&l->a, NULL));
 	}
-	exit_tail(l, e, l->o->imm <= l->guest);
+	exit_tail(l, e, is_backward(l));
 }
 
 static void side_exit(struct lower *l, unsigned cc)
@@ -130,7 +136,7 @@ static void side_exit(struct lower *l, unsigned cc)
 	c->from = as_jcc(&l->a, cc, NULL);
 	e->first_at = offset_of(l, c->from);
 	c->exit = (unsigned)(e - l->exit);
-	c->backward = l->o->imm <= l->guest;
+	c->backward = is_backward(l);
 	c->flags = l->f;
 }
 

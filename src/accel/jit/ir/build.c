@@ -11,7 +11,10 @@ void ir_cut(struct ir *b, unsigned i)
 		insns += b->op[k].code == IR_INSN;
 	b->n = i;
 	b->insns = insns;
-	b->bytes = (unsigned)(offset - b->page_offset);
+	if (!b->follows) {
+		b->bytes = (unsigned)(offset - b->page_offset);
+		b->hi = (unsigned)offset;
+	}
 	b->full = false;
 	ir_emit(b, IR_EXIT_PC, IR_64)->imm = (int64_t)offset;
 }

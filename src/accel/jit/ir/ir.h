@@ -102,7 +102,12 @@ struct ir {
 	unsigned n;		/* ops used */
 	unsigned temps;		/* temporaries used */
 	unsigned insns;		/* guest instructions */
-	unsigned bytes;		/* guest bytes covered, from the entry */
+	unsigned bytes;		/* guest bytes of them */
+	unsigned lo, hi;	/* where they lie, from the page start: not beyond */
+	bool follow;		/* the lifter may go on behind jumps within the page, all of which can be read; set
+				   by the caller */
+	unsigned follows;	/* how often it did */
+	bool polls;		/* … backward, so that every exit must look at exit_request */
 	uint32_t mode;		/* block mode key (isa.h) */
 	uint32_t page_offset;	/* of the entry in its page */
 	bool full;		/* an op did not fit: the builder has stopped; the block is cut before */

@@ -29,6 +29,9 @@ struct x86_mem {
 	int32_t disp;
 };
 
+/* How often a block goes on behind a jump or call, at most. */
+enum { X86_RUNS = 2 };
+
 struct x86_lift {
 	struct ir *b;
 	const struct x86_lift_config *cfg;
@@ -40,6 +43,9 @@ struct x86_lift {
 				0 */
 	bool end_after;      /* end the block after the next instruction (STI) */
 	bool end_here;       /* … after this one: a helper stored, maybe into this very block */
+	unsigned runs;       /* pieces of straight code before this one; [n]: from, to (page offsets) */
+	int32_t run[X86_RUNS][2];
+	int32_t from;        /* where the present piece starts */
 	unsigned side_exits; /* conditional jumps this block went past */
 	bool vec_entered[2],
 		fpu_entered[2]; /* VEC_ENTER / FPU_ENTER sub 0, 1 was emitted and still holds */
@@ -138,6 +144,8 @@ struct ir_op *x86_native(
 uint16_t x86_call(struct x86_lift *l, int64_t fn, bool ret, uint16_t a, uint16_t b, uint16_t c);
 
 /* --- ends of a block (lift_flow.c) --- */
+/* Goes on there in this block, if that can be. */
+bool x86_follow(struct x86_lift *l, int32_t off);
 /* To the instruction at `off` from the page start, in this instruction's operand size (wraps). */
 void x86_goto(struct x86_lift *l, int32_t off);
 /* Ends the block where the segment just loaded may have changed the mode, or shadows interrupts. */

@@ -150,10 +150,16 @@ static int32_t target(const struct x86_lift *l)
 	return (int32_t)((uint32_t)l->next + (uint32_t)l->in.imm);
 }
 
+static void go_on_or_goto(struct x86_lift *l, int32_t to)
+{
+	if (branch_size(l) != 8 || !x86_follow(l, to))
+		x86_goto(l, to);
+}
+
 bool x86_lift_jmp(struct x86_lift *l)
 {
 	check_offset(l, target(l));
-	x86_goto(l, target(l));
+	go_on_or_goto(l, target(l));
 	return true;
 }
 
@@ -221,7 +227,7 @@ bool x86_lift_call(struct x86_lift *l)
 	probe_push(l);
 	check_offset(l, target(l));
 	x86_push(l, branch_size(l), x86_pc(l, l->next));
-	x86_goto(l, target(l));
+	go_on_or_goto(l, target(l));
 	return true;
 }
 
