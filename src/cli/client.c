@@ -167,8 +167,11 @@ static void set_up(struct request *r)
 	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, r);
 	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-	if (at->socket)
+	/* A unix socket costs nothing to open, and a kept connection may be closed while we send. */
+	if (at->socket) {
 		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, at->socket);
+		curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
+	}
 	if (at->token) {
 		curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
 		curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, at->token);

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <libxml/parser.h>
+
 #include "base/error.h"
 #include "cli/daemon.h"
 #include "cli/machine.h"
@@ -226,20 +228,16 @@ const struct cli_option device_card_gone_options[] = {
 	{ NULL },
 };
 
-static int send_by_mac(struct cli *c, const char *method, const char *mac, const char *more,
-	const char *done, GError **error)
+int device_card_detach_run(struct cli *c, GError **error)
 {
 	g_autoptr(GString) s = g_string_new("<interface><mac");
 
-	attribute(s, "address", mac);
-	g_string_append_printf(s, "/>%s</interface>", more);
-	return send_device(c, method, s->str, done, error);
+	attribute(s, "address", cli_text(c, "mac"));
+	g_string_append(s, "/></interface>");
+	return send_device(c, "DELETE", s->str, "Network card detached", error);
 }
 
-int device_card_detach_run(struct cli *c, GError **error)
-{
-	return send_by_mac(c, "DELETE", cli_text(c, "mac"), "", "Network card detached", error);
-}
+/* ---- the cable ---- */
 
 static const char *const link_states[] = { "up", "down", NULL };
 
@@ -255,9 +253,66 @@ const struct cli_option device_link_options[] = {
 	{ NULL },
 };
 
+static xmlNode *child(xmlNode *n, const char *name)
+{
+	for (n = n ? n->children : NULL; n; n = n->next) {
+		if (n->type == XML_ELEMENT_NODE && !strcmp((const char *)n->name, name))
+			return n;
+	}
+	return NULL;
+}
+
+/* The card with that address in a machine's definition; NULL: there is none. */
+static xmlNode *find_card(xmlDoc *doc, const char *mac)
+{
+	xmlNode *devices = child(xmlDocGetRootElement(doc), "devices");
+
+	for (xmlNode *n = child(devices, "interface"); n; n = n->next) {
+		xmlChar *has = xmlGetProp(child(n, "mac"), BAD_CAST "address");
+		bool same = has && !g_ascii_strcasecmp((const char *)has, mac);
+
+		xmlFree(has);
+		if (same)
+			return n;
+	}
+	return NULL;
+}
+
+/* The card's own definition with the cable in or out; NULL: no such card. */
+static char *card_with_link(const char *xml, const char *mac, const char *state)
+{
+	xmlDoc *doc = xmlReadMemory(xml, (int)strlen(xml), NULL, NULL, XML_PARSE_NONET | XML_PARSE_NOERROR);
+	xmlNode *card = doc ? find_card(doc, mac) : NULL, *link;
+	xmlBuffer *out = xmlBufferCreate();
+	char *text = NULL;
+
+	if (card) {
+		link = child(card, "link");
+		if (!link)
+			link = xmlNewChild(card, NULL, BAD_CAST "link", NULL);
+		xmlSetProp(link, BAD_CAST "state", BAD_CAST state);
+		xmlNodeDump(out, doc, card, 0, 0);
+		text = g_strdup((const char *)xmlBufferContent(out));
+	}
+	xmlBufferFree(out);
+	xmlFreeDoc(doc);
+	return text;
+}
+
 int device_link_run(struct cli *c, GError **error)
 {
-	g_autofree char *link = g_strdup_printf("<link state='%s'/>", cli_text(c, "state"));
+	const char *mac = cli_text(c, "interface");
+	g_autofree char *path = client_path("/machines/%s/xml", cli_text(c, "domain"));
+	struct client *cl = client_open(c, error);
+	g_autofree char *xml = cl ? client_text(cl, path, error) : NULL, *card = NULL;
 
-	return send_by_mac(c, "PUT", cli_text(c, "interface"), link, "Done", error);
+	client_close(cl);
+	if (!xml)
+		return -1;
+	card = card_with_link(xml, mac, cli_text(c, "state"));
+	if (!card)
+		return fail(error, LODGE_ERROR_USAGE,
+			    "%s has no card with the address %s; 'lodge domiflist %s' lists them",
+			    cli_text(c, "domain"), mac, cli_text(c, "domain"));
+	return send_device(c, "PUT", card, "Done", error);
 }
