@@ -258,7 +258,8 @@ static const char *run_guest(struct tester *t, const struct diff_case *c)
 	t->engine = "translator";
 	if (!ok)
 		return "end";
-	if (t->native.vector == X86_PF && t->ours.vector == X86_PF && !open_address(c) && !has_open_fault(c) &&
+	if (t->native.vector == X86_PF && t->ours.vector == X86_PF && !open_address(c) &&
+		!has_open_fault(c) &&
 		(t->native.error ^ t->ours.error) & (t->native.fault_address >> 30 ? ~1u : ~0u))
 		return "error code"; /* what else is present up there is the host's own affair */
 	return compare(c, &t->native, &t->ours);
