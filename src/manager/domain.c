@@ -234,7 +234,11 @@ void domain_view(struct domain *d, struct domain_view *ret)
 	ret->pid = d->process ? process_identity(d->process)->pid : 0;
 	g_mutex_unlock(&d->lock);
 	ret->managed_file = managed_file(d);
-	ret->managed_save = access(ret->managed_file, F_OK) == 0;
+}
+
+bool domain_view_saved(const struct domain_view *v)
+{
+	return access(v->managed_file, F_OK) == 0;
 }
 
 void domain_view_clear(struct domain_view *v)

@@ -47,13 +47,15 @@ struct domain_view {
 	int id;				/* -1: does not run */
 	enum domain_state state;
 	int reason;
-	bool active, persistent, autostart, managed_save, updated;
+	bool active, persistent, autostart, updated;
 	struct domain_config *config;	/* reference: the live one, else the kept one */
 	pid_t pid;			/* 0: none */
 	char *managed_file;		/* owned: where its managed save is or would be */
 };
 void domain_view(struct domain *d, struct domain_view *ret);
 void domain_view_clear(struct domain_view *v);
+/* Has it a managed save? Looks at the disk. */
+bool domain_view_saved(const struct domain_view *v);
 
 /* ---- definitions (domain_define.c) ---- */
 

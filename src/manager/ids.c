@@ -30,8 +30,11 @@ int uuid_parse_text(const char *text, uint8_t uuid[16])
 
 void uuid_format(const uint8_t uuid[16], char text[37])
 {
+	static const char digits[] = "0123456789abcdef";
+
 	for (unsigned i = 0; i < 16; i++) {
-		text += g_snprintf(text, 3, "%02x", uuid[i]);
+		*text++ = digits[uuid[i] >> 4];
+		*text++ = digits[uuid[i] & 15];
 		if (i == 3 || i == 5 || i == 7 || i == 9)
 			*text++ = '-';
 	}

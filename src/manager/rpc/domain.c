@@ -70,7 +70,9 @@ static bool chosen(const struct domain_view *v, unsigned flags)
 
 	return pair(flags, LIST_ACTIVE, LIST_INACTIVE, v->active) &&
 		pair(flags, LIST_PERSISTENT, LIST_TRANSIENT, v->persistent) &&
-		pair(flags, LIST_MANAGEDSAVE, LIST_NO_MANAGEDSAVE, v->managed_save) &&
+		/* the one that takes a system call */
+		(!(flags & (LIST_MANAGEDSAVE | LIST_NO_MANAGEDSAVE)) ||
+			pair(flags, LIST_MANAGEDSAVE, LIST_NO_MANAGEDSAVE, domain_view_saved(v))) &&
 		pair(flags, LIST_AUTOSTART, LIST_NO_AUTOSTART, v->autostart) &&
 		(!states || states & state);
 }

@@ -54,7 +54,7 @@ static int has_managed(struct rpc_call *call, const void *args, void *ret, GErro
 	if (!d)
 		return -1;
 	domain_view(d, &v);
-	((struct remote_domain_has_managed_save_image_ret *)ret)->result = v.managed_save;
+	((struct remote_domain_has_managed_save_image_ret *)ret)->result = domain_view_saved(&v);
 	return 0;
 }
 
@@ -74,7 +74,7 @@ static int managed_xml(struct rpc_call *call, const void *args, void *ret, GErro
 	if (!d)
 		return -1;
 	domain_view(d, &v);
-	if (!v.managed_save)
+	if (!domain_view_saved(&v))
 		return refuse(error, MANAGER_ERR_OPERATION_INVALID,
 			"domain does not have managed save image");
 	r->xml = domain_save_xml(v.managed_file, error);
@@ -90,7 +90,7 @@ static int managed_set_xml(struct rpc_call *call, const void *args, void *ret, G
 	if (!d || rpc_no_flags(a->flags, SAVE_KNOWN, error) < 0)
 		return -1;
 	domain_view(d, &v);
-	if (!v.managed_save)
+	if (!domain_view_saved(&v))
 		return refuse(error, MANAGER_ERR_OPERATION_INVALID,
 			"domain does not have managed save image");
 	return a->dxml ? domain_save_set_xml(v.managed_file, a->dxml, a->flags, error) : 0;
