@@ -334,7 +334,7 @@ static int look_below(const char *path, const struct image_spec *spec,
 {
 	struct image_options rules = user ? *user : (struct image_options){ 0 };
 	struct image_options o = { .format = spec->backing_format, .readonly = true, .no_lock = true };
-	g_autofree char *real = NULL, *whole = NULL;
+	g_autofree char *whole = NULL;
 	struct image *im;
 
 	if (!spec->backing_format)
