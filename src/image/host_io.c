@@ -96,6 +96,8 @@ static void uring_push(struct image_queue *q, struct io *io)
 		io_uring_prep_fallocate(sqe, io->fd, io->flags, io->at, io->part);
 		break;
 	}
+	if (io->apart && (io->op == HOST_READ || io->op == HOST_WRITE))
+		sqe->flags |= IOSQE_ASYNC;
 	io_uring_sqe_set_data(sqe, io);
 }
 

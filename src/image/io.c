@@ -22,6 +22,7 @@ enum {
 	ZEROES = 65536, /* bytes of the shared zero buffer */
 	ZERO_IOVS = 16,
 	CALL_MAX = 1 << 20, /* bytes a worker moves at a time */
+	NOW_MAX = 256 << 10, /* copying more than that is for another processor */
 };
 
 static const uint8_t zeroes[ZEROES] __attribute__((aligned(4096)));
@@ -302,7 +303,8 @@ static enum step io_transfer(struct io *io)
 	io->flags = io->op == HOST_WRITE && io->r->fua && !io->alloced ? RWF_DSYNC : 0;
 	io_slice(io);
 	io_choose_fd(io);
-	r = io_try_now(io);
+	io->apart = io->part >= NOW_MAX && io->fd == io->file->fd;
+	r = io->apart ? 0 : io_try_now(io);
 	if (r > 0)
 		return advance(io, r);
 	host_push(io);

@@ -40,6 +40,7 @@ struct io {
 	struct extent x;
 	uint64_t x_start;
 	ssize_t (*call)(struct io *io); /* bytes done, 0 or a negative errno */
+	bool apart;		/* the kernel is to do it on a thread of its own */
 	bool patient;		/* the call may wait for ranges: on a pool of its own */
 	enum host_op op;
 	int fd, flags;		/* RWF_ or FALLOC_FL_ */

@@ -186,7 +186,7 @@ static int read_backing(struct qcow2 *s, const uint8_t *h, uint64_t *ret_end, GE
 		return 0;
 	if (n > 1023 || n > s->cluster_size - MIN(at, s->cluster_size))
 		return bad(s, error, "the name of its backing file does not fit the header");
-	*ret_end = at;
+	*ret_end = MIN(at, s->cluster_size);
 	if (!n)
 		return 0;
 	name = g_malloc0(n + 1);
@@ -227,10 +227,10 @@ int header_read(struct qcow2 *s, GError **error)
 	if (read_v3(s, h, n, error) < 0 || read_backing(s, h, &end, error) < 0)
 		return -1;
 	all = g_malloc0(end + 8);
-	n = file_read_full(s->file, 0, all, MIN(end, s->cluster_size));
+	n = file_read_full(s->file, 0, all, end);
 	if (n < 0)
 		return fail_errno(error, LODGE_ERROR_FILE, -n, "%s: cannot read it", s->file->path);
-	if (read_extensions(s, all, MIN(end, s->cluster_size), error) < 0 ||
+	if (read_extensions(s, all, end, error) < 0 ||
 	    check_tables(s, snapshots, error) < 0)
 		return -1;
 	s->disk.l1_at = s->l1_at;
