@@ -420,6 +420,7 @@ static void test_repair(void **state)
 		"printf '\\0\\5' | dd of=bad.qcow2 bs=1 seek=131082 conv=notrunc", /* leak */
 		"printf '\\0\\0' | dd of=bad.qcow2 bs=1 seek=131084 conv=notrunc", /* too low */
 		"printf '\\0' | dd of=bad.qcow2 bs=1 seek=196608 conv=notrunc", /* L1 flag */
+		"printf '\\0\\0\\0\\0\\0\\0\\0\\0' | dd of=bad.qcow2 bs=1 seek=65536 conv=notrunc", /* no block */
 		"printf '\\1\\1\\1\\1\\1\\1\\1\\1' | dd of=bad.qcow2 bs=1 seek=65536 conv=notrunc",
 	};
 

@@ -238,6 +238,25 @@ static int count_bitmap_part(void *opaque, uint64_t at, uint64_t n)
 			       "bitmap behind the file"), 0);
 }
 
+/* Clusters in use without a block to count them: one made now would have to be placed among them. */
+static void look_for_blocks(struct census *c)
+{
+	struct qcow2 *s = c->s;
+
+	for (uint64_t i = 0; i < c->end; i++) {
+		uint64_t b = i >> block_bits(s);
+
+		if (b < s->rt_size && s->rt[b] & ~511ull) {
+			i = ((b + 1) << block_bits(s)) - 1;
+		} else if (count_of(c, i)) {
+			found(c, "refcount block that is missing, for the cluster",
+			      i << s->cluster_bits);
+			c->bad_blocks = true;
+			return;
+		}
+	}
+}
+
 static int take_census(struct census *c)
 {
 	struct qcow2 *s = c->s;
@@ -260,6 +279,8 @@ static int take_census(struct census *c)
 	/* Last: a block that something else points to is that block's fault. */
 	if (!r && !c->no_blocks)
 		r = count_blocks(c, end);
+	if (!r && !c->no_blocks)
+		look_for_blocks(c);
 	c->out->end = c->end << s->cluster_bits;
 	c->end = MAX(c->end, end >> s->cluster_bits);
 	return r;

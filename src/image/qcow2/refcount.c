@@ -175,6 +175,8 @@ static int block_make(struct qcow2 *s, uint64_t entry)
 	uint64_t cluster = entry << block_bits(s);
 	int r;
 
+	if (!entry) /* it would have to be where the header is */
+		return qcow2_corrupt(s, "the first refcount block is missing", 0);
 	if (entry >= s->rt_size)
 		return table_grow(s, entry);
 	r = block_pages(s, cluster << s->cluster_bits);
