@@ -11,6 +11,9 @@ static const struct cli_verb verbs[] = {
 	  run_options, run_run },
 	{ "shell", "Open a shell in a machine, or run a command there", NULL, shell_options, shell_run },
 	{ "cp", "Copy files into or out of a machine", NULL, cp_options, cp_run },
+	{ "apply", "Make machines, networks and pools what a file says they shall be",
+	  "Shows the difference first, and asks. What is already so is left alone.", apply_options,
+	  apply_run },
 	{ "top", "Watch what machines use", "q ends it.", top_options, top_run },
 	{ NULL },
 };

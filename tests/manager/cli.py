@@ -54,6 +54,26 @@ def networks(h):
     lodge(h, "net-start", "lab")
 
 
+def apply(h):
+    """A difference is shown, made so when agreed, and then there is none."""
+    both = h.file("both.xml", "<lodge>" + NETWORK.replace("lab", "wanted").replace("10.55.", "10.56.") +
+                  "<domain type='qemu'><name>small</name><memory unit='MiB'>64</memory><vcpu>1</vcpu><os><type "
+                  "arch='x86_64'>hvm</type><kernel>/bin/true</kernel></os></domain></lodge>")
+    shown = lodge(h, "apply", both, "--dry-run")
+    h.has(shown, "machine small (new)", "a new machine is shown")
+    h.has(shown, "+ memory = 64 MiB", "and what it is")
+    h.lacks(lodge(h, "list", "--all"), "small", "but not made")
+    lodge(h, "apply", both, "--yes")
+    h.has(lodge(h, "list", "--all"), "small", "it is made")
+    h.equal(lodge(h, "apply", both, "--yes").count("is as it shall be"), 2, "both are as they shall be")
+    more = h.file("more.xml", both.read_text().replace("<vcpu>1<", "<vcpu>3<"))
+    h.has(lodge(h, "apply", more, "--yes"), "~ vcpu: 1 -> 3", "a change is shown")
+    h.equal(ask(h, "info", "small")["vcpus"], 3, "and made")
+    h.has(lodge(h, "apply", h.file("bad.xml", "<nothing/>"), ok=False), "<nothing>", "a file of something else")
+    lodge(h, "undefine", "small")
+    lodge(h, "net-undefine", "wanted")
+
+
 def volumes(h):
     data = os.urandom(300000)
     (h.root / "data").write_bytes(data)
@@ -166,4 +186,4 @@ def life(h):
 
 if __name__ == "__main__":
     pathlib.Path("/root/.cache/lodge").mkdir(parents=True, exist_ok=True)
-    hostlib.main([general, networks, volumes, run_debian, disk_and_card, console, life])
+    hostlib.main([general, networks, apply, volumes, run_debian, disk_and_card, console, life])
