@@ -60,13 +60,15 @@ static void tell(struct network *n, int what)
 }
 
 /* Writes it down as it is to be; config and live as given. */
-static int keep(struct network *n, const struct network_config *config, const struct network_config *live,
-	const char *state, bool autostart, GError **error)
+static int keep(struct network *n, const struct network_config *config,
+	const struct network_config *live, const char *state, bool autostart, GError **error)
 {
 	g_autofree char *xml = config ? xml_format(config->root) : NULL;
 	g_autofree char *live_xml = live ? xml_format(live->root) : NULL;
 	g_autofree char *status = NULL;
-	struct store_record r = { .kind = "network", .name = n->name, .definition = xml, .autostart = autostart };
+	struct store_record r = {
+		.kind = "network", .name = n->name, .definition = xml, .autostart = autostart
+	};
 
 	memcpy(r.uuid, n->uuid, 16);
 	if (live) {
@@ -154,7 +156,8 @@ GPtrArray *networks_list(struct manager *m)
 }
 
 /* Takes config and live. */
-static struct network *add(struct networks *t, struct network_config *config, struct network_config *live)
+static struct network *add(
+	struct networks *t, struct network_config *config, struct network_config *live)
 {
 	const struct network_config *c = config ? config : live;
 	struct network *n = g_new0(struct network, 1);
@@ -215,12 +218,13 @@ static int choose_bridge(struct networks *t, struct network_config *c, GError **
 		for (unsigned i = 0; i < t->all->len && !taken; i++) {
 			const struct network *o = t->all->pdata[i];
 
-			taken = memcmp(o->uuid, c->uuid, 16) && !g_strcmp0(bridge_of(o), name && !pattern ? name : made);
+			taken = memcmp(o->uuid, c->uuid, 16) &&
+				!g_strcmp0(bridge_of(o), name && !pattern ? name : made);
 		}
 		if (name && !pattern) {
 			if (taken)
 				return refuse(error, MANAGER_ERR_OPERATION_FAILED,
-					      "another network has the bridge '%s' already", name);
+					"another network has the bridge '%s' already", name);
 			return 0;
 		}
 		if (!taken && !link_exists(made)) {
@@ -232,7 +236,8 @@ static int choose_bridge(struct networks *t, struct network_config *c, GError **
 }
 
 /* Name and uuid say the same network, or neither is known. *ret NULL: a new one. */
-static int match(struct networks *t, const struct network_config *c, struct network **ret, GError **error)
+static int match(
+	struct networks *t, const struct network_config *c, struct network **ret, GError **error)
 {
 	struct network *a = by_uuid(t, c->uuid), *b = by_name(t, c->name);
 	char text[37];
@@ -240,12 +245,12 @@ static int match(struct networks *t, const struct network_config *c, struct netw
 	if (a && strcmp(a->name, c->name)) {
 		uuid_format(c->uuid, text);
 		return refuse(error, MANAGER_ERR_OPERATION_FAILED,
-			      "network '%s' has the uuid %s already", a->name, text);
+			"network '%s' has the uuid %s already", a->name, text);
 	}
 	if (b && b != a) {
 		uuid_format(b->uuid, text);
 		return refuse(error, MANAGER_ERR_OPERATION_FAILED,
-			      "network '%s' exists already, with uuid %s", b->name, text);
+			"network '%s' exists already, with uuid %s", b->name, text);
 	}
 	*ret = a;
 	return 0;
@@ -265,8 +270,11 @@ static struct network_config *parse_again(struct networks *t, const char *xml, G
 	root = xmlDocGetRootElement(doc);
 	n = by_name(t, xml_get(root, "name"));
 	for (unsigned i = 0; n && n->config && i < G_N_ELEMENTS(kept); i++) {
-		const char *old = xml_get(n->config->root, kept[i]), *mode = xml_get(root, "forward/@mode");
-		bool host = mode && !g_strv_contains((const char *const[]){ "nat", "route", "open", NULL }, mode);
+		const char *old = xml_get(n->config->root, kept[i]),
+			   *mode = xml_get(root, "forward/@mode");
+		bool host = mode &&
+			    !g_strv_contains(
+				    (const char *const[]){ "nat", "route", "open", NULL }, mode);
 
 		if (old && !xml_get(root, kept[i]) && (i == 0 || !host))
 			xml_set(root, kept[i], old);
@@ -308,13 +316,15 @@ struct network *network_define(struct manager *m, const char *xml, GError **erro
 	return n;
 }
 
-/* With `work` held. What is about to be is written down first: a daemon that dies in between cleans up. */
+/* With `work` held. What is about to be is written down first: a daemon that dies in between cleans
+ * up. */
 static int start(struct network *n, struct network_config *live, GError **error)
 {
 	g_mutex_lock(&n->table->lock);
 	n->live = live;
 	g_mutex_unlock(&n->table->lock);
-	if (keep(n, n->config, live, "starting", n->autostart, error) == 0 && network_run(n, error) == 0) {
+	if (keep(n, n->config, live, "starting", n->autostart, error) == 0 &&
+		network_run(n, error) == 0) {
 		if (keep(n, n->config, live, "active", n->autostart, error) == 0) {
 			tell(n, NETWORK_STARTED);
 			return 0;
@@ -345,7 +355,8 @@ struct network *network_create_transient(struct manager *m, const char *xml, GEr
 	if (!c || match(t, c, &n, error) || choose_bridge(t, c, error)) {
 		g_clear_pointer(&c, network_config_free);
 	} else if (n && n->live) {
-		refuse(error, MANAGER_ERR_OPERATION_FAILED, "network '%s' is active already", n->name);
+		refuse(error, MANAGER_ERR_OPERATION_FAILED, "network '%s' is active already",
+			n->name);
 		g_clear_pointer(&c, network_config_free);
 	} else if (n) { /* a kept one, started as something else for once */
 		n = start(n, c, error) ? NULL : network_ref(n);
@@ -368,9 +379,11 @@ int network_start(struct network *n, GError **error)
 
 	g_mutex_lock(&n->table->work);
 	if (n->gone || !n->config)
-		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "network '%s' has no kept definition", n->name);
+		err = refuse(error, MANAGER_ERR_OPERATION_INVALID,
+			"network '%s' has no kept definition", n->name);
 	else if (n->live)
-		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "network '%s' is active already", n->name);
+		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "network '%s' is active already",
+			n->name);
 	else
 		err = start(n, network_config_copy(n->config), error);
 	g_mutex_unlock(&n->table->work);
@@ -404,7 +417,8 @@ int network_stop(struct network *n, GError **error)
 
 	g_mutex_lock(&n->table->work);
 	if (!n->live)
-		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "network '%s' is not active", n->name);
+		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "network '%s' is not active",
+			n->name);
 	else
 		err = stop(n, error);
 	if (!err) {
@@ -422,7 +436,8 @@ int network_undefine(struct network *n, GError **error)
 
 	g_mutex_lock(&n->table->work);
 	if (n->gone || !n->config)
-		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "network '%s' is transient", n->name);
+		err = refuse(
+			error, MANAGER_ERR_OPERATION_INVALID, "network '%s' is transient", n->name);
 	else
 		err = n->live ? keep(n, NULL, n->live, "active", false, error) : forget(n, error);
 	if (!err) {
@@ -443,7 +458,7 @@ int network_set_autostart(struct network *n, bool autostart, GError **error)
 	g_mutex_lock(&n->table->work);
 	if (n->gone || !n->config)
 		err = refuse(error, MANAGER_ERR_OPERATION_INVALID,
-			     "network '%s' is transient: it cannot start by itself", n->name);
+			"network '%s' is transient: it cannot start by itself", n->name);
 	else
 		err = keep(n, n->config, n->live, "active", autostart, error);
 	if (!err)
@@ -496,8 +511,8 @@ char *network_xml_text(struct network *n, bool inactive, GError **error)
 	return xml_format(xmlDocGetRootElement(doc));
 }
 
-int network_update(struct network *n, unsigned command, unsigned section, int parent, const char *xml,
-	unsigned flags, GError **error)
+int network_update(struct network *n, unsigned command, unsigned section, int parent,
+	const char *xml, unsigned flags, GError **error)
 {
 	struct network_config *live = NULL, *config = NULL;
 	int err = -1;
@@ -510,7 +525,8 @@ int network_update(struct network *n, unsigned command, unsigned section, int pa
 		goto out;
 	}
 	if (flags & UPDATE_CONFIG && (n->gone || !n->config)) {
-		refuse(error, MANAGER_ERR_OPERATION_INVALID, "network '%s' has no kept definition", n->name);
+		refuse(error, MANAGER_ERR_OPERATION_INVALID, "network '%s' has no kept definition",
+			n->name);
 		goto out;
 	}
 	if (flags & UPDATE_CONFIG) {
@@ -523,7 +539,8 @@ int network_update(struct network *n, unsigned command, unsigned section, int pa
 		if (!live)
 			goto out;
 	}
-	if (keep(n, config ? config : n->config, live ? live : n->live, "active", n->autostart, error))
+	if (keep(n, config ? config : n->config, live ? live : n->live, "active", n->autostart,
+		    error))
 		goto out;
 	err = live ? network_replace_live(n, g_steal_pointer(&live), error) : 0;
 	if (config)
@@ -556,7 +573,8 @@ static void load(const struct store_record *r, void *opaque)
 	if (config || live) {
 		n = add(t, config, live);
 		n->autostart = r->autostart;
-		/* Cut off in the middle of a start or a stop: ended below, like one that a reboot ended. */
+		/* Cut off in the middle of a start or a stop: ended below, like one that a reboot
+		 * ended. */
 		if (live && (g_strcmp0(state, "active") || !network_take_up(n))) {
 			network_halt(n);
 			n->live = NULL;
@@ -573,7 +591,9 @@ static void load(const struct store_record *r, void *opaque)
 /* The first of the usual ranges that the host does not use itself. */
 static void make_default(struct networks *t)
 {
-	struct store_record mark = { .kind = "mark", .name = "default-network", .definition = "made" };
+	struct store_record mark = {
+		.kind = "mark", .name = "default-network", .definition = "made"
+	};
 	g_autoptr(GError) why = NULL;
 	struct network *n = NULL;
 
@@ -584,15 +604,18 @@ static void make_default(struct networks *t)
 		if (link_subnet_in_use(&net, 24, NULL))
 			continue;
 		xml = g_strdup_printf(
-			"<network><name>default</name><forward mode='nat'><nat><port start='1024' end='65535'/></nat>"
+			"<network><name>default</name><forward mode='nat'><nat><port start='1024' "
+			"end='65535'/></nat>"
 			"</forward><ip address='192.168.%u.1' netmask='255.255.255.0'><dhcp>"
-			"<range start='192.168.%u.2' end='192.168.%u.254'/></dhcp></ip></network>", k, k, k);
+			"<range start='192.168.%u.2' end='192.168.%u.254'/></dhcp></ip></network>",
+			k, k, k);
 		n = network_define(t->manager, xml, &why);
 		if (!n)
 			break;
 	}
 	if (!n || network_set_autostart(n, true, &why))
-		log_warn("the default network: %s", why ? why->message : "no range of addresses is free");
+		log_warn("the default network: %s",
+			why ? why->message : "no range of addresses is free");
 	uuid_make(mark.uuid);
 	if (n)
 		store_put(t->manager->store, &mark, NULL);
@@ -618,7 +641,8 @@ GPtrArray *network_leases(struct network *n, const char *mac, GError **error)
 
 		address_parse(l->address, &a);
 		for (unsigned k = 0; n->live && k < n->live->ips->len; k++) {
-			const struct network_ip *ip = &g_array_index(n->live->ips, struct network_ip, k);
+			const struct network_ip *ip =
+				&g_array_index(n->live->ips, struct network_ip, k);
 
 			if (address_within(&a, &ip->address, ip->prefix))
 				l->prefix = ip->prefix;

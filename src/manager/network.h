@@ -14,11 +14,15 @@ struct manager;
 struct network;
 struct network_port;
 
-/* Loads all, finds running ones again, makes `default` on a new host, starts what starts by itself. */
+/*
+ * Loads all, finds running ones again, makes `default` on a new host, starts what starts by itself.
+ */
 struct networks *networks_new(struct manager *m, GError **error);
 /* Networks run on. */
 void networks_free(struct networks *n);
-/* After all machines that still run took their ports again: what else a previous daemon left goes. */
+/*
+ * After all machines that still run took their ports again: what else a previous daemon left goes.
+ */
 void networks_settle(struct manager *m);
 
 /* A reference for the caller, or NULL with NO_NETWORK. */
@@ -50,51 +54,55 @@ int network_set_autostart(struct network *n, bool autostart, GError **error);
 /* Owned by the caller. inactive: the kept definition of an active one. NULL with error. */
 char *network_xml_text(struct network *n, bool inactive, GError **error);
 /* flags: 1 live, 2 config, 0 whichever it is. See network_config_update(). */
-int network_update(struct network *n, unsigned command, unsigned section, int parent, const char *xml,
-	unsigned flags, GError **error);
+int network_update(struct network *n, unsigned command, unsigned section, int parent,
+	const char *xml, unsigned flags, GError **error);
 
 /* What a machine's card asks for; borrowed. */
 struct port_request {
-	const char *network;	/* name of a network; NULL: `bridge` */
-	const char *portgroup;	/* of the network; NULL: its default one, if any */
-	const char *bridge;	/* an existing bridge of the host */
-	const char *direct;	/* macvtap above this host interface; NULL: none */
+	const char *network;     /* name of a network; NULL: `bridge` */
+	const char *portgroup;   /* of the network; NULL: its default one, if any */
+	const char *bridge;      /* an existing bridge of the host */
+	const char *direct;      /* macvtap above this host interface; NULL: none */
 	const char *direct_mode; /* "bridge", "vepa", "private", "passthrough"; NULL: vepa */
 	uint8_t mac[6];
-	const uint8_t *owner;	/* uuid of the domain */
+	const uint8_t *owner; /* uuid of the domain */
 	const char *owner_name;
-	const char *tap_name;	/* wanted name; NULL: vnetN */
-	unsigned queues;	/* 1.. */
-	unsigned mtu;		/* 0: the network's */
-	bool isolated;		/* from other isolated ports of the bridge */
-	bool no_filter;		/* no anti-spoofing rules */
-	const char *filterref;	/* nwfilter; NULL: the default rules */
-	GHashTable *filter_parameters; /* char * -> char *, several values with commas; NULL: none */
+	const char *tap_name;  /* wanted name; NULL: vnetN */
+	unsigned queues;       /* 1.. */
+	unsigned mtu;          /* 0: the network's */
+	bool isolated;         /* from other isolated ports of the bridge */
+	bool no_filter;        /* no anti-spoofing rules */
+	const char *filterref; /* nwfilter; NULL: the default rules */
+	GHashTable
+		*filter_parameters; /* char * -> char *, several values with commas; NULL: none */
 	/* kbytes/s, burst in kbytes; 0: no limit. in: to the machine */
 	uint64_t in_average, in_peak, in_burst, out_average, out_peak, out_burst;
 };
 
 struct port {
-	char *tap;		/* owned: the host interface's name */
-	char *network;		/* owned; NULL: plain bridge */
-	char *bridge;		/* owned; NULL: macvtap */
-	unsigned mtu;		/* for the machine; 0: the usual */
-	int fds[16];		/* one per queue; owned until taken (-1) */
+	char *tap;     /* owned: the host interface's name */
+	char *network; /* owned; NULL: plain bridge */
+	char *bridge;  /* owned; NULL: macvtap */
+	unsigned mtu;  /* for the machine; 0: the usual */
+	int fds[16];   /* one per queue; owned until taken (-1) */
 	unsigned fd_count;
 };
 
 /* Makes the tap, plugs it in, installs rules and limits. Nothing remains after a failure. */
-int network_port_create(struct manager *m, const struct port_request *r, struct port *ret_port,
-	GError **error);
+int network_port_create(
+	struct manager *m, const struct port_request *r, struct port *ret_port, GError **error);
 /* Takes up a port that a previous daemon made (its machine still runs). */
-int network_port_adopt(struct manager *m, const struct port_request *r, const char *tap, GError **error);
+int network_port_adopt(
+	struct manager *m, const struct port_request *r, const char *tap, GError **error);
 void network_port_delete(struct manager *m, const char *tap);
 int network_port_set_link(struct manager *m, const char *tap, bool up, GError **error);
-int network_port_set_bandwidth(struct manager *m, const char *tap, const struct port_request *limits,
-	GError **error);
+int network_port_set_bandwidth(
+	struct manager *m, const char *tap, const struct port_request *limits, GError **error);
 void port_clear(struct port *p); /* closes what was not taken, frees strings */
 
-/* A network's ports as clients see and make them: descriptions, without a tap if a client made it. */
+/*
+ * A network's ports as clients see and make them: descriptions, without a tap if a client made it.
+ */
 struct network_port_name {
 	uint8_t uuid[16];
 };
@@ -104,17 +112,20 @@ int network_port_undefine(struct network *n, const uint8_t uuid[16], GError **er
 /* NULL with NO_NETWORK_PORT. Owned by the caller. */
 char *network_port_xml_text(struct network *n, const uint8_t uuid[16], GError **error);
 /* in average, peak, burst, out average, peak, burst */
-int network_port_limits(struct network *n, const uint8_t uuid[16], uint64_t ret_limits[6], GError **error);
-int network_port_set_limits(struct network *n, const uint8_t uuid[16], const uint64_t limits[6],
-	GError **error);
+int network_port_limits(
+	struct network *n, const uint8_t uuid[16], uint64_t ret_limits[6], GError **error);
+int network_port_set_limits(
+	struct network *n, const uint8_t uuid[16], const uint64_t limits[6], GError **error);
 
 /* The rules of ports that use filters are made again. */
 int network_filters_changed(struct manager *m, GError **error);
-/* The ports with filters: device, owner and filter of each, as libvirt's bindings; see nwfilter.h. */
+/*
+ * The ports with filters: device, owner and filter of each, as libvirt's bindings; see nwfilter.h.
+ */
 struct network_binding {
 	char *device, *filter, *owner_name; /* owned */
 	uint8_t owner[16], mac[6];
-	GHashTable *parameters;		    /* owned; may be NULL */
+	GHashTable *parameters; /* owned; may be NULL */
 };
 GPtrArray *network_bindings(struct manager *m); /* struct network_binding, with a free function */
 

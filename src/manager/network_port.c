@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* network_port.c: the ends that machines plug in: taps in bridges, macvtaps, their rules and limits. */
+/* network_port.c: the ends that machines plug in: taps in bridges, macvtaps, their rules and
+ * limits. */
 #include <errno.h>
 #include <net/if.h>
 #include <string.h>
@@ -95,7 +96,7 @@ static void take_out(struct networks *t, struct network_port *p)
 static void limits_from(xmlNode *n, uint64_t limits[6])
 {
 	static const char *const names[] = { "inbound/@average", "inbound/@peak", "inbound/@burst",
-					     "outbound/@average", "outbound/@peak", "outbound/@burst" };
+		"outbound/@average", "outbound/@peak", "outbound/@burst" };
 
 	for (unsigned i = 0; n && i < 6; i++)
 		limits[i] = xml_get_uint(n, names[i], limits[i]);
@@ -111,7 +112,8 @@ static xmlNode *find_group(const struct network_config *c, const char *name)
 }
 
 /* Of a network on host interfaces: the one with the fewest ports; passthrough takes one alone. */
-static int choose_interface(struct networks *t, struct network *n, struct network_port *p, GError **error)
+static int choose_interface(
+	struct networks *t, struct network *n, struct network_port *p, GError **error)
 {
 	xmlNode *f = xml_child(n->live->root, "forward");
 	const char *best = NULL;
@@ -124,7 +126,8 @@ static int choose_interface(struct networks *t, struct network *n, struct networ
 
 		g_hash_table_iter_init(&it, t->ports);
 		while (g_hash_table_iter_next(&it, NULL, &port))
-			used += !g_strcmp0(((struct network_port *)port)->direct, xml_get(i, "@dev"));
+			used += !g_strcmp0(
+				((struct network_port *)port)->direct, xml_get(i, "@dev"));
 		if (used < least) {
 			least = used;
 			best = xml_get(i, "@dev");
@@ -132,14 +135,15 @@ static int choose_interface(struct networks *t, struct network *n, struct networ
 	}
 	if (!best || (n->live->forward == FORWARD_PASSTHROUGH && least))
 		return refuse(error, MANAGER_ERR_RESOURCE_BUSY,
-			      "no interface of network '%s' is free", n->name);
+			"no interface of network '%s' is free", n->name);
 	p->direct = g_strdup(best);
 	p->direct_mode = g_strdup(xml_get(f, "@mode"));
 	return 0;
 }
 
 /* What the network says about its ports, below what the port itself says. */
-static int from_network(struct networks *t, struct network_port *p, const char *name, GError **error)
+static int from_network(
+	struct networks *t, struct network_port *p, const char *name, GError **error)
 {
 	struct network *n = network_find_name(t->manager, name, error);
 	xmlNode *group;
@@ -148,11 +152,12 @@ static int from_network(struct networks *t, struct network_port *p, const char *
 		return -1;
 	p->network = n;
 	if (!n->live)
-		return refuse(error, MANAGER_ERR_OPERATION_INVALID, "network '%s' is not active", name);
+		return refuse(
+			error, MANAGER_ERR_OPERATION_INVALID, "network '%s' is not active", name);
 	group = find_group(n->live, p->portgroup);
 	if (p->portgroup && !group)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "network '%s' has no portgroup '%s'", name,
-			      p->portgroup);
+		return refuse(error, MANAGER_ERR_INVALID_ARG, "network '%s' has no portgroup '%s'",
+			name, p->portgroup);
 	limits_from(xml_child(group, "bandwidth"), p->limits);
 	p->isolated |= xml_get_bool(n->live->root, "port/@isolated", false);
 	p->trusted |= xml_get_bool(n->live->root, "@trustGuestRxFilters", false) ||
@@ -181,11 +186,12 @@ static void port_uuid(struct network_port *p)
 	g_checksum_free(sum);
 }
 
-static struct network_port *port_new(struct networks *t, const struct port_request *r, GError **error)
+static struct network_port *port_new(
+	struct networks *t, const struct port_request *r, GError **error)
 {
 	struct network_port *p = g_new0(struct network_port, 1);
-	const uint64_t own[6] = { r->in_average, r->in_peak, r->in_burst, r->out_average, r->out_peak,
-				  r->out_burst };
+	const uint64_t own[6] = { r->in_average, r->in_peak, r->in_burst, r->out_average,
+		r->out_peak, r->out_burst };
 	int err = 0;
 
 	memcpy(p->mac, r->mac, 6);
@@ -206,13 +212,14 @@ static struct network_port *port_new(struct networks *t, const struct port_reque
 	} else if (r->bridge) {
 		p->bridge = g_strdup(r->bridge);
 	} else {
-		err = refuse(error, MANAGER_ERR_INVALID_ARG, "a port needs a network, a bridge or an interface");
+		err = refuse(error, MANAGER_ERR_INVALID_ARG,
+			"a port needs a network, a bridge or an interface");
 	}
 	if (own[0] || own[3])
 		memcpy(p->limits, own, sizeof(own));
 	if (!err && p->filter && p->direct)
 		err = refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
-			     "a filter works on bridges, not on an interface of type direct");
+			"a filter works on bridges, not on an interface of type direct");
 	if (err) {
 		network_port_free(p);
 		return NULL;
@@ -228,8 +235,10 @@ static const char *rules_of(struct networks *t, struct network_port *p, struct f
 	struct nwfilter_card card = { .device = p->tap, .parameters = p->filter_parameters };
 	struct nwfilter_rules rules = { 0 };
 
-	*f = (struct firewall_port){ .device = p->tap, .trusted = p->trusted, .average = p->limits[3],
-				     .burst = p->limits[5] };
+	*f = (struct firewall_port){ .device = p->tap,
+		.trusted = p->trusted,
+		.average = p->limits[3],
+		.burst = p->limits[5] };
 	memcpy(f->mac, p->mac, 6);
 	if (p->network && p->network->live && network_config_owns_bridge(p->network->live))
 		f->network_bridge = p->bridge;
@@ -271,7 +280,8 @@ GArray *networks_port_rules(struct networks *t, GPtrArray *keep, GError **error)
 	return out;
 }
 
-/* One port's rules in the tables as they are; a filter's have chains of their own, so all is made anew. */
+/* One port's rules in the tables as they are; a filter's have chains of their own, so all is made
+ * anew. */
 static int put_rules(struct networks *t, struct network_port *p, GError **error)
 {
 	struct firewall_port f;
@@ -379,14 +389,16 @@ static int make_macvtap(struct networks *t, struct network_port *p, const struct
 		g_strlcpy(name, r->tap_name, sizeof(name));
 	note = macvtap_note(t, name);
 	if (link_exists(name))
-		return refuse(error, MANAGER_ERR_SYSTEM, "the host has an interface '%s' already", name);
+		return refuse(
+			error, MANAGER_ERR_SYSTEM, "the host has an interface '%s' already", name);
 	if (!g_file_set_contents(note, "", 0, NULL))
 		return refuse(error, MANAGER_ERR_SYSTEM, "%s: %s", note, g_strerror(errno));
 	if (link_add_macvtap(name, p->direct, p->direct_mode, p->mac, error)) {
 		unlink(note);
 		return -1;
 	}
-	if (macvtap_open(name, out->fd_count, t->folder, out->fds, error) || link_set_up(name, true, error)) {
+	if (macvtap_open(name, out->fd_count, t->folder, out->fds, error) ||
+		link_set_up(name, true, error)) {
 		link_delete(name);
 		unlink(note);
 		return -1;
@@ -426,7 +438,8 @@ static int make_tap(struct networks *t, struct network_port *p, const struct por
 	char name[IFNAMSIZ];
 
 	if (!link_is_bridge(p->bridge))
-		return refuse(error, MANAGER_ERR_NO_INTERFACE, "the host has no bridge '%s'", p->bridge);
+		return refuse(
+			error, MANAGER_ERR_NO_INTERFACE, "the host has no bridge '%s'", p->bridge);
 	if (tap_open(r->tap_name ? r->tap_name : "vnet%d", out->fd_count, out->fds, name, error))
 		return -1;
 	p->tap = g_strdup(name);
@@ -436,8 +449,8 @@ static int make_tap(struct networks *t, struct network_port *p, const struct por
 	return 0;
 }
 
-int network_port_create(struct manager *m, const struct port_request *r, struct port *ret_port,
-	GError **error)
+int network_port_create(
+	struct manager *m, const struct port_request *r, struct port *ret_port, GError **error)
 {
 	struct networks *t = m->networks;
 	struct port out = { .fd_count = CLAMP(r->queues, 1, G_N_ELEMENTS(out.fds)) };
@@ -447,11 +460,13 @@ int network_port_create(struct manager *m, const struct port_request *r, struct 
 	memset(out.fds, 0xff, sizeof(out.fds));
 	if (!m->privileged)
 		return refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED,
-			      "plugging into a network needs the system's daemon: use <interface type='user'>");
+			"plugging into a network needs the system's daemon: use <interface "
+			"type='user'>");
 	g_mutex_lock(&t->work);
 	p = port_new(t, r, error);
 	if (p)
-		err = p->direct ? make_macvtap(t, p, r, &out, error) : make_tap(t, p, r, &out, error);
+		err = p->direct ? make_macvtap(t, p, r, &out, error)
+				: make_tap(t, p, r, &out, error);
 	if (!err) {
 		port_uuid(p);
 		insert(t, p);
@@ -476,13 +491,15 @@ int network_port_create(struct manager *m, const struct port_request *r, struct 
 	return err;
 }
 
-int network_port_adopt(struct manager *m, const struct port_request *r, const char *tap, GError **error)
+int network_port_adopt(
+	struct manager *m, const struct port_request *r, const char *tap, GError **error)
 {
 	struct networks *t = m->networks;
 	struct network_port *p;
 
 	if (!link_exists(tap))
-		return refuse(error, MANAGER_ERR_NO_INTERFACE, "the host has no interface '%s'", tap);
+		return refuse(
+			error, MANAGER_ERR_NO_INTERFACE, "the host has no interface '%s'", tap);
 	g_mutex_lock(&t->work);
 	p = port_new(t, r, error);
 	if (p) {
@@ -522,7 +539,8 @@ int network_port_set_link(struct manager *m, const char *tap, bool up, GError **
 }
 
 /* With `work` held. */
-static int change_limits(struct networks *t, struct network_port *p, const uint64_t limits[6], GError **error)
+static int change_limits(
+	struct networks *t, struct network_port *p, const uint64_t limits[6], GError **error)
 {
 	uint64_t old[6];
 
@@ -534,19 +552,19 @@ static int change_limits(struct networks *t, struct network_port *p, const uint6
 	return -1;
 }
 
-int network_port_set_bandwidth(struct manager *m, const char *tap, const struct port_request *l,
-	GError **error)
+int network_port_set_bandwidth(
+	struct manager *m, const char *tap, const struct port_request *l, GError **error)
 {
-	const uint64_t limits[6] = { l->in_average, l->in_peak, l->in_burst, l->out_average, l->out_peak,
-				     l->out_burst };
+	const uint64_t limits[6] = { l->in_average, l->in_peak, l->in_burst, l->out_average,
+		l->out_peak, l->out_burst };
 	struct networks *t = m->networks;
 	struct network_port *p;
 	int err;
 
 	g_mutex_lock(&t->work);
 	p = port_by_tap(t, tap);
-	err = p ? change_limits(t, p, limits, error) :
-		  refuse(error, MANAGER_ERR_NO_INTERFACE, "no machine has the interface '%s'", tap);
+	err = p ? change_limits(t, p, limits, error)
+		: refuse(error, MANAGER_ERR_NO_INTERFACE, "no machine has the interface '%s'", tap);
 	g_mutex_unlock(&t->work);
 	return err;
 }
@@ -558,7 +576,8 @@ static int no_port(const uint8_t uuid[16], GError **error)
 	char text[37];
 
 	uuid_format(uuid, text);
-	return refuse(error, (enum manager_error)ERR_NO_NETWORK_PORT, "the network has no port %s", text);
+	return refuse(
+		error, (enum manager_error)ERR_NO_NETWORK_PORT, "the network has no port %s", text);
 }
 
 GArray *network_ports(struct network *n)
@@ -581,8 +600,9 @@ GArray *network_ports(struct network *n)
 
 static void limits_to(xmlNode *root, const uint64_t l[6])
 {
-	static const char *const names[] = { "bandwidth/inbound/@average", "bandwidth/inbound/@peak",
-		"bandwidth/inbound/@burst", "bandwidth/outbound/@average", "bandwidth/outbound/@peak",
+	static const char *const names[] = { "bandwidth/inbound/@average",
+		"bandwidth/inbound/@peak", "bandwidth/inbound/@burst",
+		"bandwidth/outbound/@average", "bandwidth/outbound/@peak",
 		"bandwidth/outbound/@burst" };
 
 	for (unsigned i = 0; i < 6; i++) {
@@ -611,9 +631,12 @@ static char *describe(const struct network_port *p)
 	limits_to(root, p->limits);
 	if (p->isolated)
 		xml_set(root, "port/@isolated", "yes");
-	xml_set(root, "plug/@type", p->direct ? "direct" :
-		p->network && !network_config_owns_bridge(p->network->live ? p->network->live : p->network->config) ?
-		"bridge" : "network");
+	xml_set(root, "plug/@type",
+		p->direct ? "direct"
+		: p->network && !network_config_owns_bridge(
+					p->network->live ? p->network->live : p->network->config)
+			? "bridge"
+			: "network");
 	if (p->direct) {
 		xml_set(root, "plug/@dev", p->direct);
 		xml_set(root, "plug/@mode", p->direct_mode);
@@ -689,7 +712,8 @@ int network_port_define(struct network *n, const char *xml, uint8_t ret_uuid[16]
 	g_mutex_lock(&t->work);
 	p = parse_port(n, xml, error);
 	if (p && port_by_uuid(t, p->uuid))
-		refuse(error, (enum manager_error)ERR_NETWORK_PORT_EXIST, "the network has that port already");
+		refuse(error, (enum manager_error)ERR_NETWORK_PORT_EXIST,
+			"the network has that port already");
 	else if (p)
 		err = keep_port(p, error);
 	if (err) {
@@ -713,8 +737,9 @@ int network_port_undefine(struct network *n, const uint8_t uuid[16], GError **er
 	if (!p || p->network != n)
 		err = no_port(uuid, error);
 	else if (!p->kept)
-		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "the port belongs to the running machine '%s'",
-			     p->owner_name ? p->owner_name : "");
+		err = refuse(error, MANAGER_ERR_OPERATION_INVALID,
+			"the port belongs to the running machine '%s'",
+			p->owner_name ? p->owner_name : "");
 	else
 		err = store_remove(t->manager->store, "network-port", uuid, error);
 	if (!err)
@@ -723,7 +748,8 @@ int network_port_undefine(struct network *n, const uint8_t uuid[16], GError **er
 	return err;
 }
 
-int network_port_limits(struct network *n, const uint8_t uuid[16], uint64_t ret_limits[6], GError **error)
+int network_port_limits(
+	struct network *n, const uint8_t uuid[16], uint64_t ret_limits[6], GError **error)
 {
 	struct network_port *p;
 	int err = 0;
@@ -738,8 +764,8 @@ int network_port_limits(struct network *n, const uint8_t uuid[16], uint64_t ret_
 	return err;
 }
 
-int network_port_set_limits(struct network *n, const uint8_t uuid[16], const uint64_t limits[6],
-	GError **error)
+int network_port_set_limits(
+	struct network *n, const uint8_t uuid[16], const uint64_t limits[6], GError **error)
 {
 	struct network_port *p;
 	int err;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * network_run.c: a network in the host: bridge, addresses, routes, rules, dnsmasq; all of it made from the
- * live definition, and all of it taken away again.
+ * network_run.c: a network in the host: bridge, addresses, routes, rules, dnsmasq; all of it made
+ * from the live definition, and all of it taken away again.
  */
 #include <errno.h>
 #include <glib-unix.h>
@@ -55,7 +55,8 @@ GArray *network_held(struct network *n)
 	g_autoptr(GPtrArray) leases = dnsmasq_leases(folder, live_bridge(n));
 
 	for (unsigned i = 0; i < n->live->ips->len; i++) {
-		xmlNode *d = xml_child(g_array_index(n->live->ips, struct network_ip, i).node, "dhcp");
+		xmlNode *d =
+			xml_child(g_array_index(n->live->ips, struct network_ip, i).node, "dhcp");
 
 		for (xmlNode *h = xml_child(d, "host"); h; h = xml_next(h, "host"))
 			hold(held, xml_get(h, "@ip"), xml_get(h, "@mac"));
@@ -106,7 +107,8 @@ static void later(struct network *n)
 	g_thread_pool_push(n->table->chores, network_ref(n), NULL);
 }
 
-static void on_leases(GFileMonitor *w, GFile *file, GFile *other, GFileMonitorEvent what, void *opaque)
+static void on_leases(
+	GFileMonitor *w, GFile *file, GFile *other, GFileMonitorEvent what, void *opaque)
 {
 	if (what != G_FILE_MONITOR_EVENT_ATTRIBUTE_CHANGED)
 		later(opaque);
@@ -166,7 +168,7 @@ static void watch_leases(struct network *n)
 		return;
 	g_file_monitor_set_rate_limit(n->lease_watch, 100);
 	g_signal_connect_data(n->lease_watch, "changed", G_CALLBACK(on_leases), network_ref(n),
-			      (GClosureNotify)(void (*)(void))network_unref, 0);
+		(GClosureNotify)(void (*)(void))network_unref, 0);
 }
 
 void network_unwatch(struct network *n)
@@ -215,8 +217,10 @@ void network_chore(void *network, void *table)
 				if (serve(n, &why))
 					log_warn("network %s: %s", n->name, why->message);
 			} else {
-				log_warn("network %s: dnsmasq ends again and again; it is left off until the "
-					 "network is started anew", n->name);
+				log_warn("network %s: dnsmasq ends again and again; it is left off "
+					 "until the "
+					 "network is started anew",
+					n->name);
 			}
 		}
 	}
@@ -235,13 +239,15 @@ static int bridge_sysctls(struct network *n, GError **error)
 	bool v4 = false, v6 = false, leads = n->live->forward != FORWARD_NONE;
 
 	for (unsigned i = 0; i < n->live->ips->len; i++) {
-		bool six = g_array_index(n->live->ips, struct network_ip, i).address.family == AF_INET6;
+		bool six = g_array_index(n->live->ips, struct network_ip, i).address.family ==
+			   AF_INET6;
 
 		v6 |= six;
 		v4 |= !six;
 	}
 	/* Without IPv6 of its own, the host is not to be reached by link-local addresses. */
-	if (!access(path, F_OK) && (sysctl_set(disable, v6 ? "0" : "1", error) || sysctl_set(accept, "0", error)))
+	if (!access(path, F_OK) &&
+		(sysctl_set(disable, v6 ? "0" : "1", error) || sysctl_set(accept, "0", error)))
 		return -1;
 	if (leads && v4 && sysctl_set("ipv4/ip_forward", "1", error))
 		return -1;
@@ -262,7 +268,8 @@ static int add_routes(struct network *n, GError **error)
 		prefix = xml_get_uint(r, "@prefix", address_bits(&net));
 		if (xml_get(r, "@netmask") && !address_parse(xml_get(r, "@netmask"), &mask))
 			prefix = netmask_prefix(&mask);
-		if (link_add_route(live_bridge(n), &net, prefix, &gw, xml_get_uint(r, "@metric", 1), error))
+		if (link_add_route(live_bridge(n), &net, prefix, &gw, xml_get_uint(r, "@metric", 1),
+			    error))
 			return -1;
 	}
 	return 0;
@@ -278,7 +285,7 @@ static int make_bridge(struct network *n, GError **error)
 
 	mac_parse(xml_get(c->root, "mac/@address"), mac);
 	if (link_add_bridge(b, mac, !strcmp(xml_get(c->root, "bridge/@stp"), "on"),
-			    xml_get_uint(c->root, "bridge/@delay", 0), error))
+		    xml_get_uint(c->root, "bridge/@delay", 0), error))
 		return -1;
 	if ((mtu && link_set_mtu(b, mtu, error)) || bridge_sysctls(n, error))
 		return -1;
@@ -290,8 +297,10 @@ static int make_bridge(struct network *n, GError **error)
 	}
 	if (link_set_up(b, true, error) || add_routes(n, error))
 		return -1;
-	return average ? link_set_rate(b, average, xml_get_uint(c->root, "bandwidth/inbound/@peak", 0),
-				       xml_get_uint(c->root, "bandwidth/inbound/@burst", 0), error) : 0;
+	return average ? link_set_rate(b, average,
+				 xml_get_uint(c->root, "bandwidth/inbound/@peak", 0),
+				 xml_get_uint(c->root, "bandwidth/inbound/@burst", 0), error)
+		       : 0;
 }
 
 static int check_host(struct network *n, GError **error)
@@ -301,26 +310,29 @@ static int check_host(struct network *n, GError **error)
 
 	if (!network_config_owns_bridge(c)) {
 		for (xmlNode *i = xml_child(xml_child(c->root, "forward"), "interface"); i;
-		     i = xml_next(i, "interface")) {
+			i = xml_next(i, "interface")) {
 			if (!link_exists(xml_get(i, "@dev")))
-				return refuse(error, MANAGER_ERR_NO_INTERFACE, "the host has no interface '%s'",
-					      xml_get(i, "@dev"));
+				return refuse(error, MANAGER_ERR_NO_INTERFACE,
+					"the host has no interface '%s'", xml_get(i, "@dev"));
 		}
-		return b && !link_is_bridge(b) ?
-			       refuse(error, MANAGER_ERR_NO_INTERFACE, "the host has no bridge '%s'", b) : 0;
+		return b && !link_is_bridge(b) ? refuse(error, MANAGER_ERR_NO_INTERFACE,
+							 "the host has no bridge '%s'", b)
+					       : 0;
 	}
 	if (!n->table->manager->privileged)
 		return refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED,
-			      "a network needs the system's daemon: machines of a user have <interface type='user'>");
+			"a network needs the system's daemon: machines of a user have <interface "
+			"type='user'>");
 	if (link_exists(b))
 		return refuse(error, MANAGER_ERR_OPERATION_FAILED,
-			      "the host has an interface '%s' already, which is not this network's", b);
+			"the host has an interface '%s' already, which is not this network's", b);
 	for (unsigned i = 0; i < c->ips->len; i++) {
 		const struct network_ip *ip = &g_array_index(c->ips, struct network_ip, i);
 
 		if (link_subnet_in_use(&ip->address, ip->prefix, NULL))
 			return refuse(error, MANAGER_ERR_OPERATION_FAILED,
-				      "the host uses %s/%u already", xml_get(ip->node, "@address"), ip->prefix);
+				"the host uses %s/%u already", xml_get(ip->node, "@address"),
+				ip->prefix);
 	}
 	return 0;
 }

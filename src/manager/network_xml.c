@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* network_xml.c: what network XML may hold. Spec: libvirt, formatnetwork.html, formatnetworkport.html. */
+/* network_xml.c: what network XML may hold. Spec: libvirt, formatnetwork.html,
+ * formatnetworkport.html. */
 #include "manager/network_config.h"
 #include "manager/xmlrule.h"
 
@@ -53,7 +54,8 @@ static const struct xml_rule bridge[] = {
 	{ NULL },
 };
 
-static const struct xml_rule mtu[] = { { "@size", XML_UINT, XML_REQUIRED, .max = 65535 }, { NULL } };
+static const struct xml_rule mtu[] = { { "@size", XML_UINT, XML_REQUIRED, .max = 65535 },
+	{ NULL } };
 static const struct xml_rule mac[] = { { "@address", XML_MAC, XML_REQUIRED }, { NULL } };
 
 static const struct xml_rule nat_address[] = {
@@ -103,7 +105,8 @@ static const struct xml_rule domain[] = {
 	{ NULL },
 };
 
-static const struct xml_rule forwarder[] = { { "@domain", XML_DNS }, { "@addr", XML_IP }, { NULL } };
+static const struct xml_rule forwarder[] = { { "@domain", XML_DNS }, { "@addr", XML_IP },
+	{ NULL } };
 static const struct xml_rule txt[] = {
 	{ "@name", XML_DNS, XML_REQUIRED },
 	{ "@value", XML_TEXT, XML_REQUIRED },
@@ -215,7 +218,8 @@ static const struct xml_rule network[] = {
 	{ "ip", XML_NOTHING, XML_MANY, ip },
 	{ "route", XML_NOTHING, XML_MANY, route },
 	{ "portgroup", XML_NOTHING, XML_MANY, portgroup },
-	{ "options", XML_NOTHING, XML_REFUSED }, /* dnsmasq's own: a line there is root on the host */
+	{ "options", XML_NOTHING,
+		XML_REFUSED }, /* dnsmasq's own: a line there is root on the host */
 	{ NULL },
 };
 

@@ -13,41 +13,44 @@
 
 struct nwfilter {
 	gint refs;
-	char *name;	   /* owned */
+	char *name; /* owned */
 	uint8_t uuid[16];
-	xmlDoc *doc;	   /* owned */
-	bool builtin;	   /* not in the store */
+	xmlDoc *doc;  /* owned */
+	bool builtin; /* not in the store */
 };
 
 struct nwfilters {
 	struct manager *manager;
-	GMutex work; /* around a change as a whole */
-	GMutex lock; /* around the table */
+	GMutex work;    /* around a change as a whole */
+	GMutex lock;    /* around the table */
 	GPtrArray *all; /* owned: struct nwfilter, each with a reference */
 };
 
 static const char *const actions[] = { "drop", "accept", "reject", "continue", "return", NULL };
 static const char *const directions[] = { "in", "out", "inout", NULL };
 
-static const struct xml_rule parameter[] = {
-	{ "@name", XML_TEXT, XML_REQUIRED }, { "@value", XML_TEXT, XML_REQUIRED }, { NULL } };
-static const struct xml_rule filterref[] = {
-	{ "@filter", XML_NAME, XML_REQUIRED }, { "parameter", XML_NOTHING, XML_MANY, parameter }, { NULL } };
+static const struct xml_rule parameter[] = { { "@name", XML_TEXT, XML_REQUIRED },
+	{ "@value", XML_TEXT, XML_REQUIRED }, { NULL } };
+static const struct xml_rule filterref[] = { { "@filter", XML_NAME, XML_REQUIRED },
+	{ "parameter", XML_NOTHING, XML_MANY, parameter }, { NULL } };
 /* What a protocol's element may have is nwfilter_rules.c's; here only that they are protocols. */
-static const struct xml_rule rule[] = {
-	{ "@action", XML_ENUM, XML_REQUIRED, .choices = actions },
-	{ "@direction", XML_ENUM, XML_REQUIRED, .choices = directions },
-	{ "@priority", XML_TEXT }, { "@statematch", XML_TEXT },
-#define P(name) { name, XML_VERBATIM, XML_MANY }
-	P("mac"), P("vlan"), P("stp"), P("arp"), P("rarp"), P("ip"), P("ipv6"), P("tcp"), P("udp"), P("sctp"),
-	P("icmp"), P("igmp"), P("all"), P("esp"), P("ah"), P("udplite"), P("tcp-ipv6"), P("udp-ipv6"),
-	P("sctp-ipv6"), P("icmpv6"), P("all-ipv6"), P("esp-ipv6"), P("ah-ipv6"), P("udplite-ipv6"),
+static const struct xml_rule rule[] = { { "@action", XML_ENUM, XML_REQUIRED, .choices = actions },
+	{ "@direction", XML_ENUM, XML_REQUIRED, .choices = directions }, { "@priority", XML_TEXT },
+	{ "@statematch", XML_TEXT },
+#define P(name)                                                                                    \
+	{                                                                                          \
+		name, XML_VERBATIM, XML_MANY                                                       \
+	}
+	P("mac"), P("vlan"), P("stp"), P("arp"), P("rarp"), P("ip"), P("ipv6"), P("tcp"), P("udp"),
+	P("sctp"), P("icmp"), P("igmp"), P("all"), P("esp"), P("ah"), P("udplite"), P("tcp-ipv6"),
+	P("udp-ipv6"), P("sctp-ipv6"), P("icmpv6"), P("all-ipv6"), P("esp-ipv6"), P("ah-ipv6"),
+	P("udplite-ipv6"),
 #undef P
 	{ NULL } };
-static const struct xml_rule filter[] = {
-	{ "@name", XML_NAME, XML_REQUIRED }, { "@chain", XML_NAME }, { "@priority", XML_TEXT },
-	{ "uuid", XML_UUID }, { "filterref", XML_NOTHING, XML_MANY, filterref },
-	{ "rule", XML_NOTHING, XML_MANY, rule }, { NULL } };
+static const struct xml_rule filter[] = { { "@name", XML_NAME, XML_REQUIRED },
+	{ "@chain", XML_NAME }, { "@priority", XML_TEXT }, { "uuid", XML_UUID },
+	{ "filterref", XML_NOTHING, XML_MANY, filterref }, { "rule", XML_NOTHING, XML_MANY, rule },
+	{ NULL } };
 static const struct xml_rule nwfilter_xml = { "filter", XML_NOTHING, 0, filter };
 
 struct nwfilter *nwfilter_ref(struct nwfilter *f)
@@ -218,7 +221,8 @@ static int keep(struct nwfilters *t, const struct nwfilter *f, GError **error)
 /* Would the definition, in its place, refer to itself? */
 static bool reaches(struct nwfilters *t, const struct nwfilter *f, const char *name, unsigned depth)
 {
-	for (const xmlNode *n = xml_child(nwfilter_root(f), "filterref"); n; n = xml_next(n, "filterref")) {
+	for (const xmlNode *n = xml_child(nwfilter_root(f), "filterref"); n;
+		n = xml_next(n, "filterref")) {
 		struct nwfilter *o;
 		bool found;
 
@@ -235,7 +239,8 @@ static bool reaches(struct nwfilters *t, const struct nwfilter *f, const char *n
 
 static int refs_exist(struct nwfilters *t, const struct nwfilter *f, GError **error)
 {
-	for (const xmlNode *n = xml_child(nwfilter_root(f), "filterref"); n; n = xml_next(n, "filterref")) {
+	for (const xmlNode *n = xml_child(nwfilter_root(f), "filterref"); n;
+		n = xml_next(n, "filterref")) {
 		struct nwfilter *o = nwfilter_find_name(t->manager, xml_attr(n, "filter"), error);
 
 		if (!o)
@@ -263,18 +268,22 @@ struct nwfilter *nwfilter_define(struct manager *m, const char *xml, bool only_n
 	}
 	err = !f;
 	if (!err && there && only_new)
-		err = refuse(error, MANAGER_ERR_OPERATION_FAILED, "there is a filter '%s' already", f->name);
+		err = refuse(error, MANAGER_ERR_OPERATION_FAILED, "there is a filter '%s' already",
+			f->name);
 	if (!err && there && memcmp(there->uuid, f->uuid, 16))
-		err = refuse(error, MANAGER_ERR_OPERATION_FAILED, "filter '%s' has another uuid", f->name);
+		err = refuse(error, MANAGER_ERR_OPERATION_FAILED, "filter '%s' has another uuid",
+			f->name);
 	if (!err && !there) {
 		struct nwfilter *o = nwfilter_find_uuid(m, f->uuid, NULL);
 
 		if (o)
-			err = refuse(error, MANAGER_ERR_OPERATION_FAILED, "filter '%s' has that uuid", o->name);
+			err = refuse(error, MANAGER_ERR_OPERATION_FAILED,
+				"filter '%s' has that uuid", o->name);
 		nwfilter_unref(o);
 	}
 	if (!err && reaches(t, f, f->name, 0))
-		err = refuse(error, MANAGER_ERR_OPERATION_FAILED, "filter '%s' would refer to itself", f->name);
+		err = refuse(error, MANAGER_ERR_OPERATION_FAILED,
+			"filter '%s' would refer to itself", f->name);
 	if (!err)
 		err = refs_exist(t, f, error);
 	if (!err) {
@@ -302,18 +311,21 @@ static int check_unused(struct manager *m, const struct nwfilter *f, GError **er
 	for (unsigned i = 0; i < all->len; i++) {
 		const xmlNode *root = nwfilter_root(all->pdata[i]);
 
-		for (const xmlNode *n = xml_child(root, "filterref"); n; n = xml_next(n, "filterref")) {
+		for (const xmlNode *n = xml_child(root, "filterref"); n;
+			n = xml_next(n, "filterref")) {
 			if (!strcmp(xml_attr(n, "filter"), f->name))
 				return refuse(error, MANAGER_ERR_OPERATION_INVALID,
-					      "filter '%s' is in use by filter '%s'", f->name, xml_attr(root, "name"));
+					"filter '%s' is in use by filter '%s'", f->name,
+					xml_attr(root, "name"));
 		}
 	}
 	for (unsigned i = 0; i < cards->len; i++) {
 		const struct network_binding *b = cards->pdata[i];
 
 		if (!strcmp(b->filter, f->name))
-			return refuse(error, MANAGER_ERR_OPERATION_INVALID, "filter '%s' is in use by %s of '%s'",
-				      f->name, b->device, b->owner_name);
+			return refuse(error, MANAGER_ERR_OPERATION_INVALID,
+				"filter '%s' is in use by %s of '%s'", f->name, b->device,
+				b->owner_name);
 	}
 	return 0;
 }
@@ -335,7 +347,8 @@ int nwfilter_undefine(struct manager *m, struct nwfilter *f, GError **error)
 	g_mutex_lock(&t->work);
 	err = check_unused(m, f, error);
 	if (!err && f->builtin)
-		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "filter '%s' is built in", f->name);
+		err = refuse(
+			error, MANAGER_ERR_OPERATION_INVALID, "filter '%s' is built in", f->name);
 	if (!err)
 		err = store_remove(m->store, "nwfilter", f->uuid, error);
 	if (!err) {
@@ -359,7 +372,8 @@ static void load(const struct store_record *r, void *opaque)
 	if (f)
 		nwfilter_unref(exchange(t, f->name, f));
 	else
-		log_warn("filter %s: kept, but not understood: %s", r->name, why ? why->message : "empty");
+		log_warn("filter %s: kept, but not understood: %s", r->name,
+			why ? why->message : "empty");
 }
 
 /* The same on every host, as clients that keep them expect of names. */

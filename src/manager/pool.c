@@ -15,7 +15,14 @@
 #include "manager/xmlrule.h"
 
 /* virStoragePoolEventLifecycleType; of kind 0. A refresh is kind 1. */
-enum { POOL_EV_DEFINED, POOL_EV_UNDEFINED, POOL_EV_STARTED, POOL_EV_STOPPED, POOL_EV_CREATED, POOL_EV_DELETED };
+enum {
+	POOL_EV_DEFINED,
+	POOL_EV_UNDEFINED,
+	POOL_EV_STARTED,
+	POOL_EV_STOPPED,
+	POOL_EV_CREATED,
+	POOL_EV_DELETED
+};
 
 const struct pool_kind *const pool_kinds[] = { &pool_kind_dir, &pool_kind_fs, &pool_kind_netfs,
 	&pool_kind_logical, &pool_kind_disk, NULL };
@@ -87,11 +94,13 @@ int pool_run(const char *const *argv, char **ret_out, GError **error)
 	g_autoptr(GError) why = NULL;
 	int status = 0;
 
-	if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &said, &status, &why))
-		return refuse(error, MANAGER_ERR_SYSTEM, "cannot run %s: %s", argv[0], why->message);
+	if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &said,
+		    &status, &why))
+		return refuse(
+			error, MANAGER_ERR_SYSTEM, "cannot run %s: %s", argv[0], why->message);
 	if (!g_spawn_check_wait_status(status, NULL))
 		return refuse(error, MANAGER_ERR_OPERATION_FAILED, "%s: %.400s", argv[0],
-			      *g_strstrip(said) ? said : "failed");
+			*g_strstrip(said) ? said : "failed");
 	if (ret_out)
 		*ret_out = g_steal_pointer(&out);
 	return 0;
@@ -144,8 +153,8 @@ static struct pool *parse(struct manager *m, const char *xml, GError **error)
 	if (!p->name)
 		refuse(error, MANAGER_ERR_XML, "the pool has no name");
 	else if (format && (!p->kind->formats || !g_strv_contains(p->kind->formats, format)))
-		refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED, "a pool of type %s has no format '%s'", p->kind->type,
-		       format);
+		refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
+			"a pool of type %s has no format '%s'", p->kind->type, format);
 	else if (p->kind->check(p, error) == 0 && xml_rule_check(root, &pool_xml, error) == 0)
 		return p;
 	pool_unref(p);
@@ -269,19 +278,20 @@ static int match(struct pools *t, struct pool *p, struct pool **ret, GError **er
 
 	if (a && strcmp(a->name, p->name)) {
 		uuid_format(p->uuid, text);
-		return refuse(error, MANAGER_ERR_OPERATION_FAILED, "pool '%s' has the uuid %s already", a->name, text);
+		return refuse(error, MANAGER_ERR_OPERATION_FAILED,
+			"pool '%s' has the uuid %s already", a->name, text);
 	}
 	if (b && b != a) {
 		uuid_format(b->uuid, text);
-		return refuse(error, MANAGER_ERR_OPERATION_FAILED, "pool '%s' exists already, with uuid %s", b->name,
-			      text);
+		return refuse(error, MANAGER_ERR_OPERATION_FAILED,
+			"pool '%s' exists already, with uuid %s", b->name, text);
 	}
 	for (unsigned i = 0; i < t->all->len; i++) {
 		struct pool *o = t->all->pdata[i];
 
 		if (o != a && o->kind == p->kind && !g_strcmp0(claim_of(o), claim_of(p)))
-			return refuse(error, MANAGER_ERR_OPERATION_FAILED, "the storage of the pool is pool '%s' already",
-				      o->name);
+			return refuse(error, MANAGER_ERR_OPERATION_FAILED,
+				"the storage of the pool is pool '%s' already", o->name);
 	}
 	*ret = a;
 	return 0;
@@ -305,7 +315,8 @@ struct pool *pool_define(struct manager *m, const char *xml, GError **error)
 	}
 	err = p ? match(t, p, &known, error) : -1;
 	if (!err && known && known->active && known->kind != p->kind)
-		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "pool '%s' is active", known->name);
+		err = refuse(
+			error, MANAGER_ERR_OPERATION_INVALID, "pool '%s' is active", known->name);
 	if (!err && known && known->active)
 		err = keep(p, true, true, known->autostart, error);
 	else if (!err)
@@ -358,13 +369,15 @@ int pool_refresh_locked(struct pool *p, GError **error)
 /* With `work` held. */
 static int activate(struct pool *p, unsigned flags, GError **error)
 {
-	unsigned build = flags & POOL_CREATE_WITH_BUILD_OVERWRITE ? POOL_BUILD_OVERWRITE :
-			 flags & POOL_CREATE_WITH_BUILD_NO_OVERWRITE ? POOL_BUILD_NO_OVERWRITE : 0;
+	unsigned build = flags & POOL_CREATE_WITH_BUILD_OVERWRITE      ? POOL_BUILD_OVERWRITE
+			 : flags & POOL_CREATE_WITH_BUILD_NO_OVERWRITE ? POOL_BUILD_NO_OVERWRITE
+								       : 0;
 
 	if (flags & ~7u)
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "unknown flags 0x%x", flags);
 	if ((flags & 6) == 6)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "to overwrite and not to overwrite exclude each other");
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"to overwrite and not to overwrite exclude each other");
 	if (flags && p->kind->build && p->kind->build(p, build, error))
 		return -1;
 	if (p->kind->start && p->kind->start(p, error))
@@ -384,7 +397,8 @@ static int activate(struct pool *p, unsigned flags, GError **error)
 	return 0;
 }
 
-struct pool *pool_create_transient(struct manager *m, const char *xml, unsigned flags, GError **error)
+struct pool *pool_create_transient(
+	struct manager *m, const char *xml, unsigned flags, GError **error)
 {
 	struct pools *t = m->pools;
 	struct pool *p, *known = NULL;
@@ -394,7 +408,8 @@ struct pool *pool_create_transient(struct manager *m, const char *xml, unsigned 
 	p = parse(m, xml, error);
 	err = p ? match(t, p, &known, error) : -1;
 	if (!err && known)
-		err = refuse(error, MANAGER_ERR_OPERATION_FAILED, "pool '%s' exists already", known->name);
+		err = refuse(error, MANAGER_ERR_OPERATION_FAILED, "pool '%s' exists already",
+			known->name);
 	if (!err)
 		err = activate(p, flags, error);
 	if (err) {
@@ -413,7 +428,8 @@ int pool_start(struct pool *p, unsigned flags, GError **error)
 
 	g_mutex_lock(&p->work);
 	if (p->active || p->gone)
-		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "pool '%s' is active already", p->name);
+		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "pool '%s' is active already",
+			p->name);
 	else
 		err = activate(p, flags, error);
 	g_mutex_unlock(&p->work);
@@ -426,14 +442,16 @@ int pool_stop(struct pool *p, GError **error)
 
 	g_mutex_lock(&p->work);
 	if (!p->active)
-		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "pool '%s' is not active", p->name);
+		err = refuse(
+			error, MANAGER_ERR_OPERATION_INVALID, "pool '%s' is not active", p->name);
 	else if (g_hash_table_size(p->busy))
-		err = refuse(error, MANAGER_ERR_RESOURCE_BUSY, "pool '%s' has jobs at work on its volumes", p->name);
+		err = refuse(error, MANAGER_ERR_RESOURCE_BUSY,
+			"pool '%s' has jobs at work on its volumes", p->name);
 	else if (p->kind->stop)
 		err = p->kind->stop(p, error);
 	if (!err)
-		err = p->persistent ? keep(p, true, false, p->autostart, error) :
-				      store_remove(p->manager->store, "pool", p->uuid, error);
+		err = p->persistent ? keep(p, true, false, p->autostart, error)
+				    : store_remove(p->manager->store, "pool", p->uuid, error);
 	if (!err) {
 		g_mutex_lock(&p->lock);
 		p->active = false;
@@ -454,7 +472,8 @@ int pool_build(struct pool *p, unsigned flags, GError **error)
 	if (flags & ~(POOL_BUILD_OVERWRITE | POOL_BUILD_NO_OVERWRITE))
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "unknown flags 0x%x", flags);
 	if (flags == (POOL_BUILD_OVERWRITE | POOL_BUILD_NO_OVERWRITE))
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "to overwrite and not to overwrite exclude each other");
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"to overwrite and not to overwrite exclude each other");
 	g_mutex_lock(&p->work);
 	if (p->active)
 		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "pool '%s' is active", p->name);
@@ -476,8 +495,9 @@ int pool_delete(struct pool *p, unsigned flags, GError **error)
 	if (p->active)
 		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "pool '%s' is active", p->name);
 	else if (flags & POOL_DELETE_ZEROED || !p->kind->remove)
-		err = refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED, "a pool of type %s cannot be deleted%s",
-			     p->kind->type, flags ? " with zeroes" : "");
+		err = refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED,
+			"a pool of type %s cannot be deleted%s", p->kind->type,
+			flags ? " with zeroes" : "");
 	else
 		err = p->kind->remove(p, error);
 	if (!err)
@@ -494,7 +514,8 @@ int pool_undefine(struct pool *p, GError **error)
 	if (p->active)
 		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "pool '%s' is active", p->name);
 	else if (p->gone || !p->persistent)
-		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "pool '%s' is transient", p->name);
+		err = refuse(
+			error, MANAGER_ERR_OPERATION_INVALID, "pool '%s' is transient", p->name);
 	else
 		err = store_remove(p->manager->store, "pool", p->uuid, error);
 	if (!err) {
@@ -510,8 +531,9 @@ int pool_refresh(struct pool *p, GError **error)
 	int err;
 
 	g_mutex_lock(&p->work);
-	err = p->active ? pool_refresh_locked(p, error) :
-			  refuse(error, MANAGER_ERR_OPERATION_INVALID, "pool '%s' is not active", p->name);
+	err = p->active ? pool_refresh_locked(p, error)
+			: refuse(error, MANAGER_ERR_OPERATION_INVALID, "pool '%s' is not active",
+				  p->name);
 	if (!err)
 		tell(p, 1, 0);
 	g_mutex_unlock(&p->work);
@@ -524,7 +546,8 @@ int pool_set_autostart(struct pool *p, bool autostart, GError **error)
 
 	g_mutex_lock(&p->work);
 	if (p->gone || !p->persistent)
-		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "pool '%s' is transient", p->name);
+		err = refuse(
+			error, MANAGER_ERR_OPERATION_INVALID, "pool '%s' is transient", p->name);
 	else
 		err = keep(p, true, p->active, autostart, error);
 	if (!err)
@@ -539,7 +562,9 @@ void pool_info(struct pool *p, struct pool_info *ret)
 {
 	g_mutex_lock(&p->lock);
 	*ret = (struct pool_info){ .state = p->active ? POOL_RUNNING : POOL_INACTIVE,
-		.persistent = p->persistent, .autostart = p->autostart, .type = p->kind->type };
+		.persistent = p->persistent,
+		.autostart = p->autostart,
+		.type = p->kind->type };
 	if (p->active) {
 		ret->capacity = p->capacity;
 		ret->allocation = p->allocation;
@@ -564,13 +589,15 @@ char *pool_xml_text(struct pool *p, GError **error)
 	for (unsigned k = 0; k < 3; k++) {
 		const uint64_t v = k == 0 ? i.available : k == 1 ? i.allocation : i.capacity;
 		g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, (guint64)v);
-		xmlNode *n = xmlNewDocNode(doc, NULL, (const xmlChar *)names[k], (const xmlChar *)text);
+		xmlNode *n =
+			xmlNewDocNode(doc, NULL, (const xmlChar *)names[k], (const xmlChar *)text);
 
 		xml_set_attr(n, "unit", "bytes");
 		xmlAddNextSibling(after, n);
 	}
 	if (!xml_child(root, "source"))
-		xmlAddPrevSibling(xml_child(root, "target"), xmlNewDocNode(doc, NULL, (const xmlChar *)"source", NULL));
+		xmlAddPrevSibling(xml_child(root, "target"),
+			xmlNewDocNode(doc, NULL, (const xmlChar *)"source", NULL));
 	return xml_format(root);
 }
 
@@ -585,7 +612,8 @@ char *pool_find_sources(struct manager *m, const char *type, const char *spec, G
 	if (spec && *spec && !given)
 		return NULL;
 	if (!k || !k->sources) {
-		refuse(error, MANAGER_ERR_NO_SUPPORT, "sources of pools of type '%.60s' cannot be looked for", type);
+		refuse(error, MANAGER_ERR_NO_SUPPORT,
+			"sources of pools of type '%.60s' cannot be looked for", type);
 		return NULL;
 	}
 	if (k->sources(m, given ? xmlDocGetRootElement(given) : NULL, root, error))
@@ -638,7 +666,8 @@ static void load(struct manager *m, const struct saved *s)
 	p->persistent = s->definition;
 	p->autostart = s->autostart;
 	if (s->active)
-		p->active = p->kind->is_active ? p->kind->is_active(p) : g_file_test(p->target, G_FILE_TEST_IS_DIR);
+		p->active = p->kind->is_active ? p->kind->is_active(p)
+					       : g_file_test(p->target, G_FILE_TEST_IS_DIR);
 	if (p->active && pool_refresh_locked(p, &why)) {
 		log_warn("pool %s: %s", p->name, why->message);
 		p->active = false;
@@ -660,7 +689,8 @@ static void make_default(struct manager *m)
 	g_autofree char *path = g_build_filename(m->paths.state, "images", NULL);
 	g_autofree char *full = g_canonicalize_filename(path, NULL);
 	g_autofree char *xml = g_markup_printf_escaped(
-		"<pool type='dir'><name>default</name><target><path>%s</path></target></pool>", full);
+		"<pool type='dir'><name>default</name><target><path>%s</path></target></pool>",
+		full);
 	g_autoptr(GError) why = NULL;
 	struct pool *p = pool_define(m, xml, &why);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pool.h: storage pools: folders, file systems, volume groups, partitioned disks; volumes: volume.h. */
+/* pool.h: storage pools: folders, file systems, volume groups, partitioned disks; volumes:
+ * volume.h. */
 #ifndef MANAGER_POOL_H
 #define MANAGER_POOL_H
 
@@ -10,7 +11,8 @@
 struct manager;
 struct pool;
 
-/* Loads all, takes up active ones again, makes `default` on a new host, starts what starts by itself. */
+/* Loads all, takes up active ones again, makes `default` on a new host, starts what starts by
+ * itself. */
 struct pools *pools_new(struct manager *m, GError **error);
 void pools_free(struct pools *p);
 
@@ -33,20 +35,30 @@ enum pool_state { POOL_INACTIVE, POOL_BUILDING, POOL_RUNNING, POOL_DEGRADED, POO
 struct pool_info {
 	enum pool_state state;
 	bool persistent, autostart;
-	const char *type; /* "dir", …; static */
+	const char *type;                         /* "dir", …; static */
 	uint64_t capacity, allocation, available; /* bytes */
 };
 void pool_info(struct pool *p, struct pool_info *ret);
 
-/* As virStoragePoolBuildFlags, virStoragePoolCreateFlags and virStoragePoolDeleteFlags number them. */
-enum pool_build { POOL_BUILD_REPAIR = 1, POOL_BUILD_RESIZE = 2, POOL_BUILD_NO_OVERWRITE = 4,
-	POOL_BUILD_OVERWRITE = 8 };
-enum pool_create { POOL_CREATE_WITH_BUILD = 1, POOL_CREATE_WITH_BUILD_OVERWRITE = 2,
-	POOL_CREATE_WITH_BUILD_NO_OVERWRITE = 4 };
+/*
+ * As virStoragePoolBuildFlags, virStoragePoolCreateFlags and virStoragePoolDeleteFlags number them.
+ */
+enum pool_build {
+	POOL_BUILD_REPAIR = 1,
+	POOL_BUILD_RESIZE = 2,
+	POOL_BUILD_NO_OVERWRITE = 4,
+	POOL_BUILD_OVERWRITE = 8
+};
+enum pool_create {
+	POOL_CREATE_WITH_BUILD = 1,
+	POOL_CREATE_WITH_BUILD_OVERWRITE = 2,
+	POOL_CREATE_WITH_BUILD_NO_OVERWRITE = 4
+};
 enum pool_delete { POOL_DELETE_NORMAL = 0, POOL_DELETE_ZEROED = 1 };
 
 struct pool *pool_define(struct manager *m, const char *xml, GError **error);
-struct pool *pool_create_transient(struct manager *m, const char *xml, unsigned flags, GError **error);
+struct pool *pool_create_transient(
+	struct manager *m, const char *xml, unsigned flags, GError **error);
 int pool_start(struct pool *p, unsigned flags, GError **error);
 int pool_stop(struct pool *p, GError **error);
 int pool_build(struct pool *p, unsigned flags, GError **error);
@@ -57,7 +69,9 @@ int pool_set_autostart(struct pool *p, bool autostart, GError **error);
 /* Owned by the caller. */
 char *pool_xml_text(struct pool *p, GError **error);
 
-/* What of that type could be a pool here: a <sources> document. spec: a <source> document or NULL. */
+/*
+ * What of that type could be a pool here: a <sources> document. spec: a <source> document or NULL.
+ */
 char *pool_find_sources(struct manager *m, const char *type, const char *spec, GError **error);
 char *pool_capabilities(void); /* <storagepoolCapabilities> */
 

@@ -5,9 +5,10 @@
 #include "manager/xmlrule.h"
 
 /* libvirt's other kinds: known, so that clients do not offer them. */
-static const char *const others[] = { "iscsi", "iscsi-direct", "scsi", "mpath", "rbd", "sheepdog", "gluster", "zfs",
-	"vstorage" };
-static const char *const volume_words[] = { "raw", "qcow2", "qcow", "vmdk", "vdi", "vpc", "qed", "dir" };
+static const char *const others[] = { "iscsi", "iscsi-direct", "scsi", "mpath", "rbd", "sheepdog",
+	"gluster", "zfs", "vstorage" };
+static const char *const volume_words[] = { "raw", "qcow2", "qcow", "vmdk", "vdi", "vpc", "qed",
+	"dir" };
 
 static void values(xmlNode *options, const char *what, const char *name, const char *preset)
 {
@@ -44,10 +45,12 @@ char *pool_capabilities(void)
 		xml_set_attr(p, "type", k->type);
 		xml_set_attr(p, "supported", "yes");
 		for (unsigned f = 0; k->formats && k->formats[f]; f++)
-			values(xml_want(p, "poolOptions"), k->formats[f], "sourceFormatType", k->formats[0]);
+			values(xml_want(p, "poolOptions"), k->formats[f], "sourceFormatType",
+				k->formats[0]);
 		for (unsigned f = 0; k->files && f < G_N_ELEMENTS(volume_words); f++) {
 			if (can_make(volume_words[f]))
-				values(xml_want(p, "volOptions"), volume_words[f], "targetFormatType", "raw");
+				values(xml_want(p, "volOptions"), volume_words[f],
+					"targetFormatType", "raw");
 		}
 	}
 	for (unsigned i = 0; i < G_N_ELEMENTS(others); i++) {

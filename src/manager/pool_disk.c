@@ -17,8 +17,10 @@ static int check(struct pool *p, GError **error)
 {
 	const char *path = xml_get(pool_root(p), "target/path");
 
-	if (!device_of(p) || xml_next(xml_child(xml_child(pool_root(p), "source"), "device"), "device"))
-		return refuse(error, MANAGER_ERR_XML, "a pool of type disk needs one <device> in its <source>");
+	if (!device_of(p) ||
+		xml_next(xml_child(xml_child(pool_root(p), "source"), "device"), "device"))
+		return refuse(error, MANAGER_ERR_XML,
+			"a pool of type disk needs one <device> in its <source>");
 	if (!path)
 		xml_set(pool_root(p), "target/path", "/dev");
 	p->target = g_strdup(path ? path : "/dev");
@@ -30,13 +32,13 @@ static int check(struct pool *p, GError **error)
 struct part {
 	uint64_t start, size; /* bytes */
 	unsigned number;
-	char *node;	      /* owned */
+	char *node; /* owned */
 };
 
 struct table {
 	char label[16];
 	uint64_t sector, disk; /* bytes */
-	GArray *parts;	       /* owned: struct part, by start */
+	GArray *parts;         /* owned: struct part, by start */
 };
 
 static void part_clear(void *p)
@@ -61,13 +63,17 @@ static char *node_of(const char *device, unsigned number)
 {
 	size_t n = strlen(device);
 
-	return g_strdup_printf(n && g_ascii_isdigit(device[n - 1]) ? "%sp%u" : "%s%u", device, number);
+	return g_strdup_printf(
+		n && g_ascii_isdigit(device[n - 1]) ? "%sp%u" : "%s%u", device, number);
 }
 
-/* parted's output for programs: "NUMBER:START:END:SIZE:…;" in bytes, after a line about the disk. */
+/*
+ * parted's output for programs: "NUMBER:START:END:SIZE:…;" in bytes, after a line about the disk.
+ */
 static int table_read(const char *device, struct table *t, GError **error)
 {
-	const char *const argv[] = { "parted", "--machine", "--script", "--", device, "unit", "B", "print", NULL };
+	const char *const argv[] = { "parted", "--machine", "--script", "--", device, "unit", "B",
+		"print", NULL };
 	g_autofree char *text = NULL;
 	g_auto(GStrv) lines = NULL;
 
@@ -127,8 +133,8 @@ static int start(struct pool *p, GError **error)
 	if (table_read(device_of(p), &t, error))
 		return -1;
 	if (strcmp(format, "unknown") && strcmp(format, t.label))
-		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "%s has a partition table '%s', not '%s'",
-			     device_of(p), t.label, format);
+		err = refuse(error, MANAGER_ERR_OPERATION_INVALID,
+			"%s has a partition table '%s', not '%s'", device_of(p), t.label, format);
 	table_clear(&t);
 	return err;
 }
@@ -137,21 +143,23 @@ static int build(struct pool *p, unsigned flags, GError **error)
 {
 	const char *format = xml_get(pool_root(p), "source/format/@type");
 	const char *label = !strcmp(format, "unknown") || !strcmp(format, "dos") ? "msdos" : format;
-	const char *const argv[] = { "parted", "--script", "--", device_of(p), "mklabel", label, NULL };
-	const char *const probe[] = { "blkid", "-p", "-o", "value", "-s", "PTTYPE", "-s", "TYPE", "--", device_of(p), NULL };
+	const char *const argv[] = { "parted", "--script", "--", device_of(p), "mklabel", label,
+		NULL };
+	const char *const probe[] = { "blkid", "-p", "-o", "value", "-s", "PTTYPE", "-s", "TYPE",
+		"--", device_of(p), NULL };
 	g_autofree char *found = NULL;
 
 	if (!(flags & POOL_BUILD_OVERWRITE) && !pool_run(probe, &found, NULL) && *g_strstrip(found))
 		return refuse(error, (enum manager_error)76 /* VIR_ERR_STORAGE_POOL_BUILT */,
-			      "%s has '%s' already: overwrite it explicitly", device_of(p), found);
+			"%s has '%s' already: overwrite it explicitly", device_of(p), found);
 	return pool_run(argv, NULL, error);
 }
 
 static char *extent_text(const char *device, const struct part *part)
 {
-	return g_markup_printf_escaped("<source><device path='%s'><extent start='%" G_GUINT64_FORMAT "' end='%"
-				       G_GUINT64_FORMAT "'/></device></source>", device, (guint64)part->start,
-				       (guint64)(part->start + part->size));
+	return g_markup_printf_escaped("<source><device path='%s'><extent start='%" G_GUINT64_FORMAT
+				       "' end='%" G_GUINT64_FORMAT "'/></device></source>",
+		device, (guint64)part->start, (guint64)(part->start + part->size));
 }
 
 static int refresh(struct pool *p, GPtrArray *volumes, GError **error)
@@ -191,8 +199,10 @@ static bool find_gap(const struct table *t, uint64_t size, uint64_t *ret)
 	uint64_t at = ALIGN, best = UINT64_MAX;
 
 	for (unsigned i = 0; i <= t->parts->len; i++) {
-		const struct part *next = i < t->parts->len ? &g_array_index(t->parts, struct part, i) : NULL;
-		uint64_t start = (at + ALIGN - 1) / ALIGN * ALIGN, end = next ? next->start : usable_end(t);
+		const struct part *next =
+			i < t->parts->len ? &g_array_index(t->parts, struct part, i) : NULL;
+		uint64_t start = (at + ALIGN - 1) / ALIGN * ALIGN,
+			 end = next ? next->start : usable_end(t);
 
 		if (end > start && end - start >= size && end - start < best) {
 			best = end - start;
@@ -204,8 +214,8 @@ static bool find_gap(const struct table *t, uint64_t size, uint64_t *ret)
 	return best != UINT64_MAX;
 }
 
-static int create(struct pool *p, const char *name, uint64_t capacity, uint64_t allocation, const char *format,
-	char **ret_name, GError **error)
+static int create(struct pool *p, const char *name, uint64_t capacity, uint64_t allocation,
+	const char *format, char **ret_name, GError **error)
 {
 	uint64_t at = 0, size;
 	g_autofree char *from = NULL, *to = NULL;
@@ -217,8 +227,9 @@ static int create(struct pool *p, const char *name, uint64_t capacity, uint64_t 
 	size = (MAX(capacity, 1) + t.sector - 1) / t.sector * t.sector;
 	if (!find_gap(&t, size, &at)) {
 		table_clear(&t);
-		return refuse(error, MANAGER_ERR_OPERATION_FAILED, "%s has no room for %" G_GUINT64_FORMAT " bytes in a row",
-			      device_of(p), (guint64)size);
+		return refuse(error, MANAGER_ERR_OPERATION_FAILED,
+			"%s has no room for %" G_GUINT64_FORMAT " bytes in a row", device_of(p),
+			(guint64)size);
 	}
 	from = g_strdup_printf("%" G_GUINT64_FORMAT "s", (guint64)(at / t.sector));
 	to = g_strdup_printf("%" G_GUINT64_FORMAT "s", (guint64)((at + size) / t.sector - 1));
@@ -238,10 +249,12 @@ static int create(struct pool *p, const char *name, uint64_t capacity, uint64_t 
 			*ret_name = g_path_get_basename(part->node);
 	}
 	table_clear(&t);
-	return *ret_name ? 0 : refuse(error, MANAGER_ERR_OPERATION_FAILED, "the new partition is not there");
+	return *ret_name ? 0
+			 : refuse(error, MANAGER_ERR_OPERATION_FAILED,
+				   "the new partition is not there");
 }
 
-static int delete(struct pool *p, const struct volume *v, GError **error)
+static int delete (struct pool *p, const struct volume *v, GError **error)
 {
 	g_autofree char *number = NULL;
 	struct table t;
@@ -256,14 +269,24 @@ static int delete(struct pool *p, const struct volume *v, GError **error)
 	}
 	table_clear(&t);
 	if (number) {
-		const char *const argv[] = { "parted", "--script", "--", device_of(p), "rm", number, NULL };
+		const char *const argv[] = { "parted", "--script", "--", device_of(p), "rm", number,
+			NULL };
 
 		return pool_run(argv, NULL, error);
 	}
-	return refuse(error, MANAGER_ERR_NO_VOLUME, "%s has no partition '%s'", device_of(p), v->name);
+	return refuse(
+		error, MANAGER_ERR_NO_VOLUME, "%s has no partition '%s'", device_of(p), v->name);
 }
 
-static const char *const formats[] = { "unknown", "dos", "gpt", "dvh", "mac", "bsd", "pc98", "sun", "lvm2", NULL };
+static const char *const formats[] = { "unknown", "dos", "gpt", "dvh", "mac", "bsd", "pc98", "sun",
+	"lvm2", NULL };
 
-const struct pool_kind pool_kind_disk = { .type = "disk", .formats = formats, .check = check, .is_active = is_active,
-	.start = start, .build = build, .refresh = refresh, .create = create, .delete = delete };
+const struct pool_kind pool_kind_disk = { .type = "disk",
+	.formats = formats,
+	.check = check,
+	.is_active = is_active,
+	.start = start,
+	.build = build,
+	.refresh = refresh,
+	.create = create,
+	.delete = delete };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* pool_logical.c: a volume group of LVM whose volumes are its logical volumes. Spec: lvm(8), lvmreport(7). */
+/* pool_logical.c: a volume group of LVM whose volumes are its logical volumes. Spec: lvm(8),
+ * lvmreport(7). */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@ static const char *group_of(const struct pool *p)
 static bool name_right(const char *s)
 {
 	return *s && *s != '-' && strlen(s) < 128 &&
-	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+_.-") == strlen(s);
+	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+_.-") ==
+		       strlen(s);
 }
 
 static int check(struct pool *p, GError **error)
@@ -25,7 +27,8 @@ static int check(struct pool *p, GError **error)
 	if (!group_of(p))
 		xml_set(pool_root(p), "source/name", xml_get(pool_root(p), "name"));
 	if (!name_right(group_of(p)))
-		return refuse(error, MANAGER_ERR_XML, "'%s' cannot be the name of a volume group", group_of(p));
+		return refuse(error, MANAGER_ERR_XML, "'%s' cannot be the name of a volume group",
+			group_of(p));
 	p->target = g_strdup_printf("/dev/%s", group_of(p));
 	xml_set(pool_root(p), "target/path", p->target);
 	return 0;
@@ -43,7 +46,8 @@ static json_t *report(const char *const *argv, const char *what, json_t **ret_ro
 	*ret_rows = json_object_get(json_array_get(json_object_get(doc, "report"), 0), what);
 	if (!*ret_rows) {
 		json_decref(doc);
-		refuse(error, MANAGER_ERR_OPERATION_FAILED, "%s says nothing that is understood", argv[0]);
+		refuse(error, MANAGER_ERR_OPERATION_FAILED, "%s says nothing that is understood",
+			argv[0]);
 		return NULL;
 	}
 	return doc;
@@ -63,8 +67,8 @@ static uint64_t bytes_of(const json_t *row, const char *key)
 
 static json_t *groups(const char *name, json_t **ret_rows, GError **error)
 {
-	const char *const argv[] = { "vgs", "--reportformat", "json", "--units", "b", "--nosuffix", "-o",
-		"vg_name,vg_size,vg_free,vg_uuid", name, NULL };
+	const char *const argv[] = { "vgs", "--reportformat", "json", "--units", "b", "--nosuffix",
+		"-o", "vg_name,vg_size,vg_free,vg_uuid", name, NULL };
 
 	return report(argv, "vg", ret_rows, error);
 }
@@ -88,7 +92,8 @@ static int change(struct pool *p, const char *how, GError **error)
 static int start(struct pool *p, GError **error)
 {
 	if (!is_active(p))
-		return refuse(error, MANAGER_ERR_OPERATION_FAILED, "the host has no volume group '%s'", group_of(p));
+		return refuse(error, MANAGER_ERR_OPERATION_FAILED,
+			"the host has no volume group '%s'", group_of(p));
 	return change(p, "-aay", error);
 }
 
@@ -109,14 +114,16 @@ static int build(struct pool *p, unsigned flags, GError **error)
 	g_ptr_array_add(argv, (char *)group_of(p));
 	for (xmlNode *d = xml_child(source, "device"); d && !err; d = xml_next(d, "device")) {
 		const char *path = xml_get(d, "@path");
-		const char *const pv[] = { "pvcreate", flags & POOL_BUILD_OVERWRITE ? "-ffy" : "--quiet", path, NULL };
+		const char *const pv[] = { "pvcreate",
+			flags & POOL_BUILD_OVERWRITE ? "-ffy" : "--quiet", path, NULL };
 
 		err = pool_run(pv, NULL, error);
 		g_ptr_array_add(argv, (char *)path);
 	}
 	g_ptr_array_add(argv, NULL);
 	if (!err && argv->len < 5)
-		err = refuse(error, MANAGER_ERR_XML, "to build the pool its <source> needs <device>s");
+		err = refuse(
+			error, MANAGER_ERR_XML, "to build the pool its <source> needs <device>s");
 	if (!err)
 		err = pool_run((const char *const *)argv->pdata, NULL, error);
 	g_ptr_array_unref(argv);
@@ -128,7 +135,8 @@ static int remove_group(struct pool *p, GError **error)
 	const char *const argv[] = { "vgremove", "-f", group_of(p), NULL };
 	int err = pool_run(argv, NULL, error);
 
-	for (xmlNode *d = xml_child(xml_child(pool_root(p), "source"), "device"); d && !err; d = xml_next(d, "device")) {
+	for (xmlNode *d = xml_child(xml_child(pool_root(p), "source"), "device"); d && !err;
+		d = xml_next(d, "device")) {
 		const char *const pv[] = { "pvremove", "-y", xml_get(d, "@path"), NULL };
 
 		err = pool_run(pv, NULL, error);
@@ -138,14 +146,15 @@ static int remove_group(struct pool *p, GError **error)
 
 static int refresh(struct pool *p, GPtrArray *volumes, GError **error)
 {
-	const char *const argv[] = { "lvs", "--reportformat", "json", "--units", "b", "--nosuffix", "-o",
-		"lv_name,lv_uuid,lv_size,lv_attr,origin", group_of(p), NULL };
+	const char *const argv[] = { "lvs", "--reportformat", "json", "--units", "b", "--nosuffix",
+		"-o", "lv_name,lv_uuid,lv_size,lv_attr,origin", group_of(p), NULL };
 	json_t *rows, *row, *doc = report(argv, "lv", &rows, error);
 	size_t i;
 
 	if (!doc)
 		return -1;
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		g_autofree char *path = g_build_filename(p->target, text_of(row, "lv_name"), NULL);
 		const char *attr = text_of(row, "lv_attr");
 		struct volume *v;
@@ -176,25 +185,27 @@ static int refresh(struct pool *p, GPtrArray *volumes, GError **error)
 	return 0;
 }
 
-static int create(struct pool *p, const char *name, uint64_t capacity, uint64_t allocation, const char *format,
-	char **ret_name, GError **error)
+static int create(struct pool *p, const char *name, uint64_t capacity, uint64_t allocation,
+	const char *format, char **ret_name, GError **error)
 {
 	g_autofree char *size = g_strdup_printf("%" G_GUINT64_FORMAT "b", (guint64)capacity);
-	const char *const argv[] = { "lvcreate", "--yes", "--wipesignatures", "y", "--name", name, "-L", size, group_of(p),
-		NULL };
+	const char *const argv[] = { "lvcreate", "--yes", "--wipesignatures", "y", "--name", name,
+		"-L", size, group_of(p), NULL };
 
 	if (!name_right(name))
-		return refuse(error, MANAGER_ERR_XML, "'%s' cannot be the name of a logical volume", name);
+		return refuse(error, MANAGER_ERR_XML, "'%s' cannot be the name of a logical volume",
+			name);
 	if (allocation < capacity)
 		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
-			      "a logical volume has all of its room: <allocation> cannot be less than <capacity>");
+			"a logical volume has all of its room: <allocation> cannot be less than "
+			"<capacity>");
 	if (pool_run(argv, NULL, error))
 		return -1;
 	*ret_name = g_strdup(name);
 	return 0;
 }
 
-static int delete(struct pool *p, const struct volume *v, GError **error)
+static int delete (struct pool *p, const struct volume *v, GError **error)
 {
 	const char *const argv[] = { "lvremove", "-f", v->path, NULL };
 
@@ -216,10 +227,12 @@ static int sources(struct manager *m, const xmlNode *spec, xmlNode *out, GError 
 
 	if (!doc)
 		return -1;
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		const char *name = text_of(row, "vg_name");
 		g_autofree char *select = g_strdup_printf("vg_name=%s", name);
-		const char *const argv[] = { "pvs", "--reportformat", "json", "-o", "pv_name", "-S", select, NULL };
+		const char *const argv[] = { "pvs", "--reportformat", "json", "-o", "pv_name", "-S",
+			select, NULL };
 		json_t *pvs, *pv, *list = report(argv, "pv", &pvs, NULL);
 		xmlNode *s = xml_add(out, "source", NULL);
 		size_t k;
@@ -236,6 +249,16 @@ static int sources(struct manager *m, const xmlNode *spec, xmlNode *out, GError 
 
 static const char *const formats[] = { "lvm2", "unknown", NULL };
 
-const struct pool_kind pool_kind_logical = { .type = "logical", .formats = formats, .check = check,
-	.is_active = is_active, .start = start, .stop = stop, .build = build, .remove = remove_group,
-	.refresh = refresh, .create = create, .delete = delete, .resize = resize, .sources = sources };
+const struct pool_kind pool_kind_logical = { .type = "logical",
+	.formats = formats,
+	.check = check,
+	.is_active = is_active,
+	.start = start,
+	.stop = stop,
+	.build = build,
+	.remove = remove_group,
+	.refresh = refresh,
+	.create = create,
+	.delete = delete,
+	.resize = resize,
+	.sources = sources };

@@ -12,46 +12,48 @@ struct pool_kind;
 struct xml_rule;
 
 /*
- * `work` is taken by what changes the pool or what is in it; `lock` for a moment around the fields. What
- * takes long for one volume (copies, wipes) holds neither: its name is in `busy` meanwhile.
+ * `work` is taken by what changes the pool or what is in it; `lock` for a moment around the fields.
+ * What takes long for one volume (copies, wipes) holds neither: its name is in `busy` meanwhile.
  */
 struct pool {
 	gint refs;
 	struct manager *manager; /* borrowed */
-	char *name;		 /* owned */
+	char *name;              /* owned */
 	uint8_t uuid[16];
 	const struct pool_kind *kind;
 	GMutex work, lock;
-	xmlDoc *doc;		 /* owned: in normal form */
+	xmlDoc *doc; /* owned: in normal form */
 	bool persistent, active, autostart, gone;
-	char *target;		 /* owned: the folder that volumes are in */
-	GPtrArray *volumes;	 /* owned: struct volume */
-	GHashTable *busy;	 /* owned: names of volumes that a job is at work on */
+	char *target;       /* owned: the folder that volumes are in */
+	GPtrArray *volumes; /* owned: struct volume */
+	GHashTable *busy;   /* owned: names of volumes that a job is at work on */
 	uint64_t capacity, allocation, available;
 };
 
 struct pools {
 	struct manager *manager;
 	GMutex work, lock;
-	GPtrArray *all;		 /* owned: struct pool, each with a reference */
+	GPtrArray *all; /* owned: struct pool, each with a reference */
 };
 
-/* One kind of pool. All but `type` and `refresh` may be NULL: nothing to do, or not possible. With the
- * pool's `work` held. */
+/* One kind of pool. All but `type` and `refresh` may be NULL: nothing to do, or not possible. With
+ * the pool's `work` held. */
 struct pool_kind {
 	const char *type;
-	bool files;		 /* volumes are image files in the target folder */
-	const char *const *formats; /* of <source><format>; the first is the default; NULL ends it */
-	int (*check)(struct pool *p, GError **error);	/* the definition's own rules; sets p->target */
-	bool (*is_active)(struct pool *p);		/* NULL: if the target is a folder */
+	bool files; /* volumes are image files in the target folder */
+	const char *const
+		*formats; /* of <source><format>; the first is the default; NULL ends it */
+	int (*check)(
+		struct pool *p, GError **error); /* the definition's own rules; sets p->target */
+	bool (*is_active)(struct pool *p);       /* NULL: if the target is a folder */
 	int (*start)(struct pool *p, GError **error);
 	int (*stop)(struct pool *p, GError **error);
 	int (*build)(struct pool *p, unsigned flags, GError **error);
 	int (*remove)(struct pool *p, GError **error);
 	/* Adds to `volumes` and sets the pool's three sizes. */
 	int (*refresh)(struct pool *p, GPtrArray *volumes, GError **error);
-	/* Of block pools: makes room called `name`; the volume is there after a refresh, its name is then
-	 * *ret_name. */
+	/* Of block pools: makes room called `name`; the volume is there after a refresh, its name
+	 * is then *ret_name. */
 	int (*create)(struct pool *p, const char *name, uint64_t capacity, uint64_t allocation,
 		const char *format, char **ret_name, GError **error);
 	int (*delete)(struct pool *p, const struct volume *v, GError **error);
@@ -76,8 +78,8 @@ int pool_refresh_locked(struct pool *p, GError **error);
 int pool_run(const char *const *argv, char **ret_out, GError **error);
 
 /*
- * volume_probe.c. What a file is, by its bytes; raw: it was made as raw, and is, whatever a guest has
- * written into it since. NULL: it cannot be a volume.
+ * volume_probe.c. What a file is, by its bytes; raw: it was made as raw, and is, whatever a guest
+ * has written into it since. NULL: it cannot be a volume.
  */
 struct volume *volume_probe(const char *folder, const char *name, bool raw);
 struct volume *volume_new(enum volume_type type, const char *name, const char *path);
@@ -88,7 +90,8 @@ int volume_set_made_raw(struct pool *p, const struct volume *v, bool raw, GError
 const char *volume_image_format(const char *format);
 
 /* volume_bytes.c */
-int volume_overwrite(int fd, unsigned algorithm, const struct volume_progress *progress, GError **error);
+int volume_overwrite(
+	int fd, unsigned algorithm, const struct volume_progress *progress, GError **error);
 
 enum { VOLUME_PART_LENGTH = 12 };
 /* What a volume is called in its folder until it is complete. */

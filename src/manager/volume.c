@@ -31,7 +31,8 @@ static struct volume *by_name(struct pool *p, const char *name)
 
 static int no_such(GError **error, const char *what, const char *name)
 {
-	return refuse(error, MANAGER_ERR_NO_VOLUME, "no storage volume has the %s '%.300s'", what, name);
+	return refuse(
+		error, MANAGER_ERR_NO_VOLUME, "no storage volume has the %s '%.300s'", what, name);
 }
 
 struct volume *volume_find(struct pool *p, const char *name, GError **error)
@@ -44,7 +45,8 @@ struct volume *volume_find(struct pool *p, const char *name, GError **error)
 		volume_ref(v);
 	g_mutex_unlock(&p->lock);
 	if (!p->active)
-		refuse(error, MANAGER_ERR_OPERATION_INVALID, "storage pool '%s' is not active", p->name);
+		refuse(error, MANAGER_ERR_OPERATION_INVALID, "storage pool '%s' is not active",
+			p->name);
 	else if (!v)
 		no_such(error, "name", name);
 	return v;
@@ -72,7 +74,8 @@ static struct volume *search(struct manager *m, const char *text, bool key, stru
 	return found;
 }
 
-struct volume *volume_find_key(struct manager *m, const char *key, struct pool **ret_pool, GError **error)
+struct volume *volume_find_key(
+	struct manager *m, const char *key, struct pool **ret_pool, GError **error)
 {
 	struct volume *v = search(m, key, true, ret_pool);
 
@@ -81,7 +84,8 @@ struct volume *volume_find_key(struct manager *m, const char *key, struct pool *
 	return v;
 }
 
-struct volume *volume_find_path(struct manager *m, const char *path, struct pool **ret_pool, GError **error)
+struct volume *volume_find_path(
+	struct manager *m, const char *path, struct pool **ret_pool, GError **error)
 {
 	g_autofree char *clean = path[0] == '/' ? g_canonicalize_filename(path, "/") : NULL;
 	struct volume *v = clean ? search(m, clean, false, ret_pool) : NULL;
@@ -178,7 +182,8 @@ char *volume_xml_text(const struct volume *v)
 	put_target(xml_add(root, "target", NULL), v);
 	if (v->backing && v->backing[0] == '/') {
 		xml_set(root, "backingStore/path", v->backing);
-		xml_set(root, "backingStore/format/@type", v->backing_format ? v->backing_format : "unknown");
+		xml_set(root, "backingStore/format/@type",
+			v->backing_format ? v->backing_format : "unknown");
 	}
 	return xml_format(root);
 }
@@ -191,9 +196,11 @@ int volume_begin(struct pool *p, const char *name, GError **error)
 
 	g_mutex_lock(&p->lock);
 	if (!p->active)
-		err = refuse(error, MANAGER_ERR_OPERATION_INVALID, "storage pool '%s' is not active", p->name);
+		err = refuse(error, MANAGER_ERR_OPERATION_INVALID,
+			"storage pool '%s' is not active", p->name);
 	else if (!g_hash_table_add(p->busy, g_strdup(name)))
-		err = refuse(error, MANAGER_ERR_RESOURCE_BUSY, "volume '%s' has a job at work on it", name);
+		err = refuse(error, MANAGER_ERR_RESOURCE_BUSY,
+			"volume '%s' has a job at work on it", name);
 	g_mutex_unlock(&p->lock);
 	return err;
 }
@@ -253,7 +260,8 @@ int volume_open(struct pool *p, const char *name, bool writable, GError **error)
 	if (!v)
 		return -1;
 	if (v->type == VOLUME_DIR) {
-		fd = refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED, "volume '%s' is a directory", name);
+		fd = refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED, "volume '%s' is a directory",
+			name);
 	} else {
 		fd = open(v->path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY);
 		if (fd < 0)
@@ -279,13 +287,15 @@ int volume_delete(struct pool *p, const char *name, bool zeroed, GError **error)
 	}
 	if (v && !err && p->kind->files) {
 		if ((v->type == VOLUME_DIR ? rmdir(v->path) : unlink(v->path)) && errno != ENOENT)
-			err = refuse(error, MANAGER_ERR_SYSTEM, "%s: %s", v->path, g_strerror(errno));
+			err = refuse(
+				error, MANAGER_ERR_SYSTEM, "%s: %s", v->path, g_strerror(errno));
 		else if (v->type == VOLUME_FILE)
 			volume_set_made_raw(p, v, false, NULL);
 	} else if (v && !err) {
 		g_mutex_lock(&p->work);
-		err = p->kind->delete ? p->kind->delete(p, v, error) :
-		      refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED, "volumes of this pool cannot be deleted");
+		err = p->kind->delete ? p->kind->delete (p, v, error)
+				      : refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED,
+						"volumes of this pool cannot be deleted");
 		g_mutex_unlock(&p->work);
 	}
 	if (v && !err)
@@ -295,17 +305,20 @@ int volume_delete(struct pool *p, const char *name, bool zeroed, GError **error)
 	return v && !err ? 0 : -1;
 }
 
-static int resize_file(struct pool *p, struct volume *v, uint64_t capacity, unsigned flags, GError **error)
+static int resize_file(
+	struct pool *p, struct volume *v, uint64_t capacity, unsigned flags, GError **error)
 {
 	const char *format = volume_image_format(v->format);
 	const struct image_options o = { .path = v->path, .format = format, .queues = 1 };
 	const struct image_spec spec = { .size = capacity,
-		.preallocation = flags & VOLUME_RESIZE_ALLOCATE ? IMAGE_PREALLOC_FALLOC : IMAGE_PREALLOC_OFF };
+		.preallocation = flags & VOLUME_RESIZE_ALLOCATE ? IMAGE_PREALLOC_FALLOC
+								: IMAGE_PREALLOC_OFF };
 	struct image *im;
 	int err;
 
 	if (!format)
-		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED, "a volume of format %s cannot be resized", v->format);
+		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
+			"a volume of format %s cannot be resized", v->format);
 	im = image_open(&o, error);
 	if (!im)
 		return -1;
@@ -316,7 +329,8 @@ static int resize_file(struct pool *p, struct volume *v, uint64_t capacity, unsi
 	return err;
 }
 
-int volume_resize(struct pool *p, const char *name, uint64_t capacity, unsigned flags, GError **error)
+int volume_resize(
+	struct pool *p, const char *name, uint64_t capacity, unsigned flags, GError **error)
 {
 	struct volume *v;
 	bool raw = false;
@@ -328,12 +342,14 @@ int volume_resize(struct pool *p, const char *name, uint64_t capacity, unsigned 
 		return -1;
 	v = volume_find(p, name, error);
 	if (v && flags & VOLUME_RESIZE_DELTA) {
-		bool over = flags & VOLUME_RESIZE_SHRINK ?
-			__builtin_sub_overflow(v->capacity, MIN(capacity, v->capacity), &capacity) :
-			__builtin_add_overflow(v->capacity, capacity, &capacity);
+		bool over = flags & VOLUME_RESIZE_SHRINK
+				    ? __builtin_sub_overflow(
+					      v->capacity, MIN(capacity, v->capacity), &capacity)
+				    : __builtin_add_overflow(v->capacity, capacity, &capacity);
 
 		if (over) {
-			refuse(error, (enum manager_error)82 /* VIR_ERR_OVERFLOW */, "the capacity is too large");
+			refuse(error, (enum manager_error)82 /* VIR_ERR_OVERFLOW */,
+				"the capacity is too large");
 			goto out;
 		}
 	}
@@ -341,15 +357,16 @@ int volume_resize(struct pool *p, const char *name, uint64_t capacity, unsigned 
 		goto out;
 	capacity = (capacity + 511) & ~511ull;
 	if (capacity < v->capacity && !(flags & VOLUME_RESIZE_SHRINK)) {
-		refuse(error, MANAGER_ERR_INVALID_ARG, "volume '%s' does not become smaller without the flag to shrink",
-		       name);
+		refuse(error, MANAGER_ERR_INVALID_ARG,
+			"volume '%s' does not become smaller without the flag to shrink", name);
 	} else if (p->kind->files) {
 		raw = volume_is_made_raw(p, v);
 		err = resize_file(p, v, capacity, flags, error);
 	} else {
 		g_mutex_lock(&p->work);
-		err = p->kind->resize ? p->kind->resize(p, v, capacity, error) :
-		      refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED, "volumes of this pool cannot be resized");
+		err = p->kind->resize ? p->kind->resize(p, v, capacity, error)
+				      : refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED,
+						"volumes of this pool cannot be resized");
 		g_mutex_unlock(&p->work);
 	}
 	if (!err)
@@ -360,8 +377,8 @@ out:
 	return err;
 }
 
-int volume_wipe(struct pool *p, const char *name, unsigned algorithm, const struct volume_progress *progress,
-	GError **error)
+int volume_wipe(struct pool *p, const char *name, unsigned algorithm,
+	const struct volume_progress *progress, GError **error)
 {
 	struct volume *v;
 	bool raw;
@@ -390,8 +407,9 @@ int pool_volume_path(struct manager *m, const char *pool, const char *volume, ch
 
 	if (v) {
 		*ret_path = g_strdup(v->path);
-		*ret_format = g_strdup(v->format && volume_image_format(v->format) ? volume_image_format(v->format) :
-											"raw");
+		*ret_format = g_strdup(v->format && volume_image_format(v->format)
+					       ? volume_image_format(v->format)
+					       : "raw");
 	}
 	pool_unref(p);
 	volume_unref(v);

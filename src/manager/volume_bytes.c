@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * volume_bytes.c: overwriting what a volume holds, in the passes that each algorithm prescribes. Spec:
- * scrub(1), whose names they are; P. Gutmann, Secure Deletion of Data, 1996, table 1.
+ * volume_bytes.c: overwriting what a volume holds, in the passes that each algorithm prescribes.
+ * Spec: scrub(1), whose names they are; P. Gutmann, Secure Deletion of Data, 1996, table 1.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,21 +22,23 @@ enum { RANDOM = 0x1000000, CHUNK = 3 << 18 }; /* CHUNK: a multiple of the patter
 static const int zero[] = { 0, -1 };
 static const int nnsa[] = { RANDOM, RANDOM, 0, -1 };
 static const int dod[] = { RANDOM, 0, 0xffffff, -1 };
-static const int bsi[] = { 0xffffff, 0xfefefe, 0xfdfdfd, 0xfbfbfb, 0xf7f7f7, 0xefefef, 0xdfdfdf, 0xbfbfbf, 0x7f7f7f,
+static const int bsi[] = { 0xffffff, 0xfefefe, 0xfdfdfd, 0xfbfbfb, 0xf7f7f7, 0xefefef, 0xdfdfdf,
+	0xbfbfbf, 0x7f7f7f, -1 };
+static const int gutmann[] = { RANDOM, RANDOM, RANDOM, RANDOM, 0x555555, 0xaaaaaa, 0x924924,
+	0x492492, 0x249249, 0x000000, 0x111111, 0x222222, 0x333333, 0x444444, 0x555555, 0x666666,
+	0x777777, 0x888888, 0x999999, 0xaaaaaa, 0xbbbbbb, 0xcccccc, 0xdddddd, 0xeeeeee, 0xffffff,
+	0x924924, 0x492492, 0x249249, 0x6db6db, 0xb6db6d, 0xdb6db6, RANDOM, RANDOM, RANDOM, RANDOM,
 	-1 };
-static const int gutmann[] = { RANDOM, RANDOM, RANDOM, RANDOM, 0x555555, 0xaaaaaa, 0x924924, 0x492492, 0x249249,
-	0x000000, 0x111111, 0x222222, 0x333333, 0x444444, 0x555555, 0x666666, 0x777777, 0x888888, 0x999999,
-	0xaaaaaa, 0xbbbbbb, 0xcccccc, 0xdddddd, 0xeeeeee, 0xffffff, 0x924924, 0x492492, 0x249249, 0x6db6db,
-	0xb6db6d, 0xdb6db6, RANDOM, RANDOM, RANDOM, RANDOM, -1 };
 static const int schneier[] = { 0, 0xffffff, RANDOM, RANDOM, RANDOM, RANDOM, RANDOM, -1 };
 #define SEVEN RANDOM, RANDOM, RANDOM, RANDOM, RANDOM, RANDOM, RANDOM
 static const int pfitzner7[] = { SEVEN, -1 };
-static const int pfitzner33[] = { SEVEN, SEVEN, SEVEN, SEVEN, RANDOM, RANDOM, RANDOM, RANDOM, RANDOM, -1 };
+static const int pfitzner33[] = { SEVEN, SEVEN, SEVEN, SEVEN, RANDOM, RANDOM, RANDOM, RANDOM,
+	RANDOM, -1 };
 static const int once_random[] = { RANDOM, -1 };
 
 /* As virStorageVolWipeAlgorithm numbers them; the last, trim, overwrites nothing. */
-static const int *const algorithms[VOLUME_WIPE_ALGORITHMS] = { zero, nnsa, dod, bsi, gutmann, schneier, pfitzner7,
-	pfitzner33, once_random, NULL };
+static const int *const algorithms[VOLUME_WIPE_ALGORITHMS] = { zero, nnsa, dod, bsi, gutmann,
+	schneier, pfitzner7, pfitzner33, once_random, NULL };
 
 static void fill(uint8_t *buf, int pattern)
 {
@@ -74,11 +76,13 @@ static int write_run(struct pass *p, off_t at, off_t end, GError **error)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return refuse(error, MANAGER_ERR_SYSTEM, "cannot overwrite: %s", g_strerror(errno));
+			return refuse(error, MANAGER_ERR_SYSTEM, "cannot overwrite: %s",
+				g_strerror(errno));
 		at += n;
 		p->done += n;
 		if (p->progress && !p->progress->tick(p->progress->opaque, p->done, p->total))
-			return refuse(error, MANAGER_ERR_OPERATION_ABORTED, "the wipe was cancelled: it is not complete");
+			return refuse(error, MANAGER_ERR_OPERATION_ABORTED,
+				"the wipe was cancelled: it is not complete");
 	}
 	return 0;
 }
@@ -111,13 +115,16 @@ static int trim(int fd, uint64_t size, GError **error)
 	uint64_t range[2] = { 0, size };
 	struct stat st;
 
-	if (fstat(fd, &st) || (S_ISBLK(st.st_mode) ? ioctl(fd, BLKDISCARD, range) :
-			       fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, size)))
+	if (fstat(fd, &st) ||
+		(S_ISBLK(st.st_mode) ? ioctl(fd, BLKDISCARD, range)
+				     : fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+					       size)))
 		return refuse(error, MANAGER_ERR_SYSTEM, "cannot discard: %s", g_strerror(errno));
 	return 0;
 }
 
-int volume_overwrite(int fd, unsigned algorithm, const struct volume_progress *progress, GError **error)
+int volume_overwrite(
+	int fd, unsigned algorithm, const struct volume_progress *progress, GError **error)
 {
 	off_t size = lseek(fd, 0, SEEK_END);
 	struct pass p = { .fd = fd, .progress = progress };
@@ -127,7 +134,8 @@ int volume_overwrite(int fd, unsigned algorithm, const struct volume_progress *p
 	if (size < 0)
 		return refuse(error, MANAGER_ERR_SYSTEM, "cannot overwrite: %s", g_strerror(errno));
 	if (algorithm >= VOLUME_WIPE_ALGORITHMS)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "there is no way to wipe of number %u", algorithm);
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"there is no way to wipe of number %u", algorithm);
 	list = algorithms[algorithm];
 	if (!list)
 		return size ? trim(fd, size, error) : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * volume_create.c: new volumes, empty or as a copy. A file is made under another name and gets its own
- * when it is complete and on the disk: what is cut off leaves no volume.
+ * volume_create.c: new volumes, empty or as a copy. A file is made under another name and gets its
+ * own when it is complete and on the disk: what is cut off leaves no volume.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,19 +24,20 @@
 
 /* What is asked for. */
 struct wish {
-	xmlDoc *doc;		/* owned */
+	xmlDoc *doc; /* owned */
 	xmlNode *root;
 	const char *name, *format; /* libvirt's words; borrowed from doc or static */
 	const struct image_format *image;
 	uint64_t capacity, allocation;
 	bool has_allocation;
 	const char *backing, *backing_format;
-	struct volume *from;	/* borrowed */
+	struct volume *from; /* borrowed */
 	unsigned flags;
 	const struct volume_progress *progress;
 };
 
-static int parse(struct pool *p, const char *xml, struct volume *from, unsigned flags, struct wish *w, GError **error)
+static int parse(struct pool *p, const char *xml, struct volume *from, unsigned flags,
+	struct wish *w, GError **error)
 {
 	const char *allocation, *type;
 
@@ -61,7 +62,8 @@ static int parse(struct pool *p, const char *xml, struct volume *from, unsigned 
 	if (w->name[0] == '.')
 		return refuse(error, MANAGER_ERR_XML, "a volume's name cannot begin with a dot");
 	if (type && (!strcmp(type, "network") || !strcmp(type, "netdir")))
-		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED, "volumes of type %s are not supported", type);
+		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
+			"volumes of type %s are not supported", type);
 	if (!w->format)
 		w->format = p->kind->files ? "raw" : NULL;
 	if (!from && !xml_get(w->root, "capacity") && !w->backing)
@@ -83,28 +85,33 @@ static int check_format(struct wish *w, GError **error)
 	if (!strcmp(w->format, "dir"))
 		return 0;
 	if (!w->image || !w->image->create || w->image->open == NULL)
-		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED, "volumes of format %s cannot be made", w->format);
+		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
+			"volumes of format %s cannot be made", w->format);
 	if (w->backing && w->image == &image_format_raw)
-		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED, "a raw volume cannot stand on another");
+		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
+			"a raw volume cannot stand on another");
 	if (w->backing && !w->backing_format)
-		return refuse(error, MANAGER_ERR_XML, "<backingStore> needs a <format>: it is not guessed");
+		return refuse(error, MANAGER_ERR_XML,
+			"<backingStore> needs a <format>: it is not guessed");
 	if (w->backing && !volume_image_format(w->backing_format))
-		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED, "a volume cannot stand on format %s",
-			      w->backing_format);
+		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
+			"a volume cannot stand on format %s", w->backing_format);
 	return 0;
 }
 
-static int set_option(struct image_spec *s, const struct image_format *f, const char *name, const char *value,
-	GError **error)
+static int set_option(struct image_spec *s, const struct image_format *f, const char *name,
+	const char *value, GError **error)
 {
 	if (!f->create_options)
-		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED, "format %s has no %s", f->name, name);
+		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED, "format %s has no %s", f->name,
+			name);
 	return image_spec_set(s, f->create_options, name, value, error);
 }
 
 static int fill_spec(const struct wish *w, struct image_spec *s, GError **error)
 {
-	const char *compat = xml_get(w->root, "target/compat"), *cluster = xml_get(w->root, "target/clusterSize");
+	const char *compat = xml_get(w->root, "target/compat"),
+		   *cluster = xml_get(w->root, "target/clusterSize");
 	xmlNode *features = xml_child(xml_child(w->root, "target"), "features");
 
 	s->size = w->capacity;
@@ -112,15 +119,19 @@ static int fill_spec(const struct wish *w, struct image_spec *s, GError **error)
 	s->backing_format = w->backing ? volume_image_format(w->backing_format) : NULL;
 	/* Of raw, no <allocation> means all of it; of others, none. */
 	if (w->image == &image_format_raw)
-		s->preallocation = w->allocation >= w->capacity && w->capacity && !w->from ? IMAGE_PREALLOC_FALLOC :
-											      IMAGE_PREALLOC_OFF;
+		s->preallocation = w->allocation >= w->capacity && w->capacity && !w->from
+					   ? IMAGE_PREALLOC_FALLOC
+					   : IMAGE_PREALLOC_OFF;
 	else if (w->flags & VOLUME_CREATE_PREALLOC_METADATA)
-		s->preallocation = w->has_allocation && w->allocation >= w->capacity ? IMAGE_PREALLOC_FALLOC :
-										       IMAGE_PREALLOC_METADATA;
+		s->preallocation = w->has_allocation && w->allocation >= w->capacity
+					   ? IMAGE_PREALLOC_FALLOC
+					   : IMAGE_PREALLOC_METADATA;
 	if ((compat && set_option(s, w->image, "compat", compat, error)) ||
-	    (cluster && set_option(s, w->image, "cluster_size", cluster, error)) ||
-	    (xml_child(features, "lazy_refcounts") && set_option(s, w->image, "lazy_refcounts", "on", error)) ||
-	    (xml_child(features, "extended_l2") && set_option(s, w->image, "extended_l2", "on", error)))
+		(cluster && set_option(s, w->image, "cluster_size", cluster, error)) ||
+		(xml_child(features, "lazy_refcounts") &&
+			set_option(s, w->image, "lazy_refcounts", "on", error)) ||
+		(xml_child(features, "extended_l2") &&
+			set_option(s, w->image, "extended_l2", "on", error)))
 		return -1;
 	return 0;
 }
@@ -151,7 +162,8 @@ static bool tick(void *opaque, uint64_t done, uint64_t total)
 }
 
 /* A copy that stands on a file which the source stands on too has only what is above that. */
-static int find_layer(struct image *from, const char *backing, struct convert_options *c, GError **error)
+static int find_layer(
+	struct image *from, const char *backing, struct convert_options *c, GError **error)
 {
 	g_autofree char *want = backing ? g_canonicalize_filename(backing, "/") : NULL;
 	struct image *im = from;
@@ -167,21 +179,29 @@ static int find_layer(struct image *from, const char *backing, struct convert_op
 			return 0;
 		}
 	}
-	return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED, "a copy can stand on '%s' only if its source does", backing);
+	return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
+		"a copy can stand on '%s' only if its source does", backing);
 }
 
 /* Copies what `from` reads as. */
-static int copy_image(struct pool *p, const struct wish *w, const char *to_path, const char *to_format, GError **error)
+static int copy_image(struct pool *p, const struct wish *w, const char *to_path,
+	const char *to_format, GError **error)
 {
 	g_auto(GStrv) dirs = allowed_folders(p->manager, NULL);
-	const struct image_options in = { .path = w->from->path, .queues = 1, .readonly = true,
+	const struct image_options in = { .path = w->from->path,
+		.queues = 1,
+		.readonly = true,
 		.format = w->from->format ? volume_image_format(w->from->format) : "raw",
 		.backing_dirs = (const char *const *)dirs };
-	const struct image_options out = { .path = to_path, .format = to_format, .queues = 1, .no_sync = true,
-					   .backing_dirs = (const char *const *)dirs };
+	const struct image_options out = { .path = to_path,
+		.format = to_format,
+		.queues = 1,
+		.no_sync = true,
+		.backing_dirs = (const char *const *)dirs };
 	struct convert_options c = { .target_zero = p->kind->files, .sparse = 4096, .threads = 2 };
 	struct image *from = image_open(&in, error);
-	struct image *to = from && !find_layer(from, w->backing, &c, error) ? image_open(&out, error) : NULL;
+	struct image *to =
+		from && !find_layer(from, w->backing, &c, error) ? image_open(&out, error) : NULL;
 	int err = -1;
 
 	if (w->progress) {
@@ -212,7 +232,8 @@ static int reflink(const struct wish *w, const char *part, GError **error)
 	int err = 0;
 
 	if (to < 0 || ioctl(to, FICLONE, from))
-		err = refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED, "cannot share blocks: %s", g_strerror(errno));
+		err = refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED, "cannot share blocks: %s",
+			g_strerror(errno));
 	if (to >= 0)
 		close(to);
 	if (from >= 0)
@@ -225,12 +246,14 @@ static int preallocate_part(const struct wish *w, const char *part, GError **err
 	int fd, err = 0;
 
 	/* Some of a raw volume, as <allocation> says; the image library does all or nothing. */
-	if (w->image != &image_format_raw || w->from || !w->allocation || w->allocation >= w->capacity)
+	if (w->image != &image_format_raw || w->from || !w->allocation ||
+		w->allocation >= w->capacity)
 		return 0;
 	fd = open(part, O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || (fallocate(fd, 0, 0, w->allocation) && errno != EOPNOTSUPP))
-		err = refuse(error, MANAGER_ERR_SYSTEM, "cannot allocate %" G_GUINT64_FORMAT " bytes: %s",
-			     (guint64)w->allocation, g_strerror(errno));
+		err = refuse(error, MANAGER_ERR_SYSTEM,
+			"cannot allocate %" G_GUINT64_FORMAT " bytes: %s", (guint64)w->allocation,
+			g_strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	return err;
@@ -244,9 +267,10 @@ static int make_image(struct pool *p, struct wish *w, const char *part, GError *
 	int err;
 
 	if (w->flags & VOLUME_CREATE_REFLINK && w->from)
-		return strcmp(w->format, w->from->format) ?
-			       refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED, "blocks are shared in one format only") :
-			       reflink(w, part, error);
+		return strcmp(w->format, w->from->format)
+			       ? refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED,
+					 "blocks are shared in one format only")
+			       : reflink(w, part, error);
 	err = fill_spec(w, &spec, error);
 	if (!err)
 		err = image_create(part, w->image->name, &spec, false, &o, error);
@@ -260,12 +284,18 @@ static int make_image(struct pool *p, struct wish *w, const char *part, GError *
 static int set_owner(const struct wish *w, const char *part, GError **error)
 {
 	const char *mode = xml_get(w->root, "target/permissions/mode");
-	const char *owner = xml_get(w->root, "target/permissions/owner"), *group = xml_get(w->root, "target/permissions/group");
+	const char *owner = xml_get(w->root, "target/permissions/owner"),
+		   *group = xml_get(w->root, "target/permissions/group");
 	bool dir = !strcmp(w->format, "dir");
-	uid_t uid = owner && strcmp(owner, "-1") ? (uid_t)g_ascii_strtoull(owner, NULL, 10) : (uid_t)-1;
-	gid_t gid = group && strcmp(group, "-1") ? (gid_t)g_ascii_strtoull(group, NULL, 10) : (gid_t)-1;
+	uid_t uid =
+		owner && strcmp(owner, "-1") ? (uid_t)g_ascii_strtoull(owner, NULL, 10) : (uid_t)-1;
+	gid_t gid =
+		group && strcmp(group, "-1") ? (gid_t)g_ascii_strtoull(group, NULL, 10) : (gid_t)-1;
 
-	if (chmod(part, mode ? g_ascii_strtoull(mode, NULL, 8) & 07777 : dir ? 0711 : 0600) || chown(part, uid, gid))
+	if (chmod(part, mode  ? g_ascii_strtoull(mode, NULL, 8) & 07777
+			: dir ? 0711
+			      : 0600) ||
+		chown(part, uid, gid))
 		return refuse(error, MANAGER_ERR_SYSTEM, "%s: %s", part, g_strerror(errno));
 	return 0;
 }
@@ -284,8 +314,9 @@ static int sync_path(const char *path, int flags)
 static int note_raw(struct pool *p, const struct wish *w, const char *part, GError **error)
 {
 	struct volume *v = volume_new(VOLUME_FILE, w->name, part);
-	int err = stat(part, &v->st) ? refuse(error, MANAGER_ERR_SYSTEM, "%s: %s", part, g_strerror(errno)) :
-				       volume_set_made_raw(p, v, true, error);
+	int err = stat(part, &v->st)
+			  ? refuse(error, MANAGER_ERR_SYSTEM, "%s: %s", part, g_strerror(errno))
+			  : volume_set_made_raw(p, v, true, error);
 
 	volume_unref(v);
 	return err;
@@ -302,18 +333,23 @@ static int make_file(struct pool *p, struct wish *w, GError **error)
 	if (check_format(w, error))
 		return -1;
 	if (!access(path, F_OK))
-		return refuse(error, MANAGER_ERR_STORAGE_VOL_EXIST, "storage volume '%s' exists already", w->name);
+		return refuse(error, MANAGER_ERR_STORAGE_VOL_EXIST,
+			"storage volume '%s' exists already", w->name);
 	unlink(part);
-	err = !dir ? make_image(p, w, part, error) :
-	      mkdir(part, 0711) ? refuse(error, MANAGER_ERR_SYSTEM, "%s: %s", part, g_strerror(errno)) : 0;
+	err = !dir ? make_image(p, w, part, error)
+	      : mkdir(part, 0711)
+		      ? refuse(error, MANAGER_ERR_SYSTEM, "%s: %s", part, g_strerror(errno))
+		      : 0;
 	if (!err)
 		err = set_owner(w, part, error);
 	/* Before it has its name: from then on a guest may write into it. */
 	if (!err && w->image == &image_format_raw)
 		err = note_raw(p, w, part, error);
-	if (!err && (sync_path(part, dir ? O_DIRECTORY : 0) || renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_NOREPLACE)))
-		err = refuse(error, errno == EEXIST ? MANAGER_ERR_STORAGE_VOL_EXIST : MANAGER_ERR_SYSTEM, "%s: %s", path,
-			     g_strerror(errno));
+	if (!err && (sync_path(part, dir ? O_DIRECTORY : 0) ||
+			    renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_NOREPLACE)))
+		err = refuse(error,
+			errno == EEXIST ? MANAGER_ERR_STORAGE_VOL_EXIST : MANAGER_ERR_SYSTEM,
+			"%s: %s", path, g_strerror(errno));
 	if (err) {
 		if (dir)
 			rmdir(part);
@@ -333,14 +369,14 @@ static int make_block(struct pool *p, struct wish *w, char **ret_name, GError **
 	int err;
 
 	if (!p->kind->create)
-		return refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED, "volumes of a pool of type %s cannot be made",
-			      p->kind->type);
+		return refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED,
+			"volumes of a pool of type %s cannot be made", p->kind->type);
 	if (w->backing)
-		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED, "a volume of a pool of type %s stands on no other",
-			      p->kind->type);
+		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
+			"a volume of a pool of type %s stands on no other", p->kind->type);
 	g_mutex_lock(&p->work);
-	err = p->kind->create(p, w->name, w->capacity, w->has_allocation ? w->allocation : w->capacity, w->format,
-			      ret_name, error);
+	err = p->kind->create(p, w->name, w->capacity,
+		w->has_allocation ? w->allocation : w->capacity, w->format, ret_name, error);
 	if (!err)
 		err = pool_refresh_locked(p, error);
 	g_mutex_unlock(&p->work);
@@ -350,7 +386,7 @@ static int make_block(struct pool *p, struct wish *w, char **ret_name, GError **
 	err = v ? copy_image(p, w, v->path, "raw", error) : -1;
 	if (err && v && p->kind->delete) {
 		g_mutex_lock(&p->work);
-		p->kind->delete(p, v, NULL);
+		p->kind->delete (p, v, NULL);
 		pool_refresh_locked(p, NULL);
 		g_mutex_unlock(&p->work);
 	}
@@ -376,7 +412,8 @@ struct volume *volume_create(struct pool *p, const char *xml, struct volume *fro
 	w.progress = progress;
 	v = volume_find(p, w.name, NULL);
 	if (v) {
-		err = refuse(error, MANAGER_ERR_STORAGE_VOL_EXIST, "storage volume '%s' exists already", w.name);
+		err = refuse(error, MANAGER_ERR_STORAGE_VOL_EXIST,
+			"storage volume '%s' exists already", w.name);
 		g_clear_pointer(&v, volume_unref);
 	} else if (p->kind->files) {
 		err = make_file(p, &w, error);
@@ -397,9 +434,11 @@ struct volume *volume_create(struct pool *p, const char *xml, struct volume *fro
 int pool_volume_overlay(struct manager *m, const char *pool, const char *name, const char *backing,
 	const char *backing_format, char **ret_path, GError **error)
 {
-	g_autofree char *xml = g_markup_printf_escaped(
-		"<volume><name>%s</name><target><format type='qcow2'/></target><backingStore><path>%s</path>"
-		"<format type='%s'/></backingStore></volume>", name, backing, backing_format);
+	g_autofree char *xml =
+		g_markup_printf_escaped("<volume><name>%s</name><target><format "
+					"type='qcow2'/></target><backingStore><path>%s</path>"
+					"<format type='%s'/></backingStore></volume>",
+			name, backing, backing_format);
 	struct pool *p = pool_find_name(m, pool, error);
 	struct volume *v = p ? volume_create(p, xml, NULL, 0, NULL, error) : NULL;
 

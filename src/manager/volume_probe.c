@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * volume_probe.c: what a file in a pool is. A guest can write any header into its raw disk: what was made
- * as raw is written down and never probed; no file that an image names is opened here.
+ * volume_probe.c: what a file in a pool is. A guest can write any header into its raw disk: what
+ * was made as raw is written down and never probed; no file that an image names is opened here.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -51,9 +51,10 @@ struct volume *volume_new(enum volume_type type, const char *name, const char *p
 
 static const struct {
 	const char *libvirt, *image;
-} words[] = { { "raw", "raw" }, { "iso", "raw" }, { "qcow2", "qcow2" }, { "qcow", "qcow" }, { "vmdk", "vmdk" },
-	{ "vdi", "vdi" }, { "vpc", "vhd" }, { "vhd", "vhd" }, { "qed", "qed" }, { "ploop", "parallels" },
-	{ "luks", "luks" }, { "bochs", "bochs" }, { "cloop", "cloop" }, { "dmg", "dmg" } };
+} words[] = { { "raw", "raw" }, { "iso", "raw" }, { "qcow2", "qcow2" }, { "qcow", "qcow" },
+	{ "vmdk", "vmdk" }, { "vdi", "vdi" }, { "vpc", "vhd" }, { "vhd", "vhd" }, { "qed", "qed" },
+	{ "ploop", "parallels" }, { "luks", "luks" }, { "bochs", "bochs" }, { "cloop", "cloop" },
+	{ "dmg", "dmg" } };
 
 const char *volume_image_format(const char *format)
 {
@@ -78,8 +79,12 @@ static const char *libvirt_format(const char *image)
 /* An image's own numbers; one that does not open is shown by the size of its file. */
 static void look_inside(struct volume *v, const char *format)
 {
-	const struct image_options o = { .path = v->path, .format = format, .readonly = true, .no_lock = true,
-					 .no_backing = true, .queues = 1 };
+	const struct image_options o = { .path = v->path,
+		.format = format,
+		.readonly = true,
+		.no_lock = true,
+		.no_backing = true,
+		.queues = 1 };
 	struct image *im = image_open(&o, NULL);
 	json_t *info;
 	const char *compat;
@@ -136,16 +141,21 @@ static void probe_file(struct volume *v, int fd, bool raw)
 struct volume *volume_probe(const char *folder, const char *name, bool raw)
 {
 	g_autofree char *path = g_build_filename(folder, name, NULL);
-	/* O_NONBLOCK: a FIFO does not hold us up; links lead out of the pool at their maker's wish. */
+	/*
+	 * O_NONBLOCK: a FIFO does not hold us up; links lead out of the pool at their maker's wish.
+	 */
 	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct volume *v = NULL;
 	struct stat st;
 
 	if (fd < 0)
 		return NULL;
-	if (!fstat(fd, &st) && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode))) {
-		v = volume_new(S_ISREG(st.st_mode) ? VOLUME_FILE : S_ISDIR(st.st_mode) ? VOLUME_DIR : VOLUME_BLOCK,
-			       name, path);
+	if (!fstat(fd, &st) &&
+		(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode))) {
+		v = volume_new(S_ISREG(st.st_mode)   ? VOLUME_FILE
+			       : S_ISDIR(st.st_mode) ? VOLUME_DIR
+						     : VOLUME_BLOCK,
+			name, path);
 		v->st = st;
 		if (v->type == VOLUME_FILE) {
 			probe_file(v, fd, raw);
@@ -208,6 +218,6 @@ int volume_set_made_raw(struct pool *p, const struct volume *v, bool raw, GError
 
 	made_uuid(p, v->name, r.uuid);
 	memcpy(r.parent, p->uuid, 16);
-	return raw ? store_put(p->manager->store, &r, error) :
-		     store_remove(p->manager->store, "raw-volume", r.uuid, error);
+	return raw ? store_put(p->manager->store, &r, error)
+		   : store_remove(p->manager->store, "raw-volume", r.uuid, error);
 }

@@ -78,46 +78,32 @@ static bool value_right(const struct xml_rule *r, const char *s)
 	uint64_t max = r->max ? r->max : UINT32_MAX;
 
 	switch (r->kind) {
-	case XML_NOTHING:
-		return !*s;
-	case XML_TEXT:
-		return printable(s);
+	case XML_NOTHING: return !*s;
+	case XML_TEXT: return printable(s);
 	case XML_NAME:
 		return *s && strlen(s) < 256 && printable(s) && !strchr(s, '/') && strcmp(s, ".") &&
 		       strcmp(s, "..") && s[strspn(s, " ")];
-	case XML_UINT:
-		return number(s, false, max);
-	case XML_HEX:
-		return number(s, true, max);
-	case XML_BOOL:
-		return !strcmp(s, "yes") || !strcmp(s, "no");
-	case XML_UUID:
-		return !uuid_parse_text(s, raw);
-	case XML_MAC:
-		return !mac_parse(s, raw);
-	case XML_IP:
-		return inet_pton(AF_INET, s, raw) == 1 || inet_pton(AF_INET6, s, raw) == 1;
-	case XML_IP4:
-		return inet_pton(AF_INET, s, raw) == 1;
-	case XML_DEVICE:
-		return only(s, "_.-:@", IFNAMSIZ - 1) && strcmp(s, ".") && strcmp(s, "..");
-	case XML_DNS:
-		return only(s, "_.-:*", 253) && s[0] != '-';
-	case XML_PATH:
-		return s[0] == '/' && printable(s) && strlen(s) < 4096;
-	case XML_SIZE:
-		return g_ascii_isdigit(s[0]);
-	case XML_ENUM:
-		return g_strv_contains(r->choices, s);
-	case XML_VERBATIM:
-		return true;
+	case XML_UINT: return number(s, false, max);
+	case XML_HEX: return number(s, true, max);
+	case XML_BOOL: return !strcmp(s, "yes") || !strcmp(s, "no");
+	case XML_UUID: return !uuid_parse_text(s, raw);
+	case XML_MAC: return !mac_parse(s, raw);
+	case XML_IP: return inet_pton(AF_INET, s, raw) == 1 || inet_pton(AF_INET6, s, raw) == 1;
+	case XML_IP4: return inet_pton(AF_INET, s, raw) == 1;
+	case XML_DEVICE: return only(s, "_.-:@", IFNAMSIZ - 1) && strcmp(s, ".") && strcmp(s, "..");
+	case XML_DNS: return only(s, "_.-:*", 253) && s[0] != '-';
+	case XML_PATH: return s[0] == '/' && printable(s) && strlen(s) < 4096;
+	case XML_SIZE: return g_ascii_isdigit(s[0]);
+	case XML_ENUM: return g_strv_contains(r->choices, s);
+	case XML_VERBATIM: return true;
 	}
 	return false;
 }
 
 /* ---- checking ---- */
 
-static const struct xml_rule *rule_of(const struct xml_rule *table, const char *name, bool attribute)
+static const struct xml_rule *rule_of(
+	const struct xml_rule *table, const char *name, bool attribute)
 {
 	for (const struct xml_rule *r = table; r && r->name; r++) {
 		if ((r->name[0] == '@') == attribute && !strcmp(r->name + attribute, name))
@@ -131,8 +117,8 @@ static int wrong(GError **error, const xmlNode *n, const struct xml_rule *r, con
 	g_autofree char *all = r->choices ? g_strjoinv(", ", (char **)r->choices) : NULL;
 
 	return refuse(error, MANAGER_ERR_XML, "<%s> %s%s: '%.100s' is not %s%s", n->name,
-		      r->name[0] == '@' ? "attribute " : "element ", r->name + (r->name[0] == '@'),
-		      value, all ? "one of " : "what belongs there", all ? all : "");
+		r->name[0] == '@' ? "attribute " : "element ", r->name + (r->name[0] == '@'), value,
+		all ? "one of " : "what belongs there", all ? all : "");
 }
 
 static int check_attributes(xmlNode *n, const struct xml_rule *table, GError **error)
@@ -144,10 +130,11 @@ static int check_attributes(xmlNode *n, const struct xml_rule *table, GError **e
 
 		next = a->next;
 		if (!r)
-			return refuse(error, MANAGER_ERR_XML, "<%s> has no attribute '%s'", n->name, a->name);
+			return refuse(error, MANAGER_ERR_XML, "<%s> has no attribute '%s'", n->name,
+				a->name);
 		if (r->flags & XML_REFUSED)
 			return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
-				      "<%s %s=…> is not supported", n->name, a->name);
+				"<%s %s=…> is not supported", n->name, a->name);
 		if (r->flags & XML_IGNORED) {
 			xmlRemoveProp(a);
 			continue;
@@ -161,7 +148,8 @@ static int check_attributes(xmlNode *n, const struct xml_rule *table, GError **e
 	}
 	/* In the table's order. */
 	for (const struct xml_rule *r = table; r && r->name; r++) {
-		g_autofree char *value = g_strdup(r->name[0] == '@' ? xml_attr(n, r->name + 1) : NULL);
+		g_autofree char *value =
+			g_strdup(r->name[0] == '@' ? xml_attr(n, r->name + 1) : NULL);
 
 		if (value) {
 			xml_set_attr(n, r->name + 1, NULL);
@@ -170,9 +158,9 @@ static int check_attributes(xmlNode *n, const struct xml_rule *table, GError **e
 	}
 	for (const struct xml_rule *r = table; r && r->name; r++) {
 		if (r->name[0] == '@' && r->flags & XML_REQUIRED &&
-		    !xmlHasProp(n, (const xmlChar *)r->name + 1))
-			return refuse(error, MANAGER_ERR_XML, "<%s> needs the attribute '%s'", n->name,
-				      r->name + 1);
+			!xmlHasProp(n, (const xmlChar *)r->name + 1))
+			return refuse(error, MANAGER_ERR_XML, "<%s> needs the attribute '%s'",
+				n->name, r->name + 1);
 	}
 	return 0;
 }
@@ -185,20 +173,20 @@ static int check_text(xmlNode *n, const struct xml_rule *r, GError **error)
 	xmlFree(raw);
 	if (xml_first(n))
 		return refuse(error, MANAGER_ERR_XML, "<%s> has no element <%s>", n->name,
-			      xml_first(n)->name);
+			xml_first(n)->name);
 	if (r->kind == XML_SIZE) {
 		const char *unit = xml_get(n, "@unit");
 		uint64_t bytes;
 
 		if (xml_scale(text, unit, &bytes))
-			return refuse(error, MANAGER_ERR_XML, "<%s>: '%.100s %s' is not a size", n->name,
-				      text, unit ? unit : "bytes");
+			return refuse(error, MANAGER_ERR_XML, "<%s>: '%.100s %s' is not a size",
+				n->name, text, unit ? unit : "bytes");
 		g_free(text);
 		text = g_strdup_printf("%" G_GUINT64_FORMAT, (guint64)bytes);
 		xmlSetProp(n, (const xmlChar *)"unit", (const xmlChar *)"bytes");
 	} else if (!value_right(r, text)) {
-		return refuse(error, MANAGER_ERR_XML, "<%s>: '%.100s' is not what belongs there", n->name,
-			      text);
+		return refuse(error, MANAGER_ERR_XML, "<%s>: '%.100s' is not what belongs there",
+			n->name, text);
 	}
 	if (n->children) {
 		xmlFreeNodeList(n->children);
@@ -223,8 +211,10 @@ static int check_children(xmlNode *n, const struct xml_rule *table, GError **err
 		g_ptr_array_add(kids, c);
 		if (c->type == XML_TEXT_NODE && !xmlIsBlankNode(c) && !err)
 			err = refuse(error, MANAGER_ERR_XML, "<%s> holds no text", n->name);
-		if (c->type == XML_ELEMENT_NODE && !err && !rule_of(table, (const char *)c->name, false))
-			err = refuse(error, MANAGER_ERR_XML, "<%s> has no element <%s>", n->name, c->name);
+		if (c->type == XML_ELEMENT_NODE && !err &&
+			!rule_of(table, (const char *)c->name, false))
+			err = refuse(error, MANAGER_ERR_XML, "<%s> has no element <%s>", n->name,
+				c->name);
 	}
 	for (const struct xml_rule *r = table; r && r->name && !err; r++) {
 		unsigned found = 0;
@@ -232,14 +222,14 @@ static int check_children(xmlNode *n, const struct xml_rule *table, GError **err
 		for (unsigned i = 0; i < kids->len && r->name[0] != '@' && !err; i++) {
 			xmlNode *c = kids->pdata[i];
 
-			if (!c || c->type != XML_ELEMENT_NODE || strcmp((const char *)c->name, r->name) ||
-			    r->flags & XML_IGNORED)
+			if (!c || c->type != XML_ELEMENT_NODE ||
+				strcmp((const char *)c->name, r->name) || r->flags & XML_IGNORED)
 				continue;
 			kids->pdata[i] = NULL;
 			xmlAddChild(n, c);
 			if (found++ && !(r->flags & XML_MANY))
-				err = refuse(error, MANAGER_ERR_XML, "<%s> has more than one <%s>", n->name,
-					     r->name);
+				err = refuse(error, MANAGER_ERR_XML, "<%s> has more than one <%s>",
+					n->name, r->name);
 			else
 				err = check_element(c, r, error);
 		}
@@ -258,7 +248,8 @@ static int check_element(xmlNode *n, const struct xml_rule *r, GError **error)
 	bool text = r->kind != XML_NOTHING;
 
 	if (r->flags & XML_REFUSED)
-		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED, "<%s> is not supported", n->name);
+		return refuse(
+			error, MANAGER_ERR_CONFIG_UNSUPPORTED, "<%s> is not supported", n->name);
 	if (r->kind == XML_VERBATIM)
 		return 0;
 	if (check_attributes(n, r->inside, error))
@@ -269,8 +260,8 @@ static int check_element(xmlNode *n, const struct xml_rule *r, GError **error)
 int xml_rule_check(xmlNode *root, const struct xml_rule *rule, GError **error)
 {
 	if (strcmp((const char *)root->name, rule->name))
-		return refuse(error, MANAGER_ERR_XML, "the document is a <%s>, not a <%s>", root->name,
-			      rule->name);
+		return refuse(error, MANAGER_ERR_XML, "the document is a <%s>, not a <%s>",
+			root->name, rule->name);
 	return check_element(root, rule, error);
 }
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* fuzz_storage.c: pool and volume XML: the normal form of what is accepted is its own normal form. */
+/*
+ * fuzz_storage.c: pool and volume XML: the normal form of what is accepted is its own normal form.
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * manager_port.c: what guests' ports let through: frames are written into taps of a network in a namespace
- * of its own, and looked for at another's. The kernel's bridge and nftables are the real ones.
+ * manager_port.c: what guests' ports let through: frames are written into taps of a network in a
+ * namespace of its own, and looked for at another's. The kernel's bridge and nftables are the real
+ * ones.
  */
 #include <errno.h>
 #include <poll.h>
@@ -26,7 +27,8 @@
 
 enum { VNET_HEADER = 10, FRAME_MAX = 2048 };
 
-static const uint8_t mac_a[6] = { 0x52, 0x54, 0, 0, 0, 0xa }, mac_b[6] = { 0x52, 0x54, 0, 0, 0, 0xb };
+static const uint8_t mac_a[6] = { 0x52, 0x54, 0, 0, 0, 0xa },
+		     mac_b[6] = { 0x52, 0x54, 0, 0, 0, 0xb };
 static const uint8_t everyone[6] = { 255, 255, 255, 255, 255, 255 };
 
 struct world {
@@ -77,9 +79,10 @@ static struct frame arp(const uint8_t *ether_src, const uint8_t *arp_src, unsign
 	return f;
 }
 
-/* RFC 791, RFC 768; protocol 6 gets a header of TCP with SYN. Checksums are the receiver's business. */
-static struct frame ip(const uint8_t *src_mac, const uint8_t src[4], unsigned protocol, unsigned sport,
-	unsigned dport)
+/* RFC 791, RFC 768; protocol 6 gets a header of TCP with SYN. Checksums are the receiver's
+ * business. */
+static struct frame ip(const uint8_t *src_mac, const uint8_t src[4], unsigned protocol,
+	unsigned sport, unsigned dport)
 {
 	struct frame f = ether(everyone, src_mac, 0x800);
 	uint8_t head[20] = { 0x45, 0, 0, 60, 0, 0, 0, 0, 64, protocol };
@@ -103,7 +106,11 @@ static struct frame ip(const uint8_t *src_mac, const uint8_t src[4], unsigned pr
 	return f;
 }
 
-#define ADDRESS(...) (const uint8_t[4]){ __VA_ARGS__ }
+#define ADDRESS(...)                                                                               \
+	(const uint8_t[4])                                                                         \
+	{                                                                                          \
+		__VA_ARGS__                                                                        \
+	}
 
 /* Does what `from` sends come out at `to`? */
 static bool passes(const struct port *from, const struct port *to, struct frame f)
@@ -194,7 +201,8 @@ static int teardown(void **state)
 	assert_int_equal(network_stop(n, NULL), 0);
 	network_unref(n);
 	manager_free(w->manager);
-	g_spawn_sync(NULL, (char **)rm, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
+	g_spawn_sync(
+		NULL, (char **)rm, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
 	g_free(w->root);
 	g_free(w);
 	return 0;
@@ -238,11 +246,14 @@ static void reserved_address(void **state)
 	struct network *n = network_find_name(w->manager, "default", NULL);
 
 	assert_true(passes(&w->a, &w->b, arp(mac_a, mac_a, 77)));
-	assert_int_equal(network_update(n, 3, 4, -1, "<host mac='52:54:00:00:00:0b' ip='192.168.122.77'/>", 1, NULL), 0);
+	assert_int_equal(network_update(n, 3, 4, -1,
+				 "<host mac='52:54:00:00:00:0b' ip='192.168.122.77'/>", 1, NULL),
+		0);
 	assert_false(passes(&w->a, &w->b, arp(mac_a, mac_a, 77)));
 	assert_false(passes(&w->a, &w->b, ip(mac_a, ADDRESS(192, 168, 122, 77), 17, 1, 2)));
 	assert_true(passes(&w->b, &w->a, arp(mac_b, mac_b, 77)));
-	assert_int_equal(network_update(n, 2, 4, -1, "<host mac='52:54:00:00:00:0b'/>", 1, NULL), 0);
+	assert_int_equal(
+		network_update(n, 2, 4, -1, "<host mac='52:54:00:00:00:0b'/>", 1, NULL), 0);
 	assert_true(passes(&w->a, &w->b, arp(mac_a, mac_a, 77)));
 	network_unref(n);
 }
@@ -250,8 +261,10 @@ static void reserved_address(void **state)
 static void trusted_and_isolated(void **state)
 {
 	struct world *w = *state;
-	static const uint8_t mac_c[6] = { 0x52, 0x54, 0, 0, 0, 0xc }, mac_d[6] = { 0x52, 0x54, 0, 0, 0, 0xd };
-	struct port c = plug(w, mac_c, (struct port_request){ .no_filter = true, .isolated = true });
+	static const uint8_t mac_c[6] = { 0x52, 0x54, 0, 0, 0, 0xc },
+			     mac_d[6] = { 0x52, 0x54, 0, 0, 0, 0xd };
+	struct port c =
+		plug(w, mac_c, (struct port_request){ .no_filter = true, .isolated = true });
 	struct port d = plug(w, mac_d, (struct port_request){ .isolated = true });
 
 	for (unsigned i = 0; i < 40 && !passes(&c, &w->a, arp(mac_c, mac_c, 90)); i++)
@@ -276,7 +289,8 @@ static void filters(void **state)
 
 	six.n = VNET_HEADER + 80;
 	g_hash_table_insert(p, "IP", "192.168.122.50,192.168.122.51");
-	c = plug(w, mac_c, (struct port_request){ .filterref = "clean-traffic", .filter_parameters = p });
+	c = plug(w, mac_c,
+		(struct port_request){ .filterref = "clean-traffic", .filter_parameters = p });
 	for (unsigned i = 0; i < 40 && !passes(&c, &w->a, arp(mac_c, mac_c, 50)); i++)
 		;
 	assert_true(passes(&c, &w->a, arp(mac_c, mac_c, 51)));
@@ -287,9 +301,12 @@ static void filters(void **state)
 	assert_false(passes(&c, &w->a, six));
 	unplug(w, &c);
 
-	f = nwfilter_define(w->manager, "<filter name='mine'><filterref filter='no-mac-spoofing'/>"
-			    "<rule action='drop' direction='out'><tcp dstportstart='25' dstportend='26'/></rule>"
-			    "<rule action='drop' direction='in'><udp dstportstart='53'/></rule></filter>", false, NULL);
+	f = nwfilter_define(w->manager,
+		"<filter name='mine'><filterref filter='no-mac-spoofing'/>"
+		"<rule action='drop' direction='out'><tcp dstportstart='25' "
+		"dstportend='26'/></rule>"
+		"<rule action='drop' direction='in'><udp dstportstart='53'/></rule></filter>",
+		false, NULL);
 	assert_non_null(f);
 	c = plug(w, mac_c, (struct port_request){ .filterref = "mine" });
 	for (unsigned i = 0; i < 40 && !passes(&c, &w->a, arp(mac_c, mac_c, 50)); i++)
@@ -302,8 +319,9 @@ static void filters(void **state)
 	assert_int_equal(nwfilter_undefine(w->manager, f, NULL), -1); /* in use */
 	/* Another definition takes hold at once. */
 	nwfilter_unref(f);
-	f = nwfilter_define(w->manager, "<filter name='mine'><rule action='drop' direction='in'><arp/></rule></filter>",
-			    false, NULL);
+	f = nwfilter_define(w->manager,
+		"<filter name='mine'><rule action='drop' direction='in'><arp/></rule></filter>",
+		false, NULL);
 	assert_non_null(f);
 	assert_true(passes(&c, &w->a, ip(mac_c, ADDRESS(192, 168, 122, 50), 6, 1000, 26)));
 	assert_false(passes(&w->a, &c, arp(mac_a, mac_a, 50)));
@@ -316,9 +334,12 @@ static void refused_filters(void **state)
 {
 	struct world *w = *state;
 	static const char *const bad[] = {
-		"<filter name='x'><rule action='drop' direction='out'><tcp state='NEW'/></rule></filter>",
-		"<filter name='x'><rule action='drop' direction='out'><tcp ipset='a' ipsetflags='src'/></rule></filter>",
-		"<filter name='x'><rule action='drop' direction='out'><tcp nonsense='1'/></rule></filter>",
+		"<filter name='x'><rule action='drop' direction='out'><tcp "
+		"state='NEW'/></rule></filter>",
+		"<filter name='x'><rule action='drop' direction='out'><tcp ipset='a' "
+		"ipsetflags='src'/></rule></filter>",
+		"<filter name='x'><rule action='drop' direction='out'><tcp "
+		"nonsense='1'/></rule></filter>",
 		"<filter name='x'><filterref filter='x'/></filter>",
 		"<filter name='x'><filterref filter='not-there'/></filter>",
 		"<filter name='x'><rule action='explode' direction='out'/></filter>",
@@ -363,7 +384,9 @@ static void limits(void **state)
 static void adopted(void **state)
 {
 	struct world *w = *state;
-	struct port_request r = { .network = "default", .owner = mac_a, .owner_name = "test", .queues = 1 };
+	struct port_request r = {
+		.network = "default", .owner = mac_a, .owner_name = "test", .queues = 1
+	};
 
 	again(w);
 	assert_true(link_exists(w->a.tap));

@@ -9,7 +9,7 @@
 enum { ADDRESS_TEXT = 46 }; /* longest, with its zero */
 
 struct address {
-	int family;	   /* AF_INET, AF_INET6; 0: none */
+	int family;        /* AF_INET, AF_INET6; 0: none */
 	uint8_t bytes[16]; /* network order */
 };
 
@@ -22,7 +22,8 @@ int address_compare(const struct address *a, const struct address *b);
 /* The first address of its subnet. */
 struct address address_subnet(const struct address *a, unsigned prefix);
 bool address_within(const struct address *a, const struct address *net, unsigned prefix);
-struct address address_broadcast(const struct address *a, unsigned prefix); /* IPv4's; the last of it */
+struct address address_broadcast(
+	const struct address *a, unsigned prefix); /* IPv4's; the last of it */
 /* -1: the mask has holes. */
 int netmask_prefix(const struct address *mask);
 struct address prefix_netmask(int family, unsigned prefix);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* dnsmasq.c: configuration, life and leases of a network's dnsmasq. Spec: dnsmasq(8); RFC 8415, 11. */
+/*
+ * dnsmasq.c: configuration, life and leases of a network's dnsmasq. Spec: dnsmasq(8); RFC 8415, 11.
+ */
 #include "manager/net/dnsmasq.h"
 
 #include <errno.h>
@@ -20,8 +22,9 @@
 
 bool dnsmasq_wanted(const struct network_config *c)
 {
-	return c->ips->len && (network_config_has_dhcp(c, AF_INET) || network_config_has_dhcp(c, AF_INET6) ||
-			       xml_get_bool(c->root, "dns/@enable", true));
+	return c->ips->len &&
+	       (network_config_has_dhcp(c, AF_INET) || network_config_has_dhcp(c, AF_INET6) ||
+		       xml_get_bool(c->root, "dns/@enable", true));
 }
 
 /* ---- the configuration ---- */
@@ -37,9 +40,11 @@ static void lease_text(GString *out, xmlNode *item)
 	if (!n)
 		g_string_append(out, ",infinite");
 	else if (unit && !strcmp(unit, "seconds"))
-		g_string_append_printf(out, ",%u", (unsigned)MAX(n, 120)); /* the least that it takes */
+		g_string_append_printf(
+			out, ",%u", (unsigned)MAX(n, 120)); /* the least that it takes */
 	else
-		g_string_append_printf(out, ",%u%c", (unsigned)n, unit && !strcmp(unit, "hours") ? 'h' : 'm');
+		g_string_append_printf(
+			out, ",%u%c", (unsigned)n, unit && !strcmp(unit, "hours") ? 'h' : 'm');
 }
 
 static void dhcp_config(GString *out, const struct network_ip *ip)
@@ -59,7 +64,8 @@ static void dhcp_config(GString *out, const struct network_ip *ip)
 		address_parse(xml_get(r, "@start"), &first);
 		address_parse(xml_get(r, "@end"), &last);
 		count += address_distance(&first, &last);
-		g_string_append_printf(out, "dhcp-range=%s,%s,", xml_get(r, "@start"), xml_get(r, "@end"));
+		g_string_append_printf(
+			out, "dhcp-range=%s,%s,", xml_get(r, "@start"), xml_get(r, "@end"));
 		if (v6)
 			g_string_append_printf(out, "%u", ip->prefix);
 		else
@@ -71,8 +77,9 @@ static void dhcp_config(GString *out, const struct network_ip *ip)
 		for (xmlNode *h = xml_child(d, "host"); h; h = xml_next(h, "host"))
 			count++;
 		if (!xml_child(d, "range"))
-			g_string_append_printf(out, v6 ? "dhcp-range=%s,static,%u\n" : "dhcp-range=%s,static\n",
-					       net_text, ip->prefix);
+			g_string_append_printf(out,
+				v6 ? "dhcp-range=%s,static,%u\n" : "dhcp-range=%s,static\n",
+				net_text, ip->prefix);
 	}
 	if (count)
 		g_string_append_printf(out, "dhcp-lease-max=%u\n", (unsigned)MIN(count, 1 << 20));
@@ -83,10 +90,12 @@ static void dhcp_config(GString *out, const struct network_ip *ip)
 		return;
 	}
 	if (xml_get(ip->node, "tftp/@root"))
-		g_string_append_printf(out, "enable-tftp\ntftp-root=%s\n", xml_get(ip->node, "tftp/@root"));
+		g_string_append_printf(
+			out, "enable-tftp\ntftp-root=%s\n", xml_get(ip->node, "tftp/@root"));
 	if (xml_get(d, "bootp/@file"))
-		g_string_append_printf(out, xml_get(d, "bootp/@server") ? "dhcp-boot=%s,,%s\n" : "dhcp-boot=%s\n",
-				       xml_get(d, "bootp/@file"), xml_get(d, "bootp/@server"));
+		g_string_append_printf(out,
+			xml_get(d, "bootp/@server") ? "dhcp-boot=%s,,%s\n" : "dhcp-boot=%s\n",
+			xml_get(d, "bootp/@file"), xml_get(d, "bootp/@server"));
 }
 
 /* The subnet's names by address are ours alone. RFC 1035, 3.5; RFC 3596, 2.5 */
@@ -97,7 +106,8 @@ static void reverse_zone(GString *out, const struct network_ip *ip)
 	g_string_append(out, "local=/");
 	for (int i = ip->prefix / (v6 ? 4 : 8) - 1; i >= 0; i--) {
 		if (v6)
-			g_string_append_printf(out, "%x.", ip->address.bytes[i / 2] >> (i & 1 ? 0 : 4) & 15);
+			g_string_append_printf(
+				out, "%x.", ip->address.bytes[i / 2] >> (i & 1 ? 0 : 4) & 15);
 		else
 			g_string_append_printf(out, "%u.", ip->address.bytes[i]);
 	}
@@ -139,15 +149,15 @@ static void dns_config(GString *out, const struct network_config *c)
 		const char *service = xml_get(s, "@service"), *of = xml_get(s, "@domain");
 		const char *target = xml_get(s, "@target");
 
-		g_string_append_printf(out, "srv-host=%s%s._%s", service[0] == '_' ? "" : "_", service,
-				       xml_get(s, "@protocol"));
+		g_string_append_printf(out, "srv-host=%s%s._%s", service[0] == '_' ? "" : "_",
+			service, xml_get(s, "@protocol"));
 		if (of || domain)
 			g_string_append_printf(out, ".%s", of ? of : domain);
 		if (target)
 			g_string_append_printf(out, ",%s,%u,%u,%u", target,
-					       (unsigned)xml_get_uint(s, "@port", 1),
-					       (unsigned)xml_get_uint(s, "@priority", 0),
-					       (unsigned)xml_get_uint(s, "@weight", 0));
+				(unsigned)xml_get_uint(s, "@port", 1),
+				(unsigned)xml_get_uint(s, "@priority", 0),
+				(unsigned)xml_get_uint(s, "@weight", 0));
 		g_string_append_c(out, '\n');
 	}
 	for (unsigned i = 0; i < c->ips->len; i++) {
@@ -163,10 +173,11 @@ char *dnsmasq_config_text(const struct network_config *c, const char *bridge, co
 	GString *out = g_string_new("# Written by lodged at each start of the network.\n");
 	const struct passwd *user = getpwnam("dnsmasq");
 
-	g_string_append_printf(out, "user=%s\npid-file=%s/pid\ndhcp-leasefile=%s/leases\n"
-			       "dhcp-hostsfile=%s/hosts\naddn-hosts=%s/names\n"
-			       "conf-dir=\nno-hosts\nexcept-interface=lo\nbind-dynamic\ninterface=%s\n",
-			       user ? "dnsmasq" : "nobody", folder, folder, folder, folder, bridge);
+	g_string_append_printf(out,
+		"user=%s\npid-file=%s/pid\ndhcp-leasefile=%s/leases\n"
+		"dhcp-hostsfile=%s/hosts\naddn-hosts=%s/names\n"
+		"conf-dir=\nno-hosts\nexcept-interface=lo\nbind-dynamic\ninterface=%s\n",
+		user ? "dnsmasq" : "nobody", folder, folder, folder, folder, bridge);
 	if (!xml_get_bool(c->root, "dns/@enable", true))
 		g_string_append(out, "port=0\n");
 	else
@@ -177,7 +188,8 @@ char *dnsmasq_config_text(const struct network_config *c, const char *bridge, co
 	if (c->forward == FORWARD_NONE)
 		g_string_append(out, "dhcp-option=3\nno-resolv\n");
 	if (xml_get(c->root, "mtu/@size"))
-		g_string_append_printf(out, "dhcp-option=option:mtu,%s\n", xml_get(c->root, "mtu/@size"));
+		g_string_append_printf(
+			out, "dhcp-option=option:mtu,%s\n", xml_get(c->root, "mtu/@size"));
 	for (unsigned i = 0; i < c->ips->len; i++) {
 		const struct network_ip *ip = &g_array_index(c->ips, struct network_ip, i);
 
@@ -194,8 +206,10 @@ char *dnsmasq_hosts_text(const struct network_config *c)
 		const struct network_ip *ip = &g_array_index(c->ips, struct network_ip, i);
 		bool v6 = ip->address.family == AF_INET6;
 
-		for (xmlNode *h = xml_child(xml_child(ip->node, "dhcp"), "host"); h; h = xml_next(h, "host")) {
-			const char *mac = xml_get(h, "@mac"), *id = xml_get(h, "@id"), *name = xml_get(h, "@name");
+		for (xmlNode *h = xml_child(xml_child(ip->node, "dhcp"), "host"); h;
+			h = xml_next(h, "host")) {
+			const char *mac = xml_get(h, "@mac"), *id = xml_get(h, "@id"),
+				   *name = xml_get(h, "@name");
 
 			if (mac)
 				g_string_append_printf(out, "%s,", mac);
@@ -217,7 +231,8 @@ char *dnsmasq_names_text(const struct network_config *c)
 {
 	GString *out = g_string_new(NULL);
 
-	for (xmlNode *h = xml_child(xml_child(c->root, "dns"), "host"); h; h = xml_next(h, "host")) {
+	for (xmlNode *h = xml_child(xml_child(c->root, "dns"), "host"); h;
+		h = xml_next(h, "host")) {
 		g_string_append(out, xml_get(h, "@ip"));
 		for (xmlNode *n = xml_child(h, "hostname"); n; n = xml_next(n, "hostname"))
 			g_string_append_printf(out, "\t%s", (const char *)n->children->content);
@@ -243,7 +258,9 @@ static int write_hosts(const struct network_config *c, const char *folder, GErro
 {
 	g_autofree char *hosts = dnsmasq_hosts_text(c), *names = dnsmasq_names_text(c);
 
-	return write_file(folder, "hosts", hosts, error) ? -1 : write_file(folder, "names", names, error);
+	return write_file(folder, "hosts", hosts, error)
+		       ? -1
+		       : write_file(folder, "names", names, error);
 }
 
 /* Does the process run with the configuration of that folder? */
@@ -293,8 +310,8 @@ static void die_with_us(void *opaque)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
-int dnsmasq_start(const struct network_config *c, const char *bridge, const char *folder, pid_t *ret_pid,
-	GError **error)
+int dnsmasq_start(const struct network_config *c, const char *bridge, const char *folder,
+	pid_t *ret_pid, GError **error)
 {
 	g_autofree char *config = dnsmasq_config_text(c, bridge, folder);
 	g_autofree char *arg = g_strdup_printf("--conf-file=%s/config", folder), *said = NULL;
@@ -307,13 +324,16 @@ int dnsmasq_start(const struct network_config *c, const char *bridge, const char
 		return refuse(error, MANAGER_ERR_SYSTEM, "%s: %s", folder, g_strerror(errno));
 	if (write_file(folder, "config", config, error) || write_hosts(c, folder, error))
 		return -1;
-	/* It goes into the background when its sockets are bound: its exit says whether it serves. */
-	if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL,
-			  die_with_us, NULL, NULL, &said, &status, &why))
+	/*
+	 * It goes into the background when its sockets are bound: its exit says whether it serves.
+	 */
+	if (!g_spawn_sync(NULL, (char **)argv, NULL,
+		    G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, die_with_us, NULL, NULL,
+		    &said, &status, &why))
 		return refuse(error, MANAGER_ERR_SYSTEM, "cannot run dnsmasq: %s", why->message);
 	if (!g_spawn_check_wait_status(status, NULL))
 		return refuse(error, MANAGER_ERR_OPERATION_FAILED, "dnsmasq does not start: %.300s",
-			      g_strstrip(said));
+			g_strstrip(said));
 	*ret_pid = dnsmasq_find(folder);
 	if (!*ret_pid)
 		return refuse(error, MANAGER_ERR_OPERATION_FAILED, "dnsmasq ended at once");
@@ -405,7 +425,8 @@ GPtrArray *dnsmasq_leases(const char *folder, const char *bridge)
 		struct lease *l;
 		uint8_t mac[6];
 
-		/* "duid …" is the server's own; a line half written is seen whole at the next change. */
+		/* "duid …" is the server's own; a line half written is seen whole at the next
+		 * change. */
 		if (g_strv_length(f) != 5 || address_parse(f[2], &a))
 			continue;
 		l = g_new0(struct lease, 1);

@@ -2,11 +2,10 @@
 /*
  * firewall.c: the rules of networks and of guests' ports as text for nftables. Spec: nft(8).
  *
- * inet lodge:	 forward looks first at where a packet goes (may it enter that network?), then at where it
- *		 is from (may it leave?); nat masquerades.
- * bridge lodge: `from` and `to` lead each guest's port to its own chain; a port of a network of ours
- *		 goes on to that network's chain. Sets hold who was given which address: an address that
- *		 was leased to one guest cannot be another's source.
+ * inet lodge:	 forward looks first at where a packet goes (may it enter that network?), then at
+ *where it is from (may it leave?); nat masquerades. bridge lodge: `from` and `to` lead each guest's
+ *port to its own chain; a port of a network of ours goes on to that network's chain. Sets hold who
+ *was given which address: an address that was leased to one guest cannot be another's source.
  */
 #include "manager/net/firewall.h"
 
@@ -115,17 +114,19 @@ static void forward_chains(GString *out, const struct firewall_network *n)
 {
 	uint64_t limit = xml_get_uint(n->config->root, "bandwidth/outbound/@average", 0);
 
-	g_string_append_printf(out, "\tchain to-%s {\n\t\tiifname \"%s\" accept\n", n->bridge, n->bridge);
+	g_string_append_printf(
+		out, "\tchain to-%s {\n\t\tiifname \"%s\" accept\n", n->bridge, n->bridge);
 	if (n->config->forward != FORWARD_NONE)
 		g_string_append(out, "\t\tct state established,related accept\n");
 	forward_family(out, n, true, AF_INET);
 	forward_family(out, n, true, AF_INET6);
-	g_string_append_printf(out, "\t\treject with icmpx type admin-prohibited\n\t}\n\tchain from-%s {\n",
-			       n->bridge);
+	g_string_append_printf(out,
+		"\t\treject with icmpx type admin-prohibited\n\t}\n\tchain from-%s {\n", n->bridge);
 	if (limit)
-		g_string_append_printf(out, "\t\tlimit rate over %" G_GUINT64_FORMAT
-				       " kbytes/second burst %" G_GUINT64_FORMAT " kbytes drop\n",
-				       (guint64)limit, (guint64)MAX(limit / 8, 64));
+		g_string_append_printf(out,
+			"\t\tlimit rate over %" G_GUINT64_FORMAT
+			" kbytes/second burst %" G_GUINT64_FORMAT " kbytes drop\n",
+			(guint64)limit, (guint64)MAX(limit / 8, 64));
 	forward_family(out, n, false, AF_INET);
 	forward_family(out, n, false, AF_INET6);
 	g_string_append(out, "\t\treject with icmpx type admin-prohibited\n\t}\n");
@@ -136,21 +137,22 @@ static void nat_rules(GString *out, const struct firewall_network *n, int family
 	const struct network_config *c = n->config;
 	g_autofree char *nets = subnets(c, family), *devs = interfaces(c, "oifname");
 	const char *ip = family == AF_INET ? "ip" : "ip6";
-	const char *start = family == AF_INET ? xml_get(c->root, "forward/nat/address/@start") : NULL;
+	const char *start =
+		family == AF_INET ? xml_get(c->root, "forward/nat/address/@start") : NULL;
 	const char *low = xml_get(c->root, "forward/nat/port/@start");
-	g_autofree char *how = start ?
-		g_strdup_printf("snat ip to %s-%s", start, xml_get(c->root, "forward/nat/address/@end")) :
-		g_strdup("masquerade");
+	g_autofree char *how = start ? g_strdup_printf("snat ip to %s-%s", start,
+					       xml_get(c->root, "forward/nat/address/@end"))
+				     : g_strdup("masquerade");
 	g_autofree char *rule = NULL;
 
 	if (!nets || c->forward != FORWARD_NAT ||
-	    (family == AF_INET6 && !xml_get_bool(c->root, "forward/nat/@ipv6", false)))
+		(family == AF_INET6 && !xml_get_bool(c->root, "forward/nat/@ipv6", false)))
 		return;
-	rule = g_strdup_printf("\t\t%s%s saddr { %s } %s daddr != { %s, %s } ", devs, ip, nets, ip, nets,
-			       family == AF_INET ? "224.0.0.0/4, 255.255.255.255" : "ff00::/8");
+	rule = g_strdup_printf("\t\t%s%s saddr { %s } %s daddr != { %s, %s } ", devs, ip, nets, ip,
+		nets, family == AF_INET ? "224.0.0.0/4, 255.255.255.255" : "ff00::/8");
 	if (low)
 		g_string_append_printf(out, "%smeta l4proto { tcp, udp } %s%s:%s-%s\n", rule, how,
-				       start ? "" : " to ", low, xml_get(c->root, "forward/nat/port/@end"));
+			start ? "" : " to ", low, xml_get(c->root, "forward/nat/port/@end"));
 	g_string_append_printf(out, "%s%s\n", rule, how);
 }
 
@@ -163,16 +165,18 @@ static void inet_table(GString *out, const struct firewall_network *nets, unsign
 		if (!restricts(&nets[i]))
 			continue;
 		forward_chains(out, &nets[i]);
-		g_string_append_printf(to, "%s\"%s\" : jump to-%s", to->len ? ", " : "", nets[i].bridge,
-				       nets[i].bridge);
+		g_string_append_printf(to, "%s\"%s\" : jump to-%s", to->len ? ", " : "",
+			nets[i].bridge, nets[i].bridge);
 		g_string_append_printf(from, "%s\"%s\" : jump from-%s", from->len ? ", " : "",
-				       nets[i].bridge, nets[i].bridge);
+			nets[i].bridge, nets[i].bridge);
 	}
-	g_string_append(out, "\tchain forward {\n\t\ttype filter hook forward priority filter; policy accept;\n");
+	g_string_append(out, "\tchain forward {\n\t\ttype filter hook forward priority filter; "
+			     "policy accept;\n");
 	if (to->len)
-		g_string_append_printf(out, "\t\toifname vmap { %s }\n\t\tiifname vmap { %s }\n", to->str,
-				       from->str);
-	g_string_append(out, "\t}\n\tchain nat {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n");
+		g_string_append_printf(out, "\t\toifname vmap { %s }\n\t\tiifname vmap { %s }\n",
+			to->str, from->str);
+	g_string_append(out, "\t}\n\tchain nat {\n\t\ttype nat hook postrouting priority srcnat; "
+			     "policy accept;\n");
 	for (unsigned i = 0; i < count; i++) {
 		nat_rules(out, &nets[i], AF_INET);
 		nat_rules(out, &nets[i], AF_INET6);
@@ -202,10 +206,10 @@ static void lease_elements(GString *out, const char *bridge, const GArray *lease
 	}
 	if (!held->len)
 		return;
-	g_string_append_printf(out, "add element bridge lodge held%s-%s { %s }\n", v6 ? "6" : "", bridge,
-			       held->str);
-	g_string_append_printf(out, "add element bridge lodge pairs%s-%s { %s }\n", v6 ? "6" : "", bridge,
-			       pairs->str);
+	g_string_append_printf(out, "add element bridge lodge held%s-%s { %s }\n", v6 ? "6" : "",
+		bridge, held->str);
+	g_string_append_printf(out, "add element bridge lodge pairs%s-%s { %s }\n", v6 ? "6" : "",
+		bridge, pairs->str);
 }
 
 char *firewall_leases_text(const char *bridge, const GArray *leases)
@@ -232,14 +236,16 @@ static void network_family(GString *out, const struct firewall_network *n, int f
 		g_string_append_printf(out,
 			"\t\tarp saddr ip { %s } drop\n"
 			"\t\tarp saddr ip @held-%s arp saddr ip . ether saddr != @pairs-%s drop\n"
-			"\t\tarp saddr ip != { 0.0.0.0, %s } drop\n", own, b, b, nets);
+			"\t\tarp saddr ip != { 0.0.0.0, %s } drop\n",
+			own, b, b, nets);
 		if (dhcp)
 			g_string_append(out, "\t\tether type ip udp sport 67 drop\n");
 		g_string_append_printf(out,
 			"\t\tip saddr 0.0.0.0 udp dport 67 return\n"
 			"\t\tip saddr { %s } drop\n"
 			"\t\tip saddr @held-%s ip saddr . ether saddr != @pairs-%s drop\n"
-			"\t\tip saddr != { %s } drop\n", own, b, b, nets);
+			"\t\tip saddr != { %s } drop\n",
+			own, b, b, nets);
 		return;
 	}
 	g_string_append(out, "\t\ticmpv6 type nd-router-advert drop\n");
@@ -248,7 +254,8 @@ static void network_family(GString *out, const struct firewall_network *n, int f
 	g_string_append_printf(out,
 		"\t\tip6 saddr { %s } drop\n"
 		"\t\tip6 saddr @held6-%s ip6 saddr . ether saddr != @pairs6-%s drop\n"
-		"\t\tip6 saddr != { ::, fe80::/10, %s } drop\n", own, b, b, nets);
+		"\t\tip6 saddr != { ::, fe80::/10, %s } drop\n",
+		own, b, b, nets);
 }
 
 static void network_chain(GString *out, const struct firewall_network *n)
@@ -256,12 +263,18 @@ static void network_chain(GString *out, const struct firewall_network *n)
 	const char *b = n->bridge;
 
 	g_string_append_printf(out,
-		"\tset held-%s { type ipv4_addr; }\n\tset pairs-%s { type ipv4_addr . ether_addr; }\n"
-		"\tset held6-%s { type ipv6_addr; }\n\tset pairs6-%s { type ipv6_addr . ether_addr; }\n",
+		"\tset held-%s { type ipv4_addr; }\n\tset pairs-%s { type ipv4_addr . ether_addr; "
+		"}\n"
+		"\tset held6-%s { type ipv6_addr; }\n\tset pairs6-%s { type ipv6_addr . "
+		"ether_addr; }\n",
 		b, b, b, b);
-	/* No VLANs inside: they would go past the rules below; no say in the host's spanning tree. */
-	g_string_append_printf(out, "\tchain net-%s {\n\t\tether type { 8021q, 8021ad } drop\n"
-			       "\t\tether daddr 01:80:c2:00:00:00 drop\n", b);
+	/*
+	 * No VLANs inside: they would go past the rules below; no say in the host's spanning tree.
+	 */
+	g_string_append_printf(out,
+		"\tchain net-%s {\n\t\tether type { 8021q, 8021ad } drop\n"
+		"\t\tether daddr 01:80:c2:00:00:00 drop\n",
+		b);
 	network_family(out, n, AF_INET);
 	network_family(out, n, AF_INET6);
 	g_string_append(out, "\t}\n");
@@ -274,15 +287,18 @@ static void port_rules(GString *out, const struct firewall_port *p, const char *
 
 	mac_format(p->mac, mac);
 	if (p->average)
-		g_string_append_printf(out, "%slimit rate over %" G_GUINT64_FORMAT " kbytes/second burst %"
-				       G_GUINT64_FORMAT " kbytes drop\n", lead, (guint64)p->average,
-				       (guint64)MAX(p->burst ? p->burst : p->average / 8, 64));
+		g_string_append_printf(out,
+			"%slimit rate over %" G_GUINT64_FORMAT
+			" kbytes/second burst %" G_GUINT64_FORMAT " kbytes drop\n",
+			lead, (guint64)p->average,
+			(guint64)MAX(p->burst ? p->burst : p->average / 8, 64));
 	if (p->trusted || p->from_rules) {
 		g_string_append(out, p->from_rules ? p->from_rules : "");
 		return;
 	}
-	g_string_append_printf(out, "%sether saddr != %s drop\n%sarp htype 1 arp saddr ether != %s drop\n",
-			       lead, mac, lead, mac);
+	g_string_append_printf(out,
+		"%sether saddr != %s drop\n%sarp htype 1 arp saddr ether != %s drop\n", lead, mac,
+		lead, mac);
 	if (p->network_bridge)
 		g_string_append_printf(out, "%sjump net-%s\n", lead, p->network_bridge);
 }
@@ -292,18 +308,20 @@ char *firewall_port_text(const struct firewall_port *p)
 	GString *out = g_string_new(NULL);
 	g_autofree char *lead = g_strdup_printf("add rule bridge lodge from-%s ", p->device);
 
-	g_string_append_printf(out, "add chain bridge lodge from-%s\nflush chain bridge lodge from-%s\n",
-			       p->device, p->device);
+	g_string_append_printf(out,
+		"add chain bridge lodge from-%s\nflush chain bridge lodge from-%s\n", p->device,
+		p->device);
 	port_rules(out, p, lead);
-	g_string_append_printf(out, "add element bridge lodge from { \"%s\" : jump from-%s }\n", p->device,
-			       p->device);
+	g_string_append_printf(out, "add element bridge lodge from { \"%s\" : jump from-%s }\n",
+		p->device, p->device);
 	return g_string_free(out, FALSE);
 }
 
 char *firewall_port_gone_text(const char *device)
 {
 	return g_strdup_printf("delete element bridge lodge from { \"%s\" }\n"
-			       "delete chain bridge lodge from-%s\n", device, device);
+			       "delete chain bridge lodge from-%s\n",
+		device, device);
 }
 
 static void bridge_table(GString *out, const struct firewall_network *nets, unsigned net_count,
@@ -311,7 +329,8 @@ static void bridge_table(GString *out, const struct firewall_network *nets, unsi
 {
 	g_autoptr(GString) from = g_string_new(NULL), to = g_string_new(NULL);
 
-	g_string_append(out, "add table bridge lodge\ndelete table bridge lodge\ntable bridge lodge {\n");
+	g_string_append(
+		out, "add table bridge lodge\ndelete table bridge lodge\ntable bridge lodge {\n");
 	for (unsigned i = 0; i < net_count; i++)
 		network_chain(out, &nets[i]);
 	for (unsigned i = 0; i < port_count; i++) {
@@ -321,21 +340,22 @@ static void bridge_table(GString *out, const struct firewall_network *nets, unsi
 		g_string_append_printf(out, "\tchain from-%s {\n", p->device);
 		port_rules(out, p, "\t\t");
 		g_string_append(out, "\t}\n");
-		g_string_append_printf(from, "%s\"%s\" : jump from-%s", from->len ? ", " : "", p->device,
-				       p->device);
+		g_string_append_printf(from, "%s\"%s\" : jump from-%s", from->len ? ", " : "",
+			p->device, p->device);
 		if (!p->to_rules)
 			continue;
 		g_string_append_printf(out, "\tchain to-%s {\n%s\t}\n", p->device, p->to_rules);
-		g_string_append_printf(to, "%s\"%s\" : jump to-%s", to->len ? ", " : "", p->device, p->device);
+		g_string_append_printf(
+			to, "%s\"%s\" : jump to-%s", to->len ? ", " : "", p->device, p->device);
 	}
 	g_string_append(out, "\tmap from {\n\t\ttype ifname : verdict\n");
 	if (from->len)
 		g_string_append_printf(out, "\t\telements = { %s }\n", from->str);
 	g_string_append(out, "\t}\n\tchain prerouting {\n"
-			"\t\ttype filter hook prerouting priority dstnat; policy accept;\n"
-			"\t\tiifname vmap @from\n\t}\n");
+			     "\t\ttype filter hook prerouting priority dstnat; policy accept;\n"
+			     "\t\tiifname vmap @from\n\t}\n");
 	g_string_append(out, "\tchain postrouting {\n"
-			"\t\ttype filter hook postrouting priority srcnat; policy accept;\n");
+			     "\t\ttype filter hook postrouting priority srcnat; policy accept;\n");
 	if (to->len)
 		g_string_append_printf(out, "\t\toifname vmap { %s }\n", to->str);
 	g_string_append(out, "\t}\n}\n");
@@ -368,7 +388,7 @@ int firewall_apply(const char *text, GError **error)
 	nft_ctx_buffer_output(nft);
 	if (nft_run_cmd_from_buffer(nft, text))
 		err = refuse(error, MANAGER_ERR_SYSTEM, "nftables refuses the rules: %.400s",
-			     nft_ctx_get_error_buffer(nft));
+			nft_ctx_get_error_buffer(nft));
 	nft_ctx_free(nft);
 	return err;
 }
@@ -376,5 +396,6 @@ int firewall_apply(const char *text, GError **error)
 void firewall_remove(void)
 {
 	firewall_apply("add table inet lodge\ndelete table inet lodge\nadd table bridge lodge\n"
-		       "delete table bridge lodge\n", NULL);
+		       "delete table bridge lodge\n",
+		NULL);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * firewall.h: Lodge's own tables of nftables, `inet lodge` and `bridge lodge`: forwarding and NAT of
- * networks, what a guest's port may send. A table is replaced as one transaction; other tables are never
- * touched. Any thread.
+ * firewall.h: Lodge's own tables of nftables, `inet lodge` and `bridge lodge`: forwarding and NAT
+ * of networks, what a guest's port may send. A table is replaced as one transaction; other tables
+ * are never touched. Any thread.
  */
 #ifndef MANAGER_NET_FIREWALL_H
 #define MANAGER_NET_FIREWALL_H
@@ -18,10 +18,11 @@ struct firewall_port {
 	const char *device;
 	const char *network_bridge; /* whose network rules hold too; NULL: none */
 	uint8_t mac[6];
-	bool trusted;		    /* no rules but limits */
-	uint64_t average, burst;    /* from the guest, kilobytes a second and kilobytes; 0: no limit */
-	const char *from_rules, *to_rules; /* a filter's: statements of its two chains; NULL: the default */
-	const char *extra;	    /* whole chains that those jump to; NULL: none */
+	bool trusted;            /* no rules but limits */
+	uint64_t average, burst; /* from the guest, kilobytes a second and kilobytes; 0: no limit */
+	const char *from_rules,
+		*to_rules; /* a filter's: statements of its two chains; NULL: the default */
+	const char *extra; /* whole chains that those jump to; NULL: none */
 };
 
 struct firewall_lease {

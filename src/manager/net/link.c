@@ -45,7 +45,8 @@ static netlink_socket *talk(void)
 static int told(GError **error, int err, const char *what, const char *name)
 {
 	return refuse(error, MANAGER_ERR_SYSTEM, "%s %s: %s", what, name,
-		      err == -NLE_OBJ_NOTFOUND || err == -NLE_NODEV ? "no such interface" : nl_geterror(err));
+		err == -NLE_OBJ_NOTFOUND || err == -NLE_NODEV ? "no such interface"
+							      : nl_geterror(err));
 }
 
 static link_object *find(netlink_socket *s, const char *name)
@@ -114,7 +115,8 @@ static int bridge_option(const char *name, int attribute, uint32_t value, GError
 	return err < 0 ? told(error, err, "cannot configure bridge", name) : 0;
 }
 
-int link_add_bridge(const char *name, const uint8_t mac[6], bool stp, unsigned delay_s, GError **error)
+int link_add_bridge(
+	const char *name, const uint8_t mac[6], bool stp, unsigned delay_s, GError **error)
 {
 	g_autoptr(link_object) l = rtnl_link_bridge_alloc();
 
@@ -124,21 +126,22 @@ int link_add_bridge(const char *name, const uint8_t mac[6], bool stp, unsigned d
 		return -1;
 	/* In hundredths of a second; with the spanning tree the kernel wants 2 to 30 s. */
 	if (bridge_option(name, IFLA_BR_FORWARD_DELAY, delay_s * 100, error) ||
-	    bridge_option(name, IFLA_BR_STP_STATE, stp, error)) {
+		bridge_option(name, IFLA_BR_STP_STATE, stp, error)) {
 		link_delete(name);
 		return -1;
 	}
 	return 0;
 }
 
-int link_add_macvtap(const char *name, const char *lower, const char *mode, const uint8_t mac[6],
-	GError **error)
+int link_add_macvtap(
+	const char *name, const char *lower, const char *mode, const uint8_t mac[6], GError **error)
 {
 	g_autoptr(link_object) l = rtnl_link_macvtap_alloc();
 	unsigned index = if_nametoindex(lower);
 
 	if (!index)
-		return refuse(error, MANAGER_ERR_NO_INTERFACE, "the host has no interface '%s'", lower);
+		return refuse(
+			error, MANAGER_ERR_NO_INTERFACE, "the host has no interface '%s'", lower);
 	rtnl_link_set_name(l, name);
 	rtnl_link_set_link(l, index);
 	set_mac(l, mac);
@@ -199,9 +202,11 @@ int link_set_master(const char *name, const char *bridge, GError **error)
 	int err;
 
 	if (bridge && !master)
-		return refuse(error, MANAGER_ERR_NO_INTERFACE, "the host has no bridge '%s'", bridge);
-	err = s ? bridge ? rtnl_link_enslave_ifindex(s, master, index) : rtnl_link_release_ifindex(s, index) :
-		  -NLE_FAILURE;
+		return refuse(
+			error, MANAGER_ERR_NO_INTERFACE, "the host has no bridge '%s'", bridge);
+	err = s ? bridge ? rtnl_link_enslave_ifindex(s, master, index)
+			 : rtnl_link_release_ifindex(s, index)
+		: -NLE_FAILURE;
 	return err < 0 ? told(error, err, "cannot plug into a bridge:", name) : 0;
 }
 
@@ -259,7 +264,8 @@ int link_add_address(const char *name, const struct address *a, unsigned prefix,
 		err = rtnl_addr_add(s, r, 0);
 	nl_addr_put(local);
 	rtnl_addr_put(r);
-	return err < 0 && err != -NLE_EXIST ? told(error, err, "cannot give an address to", name) : 0;
+	return err < 0 && err != -NLE_EXIST ? told(error, err, "cannot give an address to", name)
+					    : 0;
 }
 
 int link_add_route(const char *dev, const struct address *net, unsigned prefix,
@@ -269,7 +275,8 @@ int link_add_route(const char *dev, const struct address *net, unsigned prefix,
 	struct rtnl_route *r = rtnl_route_alloc();
 	struct rtnl_nexthop *hop = rtnl_route_nh_alloc();
 	struct address subnet = address_subnet(net, prefix);
-	struct nl_addr *to = nl_address(&subnet, prefix), *via = nl_address(gateway, address_bits(gateway));
+	struct nl_addr *to = nl_address(&subnet, prefix),
+		       *via = nl_address(gateway, address_bits(gateway));
 	int err = -NLE_FAILURE;
 
 	rtnl_route_nh_set_ifindex(hop, if_nametoindex(dev));
@@ -295,7 +302,8 @@ bool link_subnet_in_use(const struct address *net, unsigned prefix, const char *
 
 	if (!s || rtnl_route_alloc_cache(s, net->family, 0, &cache) < 0)
 		return false;
-	for (struct nl_object *o = nl_cache_get_first(cache); o && !used; o = nl_cache_get_next(o)) {
+	for (struct nl_object *o = nl_cache_get_first(cache); o && !used;
+		o = nl_cache_get_next(o)) {
 		struct rtnl_route *r = (struct rtnl_route *)o;
 		struct nl_addr *dst = rtnl_route_get_dst(r);
 		struct rtnl_nexthop *hop = rtnl_route_nexthop_n(r, 0);
@@ -303,8 +311,8 @@ bool link_subnet_in_use(const struct address *net, unsigned prefix, const char *
 		unsigned len = dst ? nl_addr_get_prefixlen(dst) : 0;
 
 		if (!len || rtnl_route_get_type(r) != RTN_UNICAST ||
-		    (hop && skip && rtnl_route_nh_get_ifindex(hop) == (int)skip) ||
-		    nl_addr_get_len(dst) != address_bits(net) / 8)
+			(hop && skip && rtnl_route_nh_get_ifindex(hop) == (int)skip) ||
+			nl_addr_get_len(dst) != address_bits(net) / 8)
 			continue;
 		memcpy(a.bytes, nl_addr_get_binary_addr(dst), nl_addr_get_len(dst));
 		used = address_within(&a, net, MIN(len, prefix));
@@ -346,12 +354,13 @@ int tap_open(const char *name, unsigned queues, int *ret_fds, char *ret_name, GE
 	g_strlcpy(r.ifr_name, name, sizeof(r.ifr_name));
 	for (unsigned i = 0; i < queues; i++) {
 		ret_fds[i] = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-		/* The first names it; TUNSETIFF then attaches to what exists, so make sure none did. */
+		/* The first names it; TUNSETIFF then attaches to what exists, so make sure none
+		 * did. */
 		if (ret_fds[i] >= 0 && !(i == 0 && link_exists(name)) &&
-		    ioctl(ret_fds[i], TUNSETIFF, &r) == 0)
+			ioctl(ret_fds[i], TUNSETIFF, &r) == 0)
 			continue;
 		refuse(error, MANAGER_ERR_SYSTEM, "cannot make tap %s: %s", name,
-		       i == 0 && link_exists(name) ? "the name is taken" : g_strerror(errno));
+			i == 0 && link_exists(name) ? "the name is taken" : g_strerror(errno));
 		for (unsigned j = 0; j <= i; j++) {
 			if (ret_fds[j] >= 0)
 				close(ret_fds[j]);
@@ -370,13 +379,15 @@ static int macvtap_device(const char *name, dev_t *ret)
 	g_autofree char *path = g_strdup_printf("/sys/class/net/%s/tap%u/dev", name, index);
 	g_autofree char *text = NULL;
 
-	if (!g_file_get_contents(path, &text, NULL, NULL) || sscanf(text, "%u:%u", &major_no, &minor_no) != 2)
+	if (!g_file_get_contents(path, &text, NULL, NULL) ||
+		sscanf(text, "%u:%u", &major_no, &minor_no) != 2)
 		return -1;
 	*ret = makedev(major_no, minor_no);
 	return 0;
 }
 
-int macvtap_open(const char *name, unsigned queues, const char *folder, int *ret_fds, GError **error)
+int macvtap_open(
+	const char *name, unsigned queues, const char *folder, int *ret_fds, GError **error)
 {
 	g_autofree char *node = g_strdup_printf("%s/%s.node", folder, name);
 	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
@@ -393,7 +404,8 @@ int macvtap_open(const char *name, unsigned queues, const char *folder, int *ret
 		ret_fds[i] = open(node, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 		if (ret_fds[i] >= 0 && ioctl(ret_fds[i], TUNSETIFF, &r) == 0)
 			continue;
-		refuse(error, MANAGER_ERR_SYSTEM, "cannot open macvtap %s: %s", name, g_strerror(errno));
+		refuse(error, MANAGER_ERR_SYSTEM, "cannot open macvtap %s: %s", name,
+			g_strerror(errno));
 		for (unsigned j = 0; j <= i; j++) {
 			if (ret_fds[j] >= 0)
 				close(ret_fds[j]);
@@ -410,7 +422,10 @@ int macvtap_open(const char *name, unsigned queues, const char *folder, int *ret
 
 int link_set_rate(const char *name, uint64_t average, uint64_t peak, uint64_t burst, GError **error)
 {
-	enum { BURST_MIN = 20 << 10, FRAME = 64 << 10 }; /* bytes; a frame with offloads is 64 KiB */
+	enum {
+		BURST_MIN = 20 << 10,
+		FRAME = 64 << 10
+	}; /* bytes; a frame with offloads is 64 KiB */
 	g_autoptr(netlink_socket) s = talk();
 	struct rtnl_qdisc *q = rtnl_qdisc_alloc();
 	uint64_t bucket = MAX(burst ? burst * 1024 : average * 1024 / 10, BURST_MIN);
@@ -426,7 +441,8 @@ int link_set_rate(const char *name, uint64_t average, uint64_t peak, uint64_t bu
 	}
 	rtnl_tc_set_handle(TC_CAST(q), TC_HANDLE(1, 0));
 	rtnl_tc_set_kind(TC_CAST(q), "tbf");
-	rtnl_qdisc_tbf_set_rate(q, MIN(average * 1024, INT32_MAX), MIN(MAX(bucket, FRAME), INT32_MAX), 0);
+	rtnl_qdisc_tbf_set_rate(
+		q, MIN(average * 1024, INT32_MAX), MIN(MAX(bucket, FRAME), INT32_MAX), 0);
 	if (peak)
 		rtnl_qdisc_tbf_set_peakrate(q, MIN(peak * 1024, INT32_MAX), FRAME, 0);
 	rtnl_qdisc_tbf_set_limit(q, MIN(MAX(bucket, FRAME) * 2, INT32_MAX));

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* network.c: the calls for networks and their ports. Spec: libvirt, libvirt-libvirt-network.html. */
+/*
+ * network.c: the calls for networks and their ports. Spec: libvirt, libvirt-libvirt-network.html.
+ */
 #include <string.h>
 
 #include "manager/error.h"
@@ -10,8 +12,15 @@
 #include "wire/libvirt/typed.h"
 
 /* virConnectListAllNetworksFlags, virNetworkXMLFlags, virNetworkDefineFlags */
-enum { LIST_INACTIVE = 1, LIST_ACTIVE = 2, LIST_PERSISTENT = 4, LIST_TRANSIENT = 8, LIST_AUTOSTART = 16,
-	LIST_NO_AUTOSTART = 32, LIST_ALL = 63 };
+enum {
+	LIST_INACTIVE = 1,
+	LIST_ACTIVE = 2,
+	LIST_PERSISTENT = 4,
+	LIST_TRANSIENT = 8,
+	LIST_AUTOSTART = 16,
+	LIST_NO_AUTOSTART = 32,
+	LIST_ALL = 63
+};
 enum { XML_INACTIVE = 1 };
 enum { UPDATE_FLAGS = 3 };
 enum { LEASE_IPV4 = 0, LEASE_IPV6 = 1 };
@@ -19,7 +28,8 @@ enum { LEASE_IPV4 = 0, LEASE_IPV6 = 1 };
 static const char *const limit_names[6] = { "inbound.average", "inbound.peak", "inbound.burst",
 	"outbound.average", "outbound.peak", "outbound.burst" };
 
-static struct network *of(struct rpc_call *call, const struct remote_nonnull_network *n, GError **error)
+static struct network *of(
+	struct rpc_call *call, const struct remote_nonnull_network *n, GError **error)
 {
 	return network_find_uuid(call->manager, n->uuid, error);
 }
@@ -86,7 +96,8 @@ static int list_all(struct rpc_call *call, const void *args, void *ret, GError *
 	return 0;
 }
 
-static void list_names(struct rpc_call *call, uint32_t flags, int32_t most, char ***names, uint32_t *count)
+static void list_names(
+	struct rpc_call *call, uint32_t flags, int32_t most, char ***names, uint32_t *count)
 {
 	g_autoptr(GPtrArray) all = pick(call, flags);
 
@@ -100,8 +111,9 @@ static int list_active(struct rpc_call *call, const void *args, void *ret, GErro
 {
 	struct remote_connect_list_networks_ret *r = ret;
 
-	list_names(call, LIST_ACTIVE, ((const struct remote_connect_list_networks_args *)args)->maxnames,
-		   &r->names, &r->names_count);
+	list_names(call, LIST_ACTIVE,
+		((const struct remote_connect_list_networks_args *)args)->maxnames, &r->names,
+		&r->names_count);
 	return 0;
 }
 
@@ -109,8 +121,9 @@ static int list_defined(struct rpc_call *call, const void *args, void *ret, GErr
 {
 	struct remote_connect_list_defined_networks_ret *r = ret;
 
-	list_names(call, LIST_INACTIVE, ((const struct remote_connect_list_defined_networks_args *)args)->maxnames,
-		   &r->names, &r->names_count);
+	list_names(call, LIST_INACTIVE,
+		((const struct remote_connect_list_defined_networks_args *)args)->maxnames,
+		&r->names, &r->names_count);
 	return 0;
 }
 
@@ -135,7 +148,7 @@ static int lookup_name(struct rpc_call *call, const void *args, void *ret, GErro
 	const struct remote_network_lookup_by_name_args *a = args;
 
 	return give(network_find_name(call->manager, a->name, error),
-		    &((struct remote_network_lookup_by_name_ret *)ret)->net);
+		&((struct remote_network_lookup_by_name_ret *)ret)->net);
 }
 
 static int lookup_uuid(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -143,7 +156,7 @@ static int lookup_uuid(struct rpc_call *call, const void *args, void *ret, GErro
 	const struct remote_network_lookup_by_uuid_args *a = args;
 
 	return give(network_find_uuid(call->manager, a->uuid, error),
-		    &((struct remote_network_lookup_by_uuid_ret *)ret)->net);
+		&((struct remote_network_lookup_by_uuid_ret *)ret)->net);
 }
 
 static int define(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -151,7 +164,7 @@ static int define(struct rpc_call *call, const void *args, void *ret, GError **e
 	const struct remote_network_define_xml_args *a = args;
 
 	return give(network_define(call->manager, a->xml, error),
-		    &((struct remote_network_define_xml_ret *)ret)->net);
+		&((struct remote_network_define_xml_ret *)ret)->net);
 }
 
 /* The flag asks for a check against the schema, which is made always. */
@@ -162,7 +175,7 @@ static int define_flags(struct rpc_call *call, const void *args, void *ret, GErr
 	if (a->flags & ~1u)
 		return unknown_flags(a->flags, error);
 	return give(network_define(call->manager, a->xml, error),
-		    &((struct remote_network_define_xml_flags_ret *)ret)->net);
+		&((struct remote_network_define_xml_flags_ret *)ret)->net);
 }
 
 static int create_xml(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -170,7 +183,7 @@ static int create_xml(struct rpc_call *call, const void *args, void *ret, GError
 	const struct remote_network_create_xml_args *a = args;
 
 	return give(network_create_transient(call->manager, a->xml, error),
-		    &((struct remote_network_create_xml_ret *)ret)->net);
+		&((struct remote_network_create_xml_ret *)ret)->net);
 }
 
 static int create_xml_flags(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -180,7 +193,7 @@ static int create_xml_flags(struct rpc_call *call, const void *args, void *ret, 
 	if (a->flags & ~1u)
 		return unknown_flags(a->flags, error);
 	return give(network_create_transient(call->manager, a->xml, error),
-		    &((struct remote_network_create_xml_flags_ret *)ret)->net);
+		&((struct remote_network_create_xml_flags_ret *)ret)->net);
 }
 
 /* Calls with nothing but a network: arguments begin with it. */
@@ -196,21 +209,24 @@ static int with(struct rpc_call *call, const struct remote_nonnull_network *name
 
 static int create(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
-	return with(call, &((const struct remote_network_create_args *)args)->net, network_start, error);
+	return with(call, &((const struct remote_network_create_args *)args)->net, network_start,
+		error);
 }
 
 static int destroy(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
-	return with(call, &((const struct remote_network_destroy_args *)args)->net, network_stop, error);
+	return with(call, &((const struct remote_network_destroy_args *)args)->net, network_stop,
+		error);
 }
 
 static int undefine(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
-	return with(call, &((const struct remote_network_undefine_args *)args)->net, network_undefine, error);
+	return with(call, &((const struct remote_network_undefine_args *)args)->net,
+		network_undefine, error);
 }
 
-static int info(struct rpc_call *call, const struct remote_nonnull_network *name, struct network_info *ret,
-	GError **error)
+static int info(struct rpc_call *call, const struct remote_nonnull_network *name,
+	struct network_info *ret, GError **error)
 {
 	struct network *n = of(call, name, error);
 
@@ -233,7 +249,8 @@ static int is_active(struct rpc_call *call, const void *args, void *ret, GError 
 static int is_persistent(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	struct network_info i = { 0 };
-	int err = info(call, &((const struct remote_network_is_persistent_args *)args)->net, &i, error);
+	int err = info(
+		call, &((const struct remote_network_is_persistent_args *)args)->net, &i, error);
 
 	((struct remote_network_is_persistent_ret *)ret)->persistent = i.persistent;
 	return err;
@@ -242,7 +259,8 @@ static int is_persistent(struct rpc_call *call, const void *args, void *ret, GEr
 static int get_autostart(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	struct network_info i = { 0 };
-	int err = info(call, &((const struct remote_network_get_autostart_args *)args)->net, &i, error);
+	int err = info(
+		call, &((const struct remote_network_get_autostart_args *)args)->net, &i, error);
 
 	((struct remote_network_get_autostart_ret *)ret)->autostart = i.autostart;
 	return err;
@@ -294,8 +312,10 @@ static int update(struct rpc_call *call, const void *args, void *ret, GError **e
 	if (a->flags & ~UPDATE_FLAGS)
 		return unknown_flags(a->flags, error);
 	n = of(call, &a->net, error);
-	/* On the wire command and section stand in this order since the feature NETWORK_UPDATE_ORDER. */
-	err = n ? network_update(n, a->command, a->section, a->parentIndex, a->xml, a->flags, error) : -1;
+	/* On the wire command and section stand in this order since the feature
+	 * NETWORK_UPDATE_ORDER. */
+	err = n ? network_update(n, a->command, a->section, a->parentIndex, a->xml, a->flags, error)
+		: -1;
 	network_unref(n);
 	return err;
 }
@@ -341,7 +361,8 @@ static int leases(struct rpc_call *call, const void *args, void *ret, GError **e
 
 /* ---- ports ---- */
 
-static void name_port(const struct network *n, const uint8_t uuid[16], struct remote_nonnull_network_port *ret)
+static void name_port(
+	const struct network *n, const uint8_t uuid[16], struct remote_nonnull_network_port *ret)
 {
 	name_it(n, &ret->net);
 	memcpy(ret->uuid, uuid, 16);
@@ -365,7 +386,8 @@ static int list_ports(struct rpc_call *call, const void *args, void *ret, GError
 		r->ports = g_new0(struct remote_nonnull_network_port, all->len);
 		r->ports_count = all->len;
 		for (unsigned i = 0; i < all->len; i++)
-			name_port(n, g_array_index(all, struct network_port_name, i).uuid, &r->ports[i]);
+			name_port(n, g_array_index(all, struct network_port_name, i).uuid,
+				&r->ports[i]);
 	}
 	network_unref(n);
 	return 0;
@@ -379,7 +401,8 @@ static int port_lookup(struct rpc_call *call, const void *args, void *ret, GErro
 	int err = n ? network_port_limits(n, a->uuid, limits, error) : -1;
 
 	if (!err)
-		name_port(n, a->uuid, &((struct remote_network_port_lookup_by_uuid_ret *)ret)->port);
+		name_port(
+			n, a->uuid, &((struct remote_network_port_lookup_by_uuid_ret *)ret)->port);
 	network_unref(n);
 	return err;
 }
@@ -470,7 +493,8 @@ static int port_set_parameters(struct rpc_call *call, const void *args, void *re
 	n = of(call, &a->port.net, error);
 	err = n ? network_port_limits(n, a->port.uuid, limits, error) : -1;
 	for (unsigned i = 0; !err && i < 6; i++)
-		err = typed_get_u64(a->params, a->params_count, limit_names[i], &limits[i], error) < 0;
+		err = typed_get_u64(a->params, a->params_count, limit_names[i], &limits[i], error) <
+		      0;
 	if (!err)
 		err = network_port_set_limits(n, a->port.uuid, limits, error);
 	network_unref(n);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* nwfilter.c: the calls for filters and what cards use them. Spec: libvirt, libvirt-libvirt-nwfilter.html. */
+/* nwfilter.c: the calls for filters and what cards use them. Spec: libvirt,
+ * libvirt-libvirt-nwfilter.html. */
 #include <string.h>
 
 #include "manager/error.h"
@@ -77,7 +78,7 @@ static int lookup_name(struct rpc_call *call, const void *args, void *ret, GErro
 	const struct remote_nwfilter_lookup_by_name_args *a = args;
 
 	return give(nwfilter_find_name(call->manager, a->name, error),
-		    &((struct remote_nwfilter_lookup_by_name_ret *)ret)->nwfilter);
+		&((struct remote_nwfilter_lookup_by_name_ret *)ret)->nwfilter);
 }
 
 static int lookup_uuid(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -85,7 +86,7 @@ static int lookup_uuid(struct rpc_call *call, const void *args, void *ret, GErro
 	const struct remote_nwfilter_lookup_by_uuid_args *a = args;
 
 	return give(nwfilter_find_uuid(call->manager, a->uuid, error),
-		    &((struct remote_nwfilter_lookup_by_uuid_ret *)ret)->nwfilter);
+		&((struct remote_nwfilter_lookup_by_uuid_ret *)ret)->nwfilter);
 }
 
 static int get_xml(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -108,7 +109,7 @@ static int define(struct rpc_call *call, const void *args, void *ret, GError **e
 	const struct remote_nwfilter_define_xml_args *a = args;
 
 	return give(nwfilter_define(call->manager, a->xml, false, error),
-		    &((struct remote_nwfilter_define_xml_ret *)ret)->nwfilter);
+		&((struct remote_nwfilter_define_xml_ret *)ret)->nwfilter);
 }
 
 static int define_flags(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -119,7 +120,7 @@ static int define_flags(struct rpc_call *call, const void *args, void *ret, GErr
 	if (no_flags(a->flags & ~1u, error))
 		return -1;
 	return give(nwfilter_define(call->manager, a->xml, false, error),
-		    &((struct remote_nwfilter_define_xml_flags_ret *)ret)->nwfilter);
+		&((struct remote_nwfilter_define_xml_flags_ret *)ret)->nwfilter);
 }
 
 static int undefine(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -134,7 +135,8 @@ static int undefine(struct rpc_call *call, const void *args, void *ret, GError *
 
 /* ---- bindings: made and ended by machines, shown here ---- */
 
-static void name_binding(const struct network_binding *b, struct remote_nonnull_nwfilter_binding *ret)
+static void name_binding(
+	const struct network_binding *b, struct remote_nonnull_nwfilter_binding *ret)
 {
 	ret->portdev = g_strdup(b->device);
 	ret->filtername = g_strdup(b->filter);
@@ -148,7 +150,8 @@ static const struct network_binding *find(GPtrArray *all, const char *device, GE
 		if (!strcmp(b->device, device))
 			return b;
 	}
-	refuse(error, (enum manager_error)ERR_NO_NWFILTER_BINDING, "no filter is bound to '%.60s'", device);
+	refuse(error, (enum manager_error)ERR_NO_NWFILTER_BINDING, "no filter is bound to '%.60s'",
+		device);
 	return NULL;
 }
 
@@ -211,7 +214,8 @@ static int binding_xml(struct rpc_call *call, const void *args, void *ret, GErro
 			g_auto(GStrv) values = g_strsplit(v, ",", -1);
 
 			for (unsigned i = 0; values[i]; i++) {
-				xmlNode *p = xml_add(xml_child(root, "filterref"), "parameter", NULL);
+				xmlNode *p =
+					xml_add(xml_child(root, "filterref"), "parameter", NULL);
 
 				xml_set_attr(p, "name", k);
 				xml_set_attr(p, "value", values[i]);

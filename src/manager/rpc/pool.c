@@ -11,12 +11,21 @@
 #include "wire/libvirt/protocol.h"
 
 /* virConnectListAllStoragePoolsFlags */
-enum { LIST_INACTIVE = 1, LIST_ACTIVE = 2, LIST_PERSISTENT = 4, LIST_TRANSIENT = 8, LIST_AUTOSTART = 16,
-	LIST_NO_AUTOSTART = 32, LIST_DIR = 64, LIST_ALL = (1 << 20) - 1 };
+enum {
+	LIST_INACTIVE = 1,
+	LIST_ACTIVE = 2,
+	LIST_PERSISTENT = 4,
+	LIST_TRANSIENT = 8,
+	LIST_AUTOSTART = 16,
+	LIST_NO_AUTOSTART = 32,
+	LIST_DIR = 64,
+	LIST_ALL = (1 << 20) - 1
+};
 /* Their types, from LIST_DIR on. */
 static const char *const types[] = { "dir", "fs", "netfs", "logical", "disk" };
 
-static struct pool *of(struct rpc_call *call, const struct remote_nonnull_storage_pool *p, GError **error)
+static struct pool *of(
+	struct rpc_call *call, const struct remote_nonnull_storage_pool *p, GError **error)
 {
 	return pool_find_uuid(call->manager, p->uuid, error);
 }
@@ -87,7 +96,8 @@ static int list_all(struct rpc_call *call, const void *args, void *ret, GError *
 	return 0;
 }
 
-static void list_names(struct rpc_call *call, uint32_t flags, int32_t most, char ***names, uint32_t *count)
+static void list_names(
+	struct rpc_call *call, uint32_t flags, int32_t most, char ***names, uint32_t *count)
 {
 	g_autoptr(GPtrArray) all = pick(call, flags);
 
@@ -101,8 +111,9 @@ static int list_active(struct rpc_call *call, const void *args, void *ret, GErro
 {
 	struct remote_connect_list_storage_pools_ret *r = ret;
 
-	list_names(call, LIST_ACTIVE, ((const struct remote_connect_list_storage_pools_args *)args)->maxnames,
-		   &r->names, &r->names_count);
+	list_names(call, LIST_ACTIVE,
+		((const struct remote_connect_list_storage_pools_args *)args)->maxnames, &r->names,
+		&r->names_count);
 	return 0;
 }
 
@@ -110,8 +121,9 @@ static int list_defined(struct rpc_call *call, const void *args, void *ret, GErr
 {
 	struct remote_connect_list_defined_storage_pools_ret *r = ret;
 
-	list_names(call, LIST_INACTIVE, ((const struct remote_connect_list_defined_storage_pools_args *)args)->maxnames,
-		   &r->names, &r->names_count);
+	list_names(call, LIST_INACTIVE,
+		((const struct remote_connect_list_defined_storage_pools_args *)args)->maxnames,
+		&r->names, &r->names_count);
 	return 0;
 }
 
@@ -133,14 +145,18 @@ static int num_defined(struct rpc_call *call, const void *args, void *ret, GErro
 
 static int lookup_name(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
-	return give(pool_find_name(call->manager, ((const struct remote_storage_pool_lookup_by_name_args *)args)->name,
-				   error), &((struct remote_storage_pool_lookup_by_name_ret *)ret)->pool);
+	return give(pool_find_name(call->manager,
+			    ((const struct remote_storage_pool_lookup_by_name_args *)args)->name,
+			    error),
+		&((struct remote_storage_pool_lookup_by_name_ret *)ret)->pool);
 }
 
 static int lookup_uuid(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
-	return give(pool_find_uuid(call->manager, ((const struct remote_storage_pool_lookup_by_uuid_args *)args)->uuid,
-				   error), &((struct remote_storage_pool_lookup_by_uuid_ret *)ret)->pool);
+	return give(pool_find_uuid(call->manager,
+			    ((const struct remote_storage_pool_lookup_by_uuid_args *)args)->uuid,
+			    error),
+		&((struct remote_storage_pool_lookup_by_uuid_ret *)ret)->pool);
 }
 
 static int lookup_volume(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -156,7 +172,7 @@ static int lookup_target(struct rpc_call *call, const void *args, void *ret, GEr
 	const struct remote_storage_pool_lookup_by_target_path_args *a = args;
 
 	return give(pool_find_target(call->manager, a->path, error),
-		    &((struct remote_storage_pool_lookup_by_target_path_ret *)ret)->pool);
+		&((struct remote_storage_pool_lookup_by_target_path_ret *)ret)->pool);
 }
 
 static int define(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -165,7 +181,8 @@ static int define(struct rpc_call *call, const void *args, void *ret, GError **e
 
 	if (a->flags & ~1u) /* the check that it asks for is made always */
 		return unknown_flags(a->flags, error);
-	return give(pool_define(call->manager, a->xml, error), &((struct remote_storage_pool_define_xml_ret *)ret)->pool);
+	return give(pool_define(call->manager, a->xml, error),
+		&((struct remote_storage_pool_define_xml_ret *)ret)->pool);
 }
 
 static int create_xml(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -173,12 +190,12 @@ static int create_xml(struct rpc_call *call, const void *args, void *ret, GError
 	const struct remote_storage_pool_create_xml_args *a = args;
 
 	return give(pool_create_transient(call->manager, a->xml, a->flags, error),
-		    &((struct remote_storage_pool_create_xml_ret *)ret)->pool);
+		&((struct remote_storage_pool_create_xml_ret *)ret)->pool);
 }
 
 /* A call with flags on one pool. */
-static int with(struct rpc_call *call, const struct remote_nonnull_storage_pool *name, unsigned flags,
-	int (*run)(struct pool *p, unsigned flags, GError **error), GError **error)
+static int with(struct rpc_call *call, const struct remote_nonnull_storage_pool *name,
+	unsigned flags, int (*run)(struct pool *p, unsigned flags, GError **error), GError **error)
 {
 	struct pool *p = of(call, name, error);
 	int err = p ? run(p, flags, error) : -1;
@@ -221,7 +238,7 @@ static int build(struct rpc_call *call, const void *args, void *ret, GError **er
 	return with(call, &a->pool, a->flags, pool_build, error);
 }
 
-static int delete(struct rpc_call *call, const void *args, void *ret, GError **error)
+static int delete (struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	const struct remote_storage_pool_delete_args *a = args;
 
@@ -230,12 +247,14 @@ static int delete(struct rpc_call *call, const void *args, void *ret, GError **e
 
 static int destroy(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
-	return with(call, &((const struct remote_storage_pool_destroy_args *)args)->pool, 0, run_stop, error);
+	return with(call, &((const struct remote_storage_pool_destroy_args *)args)->pool, 0,
+		run_stop, error);
 }
 
 static int undefine(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
-	return with(call, &((const struct remote_storage_pool_undefine_args *)args)->pool, 0, run_undefine, error);
+	return with(call, &((const struct remote_storage_pool_undefine_args *)args)->pool, 0,
+		run_undefine, error);
 }
 
 static int refresh(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -252,8 +271,8 @@ static int set_autostart(struct rpc_call *call, const void *args, void *ret, GEr
 	return with(call, &a->pool, a->autostart != 0, run_autostart, error);
 }
 
-static int info(struct rpc_call *call, const struct remote_nonnull_storage_pool *name, struct pool_info *ret,
-	GError **error)
+static int info(struct rpc_call *call, const struct remote_nonnull_storage_pool *name,
+	struct pool_info *ret, GError **error)
 {
 	struct pool *p = of(call, name, error);
 
@@ -281,7 +300,8 @@ static int get_info(struct rpc_call *call, const void *args, void *ret, GError *
 static int is_active(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	struct pool_info i = { 0 };
-	int err = info(call, &((const struct remote_storage_pool_is_active_args *)args)->pool, &i, error);
+	int err = info(
+		call, &((const struct remote_storage_pool_is_active_args *)args)->pool, &i, error);
 
 	((struct remote_storage_pool_is_active_ret *)ret)->active = i.state == POOL_RUNNING;
 	return err;
@@ -290,7 +310,8 @@ static int is_active(struct rpc_call *call, const void *args, void *ret, GError 
 static int is_persistent(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	struct pool_info i = { 0 };
-	int err = info(call, &((const struct remote_storage_pool_is_persistent_args *)args)->pool, &i, error);
+	int err = info(call, &((const struct remote_storage_pool_is_persistent_args *)args)->pool,
+		&i, error);
 
 	((struct remote_storage_pool_is_persistent_ret *)ret)->persistent = i.persistent;
 	return err;
@@ -299,7 +320,8 @@ static int is_persistent(struct rpc_call *call, const void *args, void *ret, GEr
 static int get_autostart(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	struct pool_info i = { 0 };
-	int err = info(call, &((const struct remote_storage_pool_get_autostart_args *)args)->pool, &i, error);
+	int err = info(call, &((const struct remote_storage_pool_get_autostart_args *)args)->pool,
+		&i, error);
 
 	((struct remote_storage_pool_get_autostart_ret *)ret)->autostart = i.autostart;
 	return err;
@@ -368,7 +390,8 @@ static int list_volume_names(struct rpc_call *call, const void *args, void *ret,
 
 static int num_volumes(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
-	struct pool *p = of(call, &((const struct remote_storage_pool_num_of_volumes_args *)args)->pool, error);
+	struct pool *p = of(
+		call, &((const struct remote_storage_pool_num_of_volumes_args *)args)->pool, error);
 	g_autoptr(GPtrArray) all = p ? volumes_list(p, error) : NULL;
 
 	pool_unref(p);
@@ -395,7 +418,8 @@ static int capabilities(struct rpc_call *call, const void *args, void *ret, GErr
 
 	if (a->flags)
 		return unknown_flags(a->flags, error);
-	((struct remote_connect_get_storage_pool_capabilities_ret *)ret)->capabilities = pool_capabilities();
+	((struct remote_connect_get_storage_pool_capabilities_ret *)ret)->capabilities =
+		pool_capabilities();
 	return 0;
 }
 

@@ -17,12 +17,14 @@ static int unknown_flags(uint32_t flags, GError **error)
 	return refuse(error, MANAGER_ERR_INVALID_ARG, "unknown flags 0x%x", flags);
 }
 
-static struct pool *pool_of(struct rpc_call *call, const struct remote_nonnull_storage_vol *v, GError **error)
+static struct pool *pool_of(
+	struct rpc_call *call, const struct remote_nonnull_storage_vol *v, GError **error)
 {
 	return pool_find_name(call->manager, v->pool, error);
 }
 
-static struct volume *of(struct rpc_call *call, const struct remote_nonnull_storage_vol *name, GError **error)
+static struct volume *of(
+	struct rpc_call *call, const struct remote_nonnull_storage_vol *name, GError **error)
 {
 	struct pool *p = pool_of(call, name, error);
 	struct volume *v = p ? volume_find(p, name->name, error) : NULL;
@@ -92,7 +94,7 @@ static int create_xml_from(struct rpc_call *call, const void *args, void *ret, G
 	return give(p, v, &((struct remote_storage_vol_create_xml_from_ret *)ret)->vol);
 }
 
-static int delete(struct rpc_call *call, const void *args, void *ret, GError **error)
+static int delete (struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	const struct remote_storage_vol_delete_args *a = args;
 	struct pool *p;
@@ -116,8 +118,8 @@ static int resize(struct rpc_call *call, const void *args, void *ret, GError **e
 	return err;
 }
 
-static int wipe_by(struct rpc_call *call, const struct remote_nonnull_storage_vol *vol, uint32_t algorithm,
-	uint32_t flags, GError **error)
+static int wipe_by(struct rpc_call *call, const struct remote_nonnull_storage_vol *vol,
+	uint32_t algorithm, uint32_t flags, GError **error)
 {
 	struct pool *p;
 	int err;
@@ -147,7 +149,8 @@ static int wipe_pattern(struct rpc_call *call, const void *args, void *ret, GErr
 static int get_info(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	struct remote_storage_vol_get_info_ret *r = ret;
-	struct volume *v = of(call, &((const struct remote_storage_vol_get_info_args *)args)->vol, error);
+	struct volume *v =
+		of(call, &((const struct remote_storage_vol_get_info_args *)args)->vol, error);
 
 	if (!v)
 		return -1;
@@ -193,7 +196,8 @@ static int get_xml(struct rpc_call *call, const void *args, void *ret, GError **
 
 static int get_path(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
-	struct volume *v = of(call, &((const struct remote_storage_vol_get_path_args *)args)->vol, error);
+	struct volume *v =
+		of(call, &((const struct remote_storage_vol_get_path_args *)args)->vol, error);
 
 	if (!v)
 		return -1;
@@ -215,8 +219,9 @@ static int download(struct rpc_call *call, const void *args, void *ret, GError *
 	p = pool_of(call, &a->vol, error);
 	fd = p ? volume_open(p, a->vol.name, false, error) : -1;
 	pool_unref(p);
-	return fd < 0 ? -1 : rpc_stream_download(call, fd, a->offset, a->length, a->flags & STREAM_SPARSE, NULL, NULL,
-						 error);
+	return fd < 0 ? -1
+		      : rpc_stream_download(call, fd, a->offset, a->length,
+				a->flags & STREAM_SPARSE, NULL, NULL, error);
 }
 
 struct upload {
@@ -252,7 +257,8 @@ static int upload(struct rpc_call *call, const void *args, void *ret, GError **e
 	u = g_new0(struct upload, 1);
 	u->pool = p;
 	u->name = g_strdup(a->vol.name);
-	if (!rpc_stream_upload(call, fd, a->offset, a->length, a->flags & STREAM_SPARSE, uploaded, u, error))
+	if (!rpc_stream_upload(
+		    call, fd, a->offset, a->length, a->flags & STREAM_SPARSE, uploaded, u, error))
 		return 0;
 	pool_unref(u->pool);
 	g_free(u->name);
