@@ -67,6 +67,30 @@ static void complain(xmlParserCtxt *c, const struct limits *l, GError **error)
 		g_strstrip(why));
 }
 
+/*
+ * Blanks between elements go, where there is nothing else between them: then what xml_format() indents is read
+ * back as the same tree. (The parser's own way looks at the text only, and differs from one reading to the next.)
+ */
+static void strip_blanks(xmlNode *n)
+{
+	bool elements = false, words = false;
+	xmlNode *next;
+
+	for (xmlNode *c = n->children; c; c = c->next) {
+		elements |= c->type == XML_ELEMENT_NODE;
+		words |= c->type == XML_TEXT_NODE && !xmlIsBlankNode(c);
+		if (c->type == XML_ELEMENT_NODE)
+			strip_blanks(c);
+	}
+	if (!elements || words)
+		return;
+	for (xmlNode *c = n->children; c; c = next) {
+		next = c->next;
+		if (c->type == XML_TEXT_NODE)
+			xml_remove(c);
+	}
+}
+
 xmlDoc *xml_parse(const char *text, const char *root, GError **error)
 {
 	size_t len = strlen(text);
@@ -91,8 +115,7 @@ xmlDoc *xml_parse(const char *text, const char *root, GError **error)
 	c->sax->startElementNs = on_start;
 	c->sax->endElementNs = on_end;
 	doc = xmlCtxtReadMemory(c, text, (int)len, NULL, "UTF-8",
-		XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NOBLANKS |
-			XML_PARSE_NOCDATA);
+		XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NOCDATA);
 	if (!doc || l.broken || !xmlDocGetRootElement(doc)) {
 		complain(c, &l, error);
 		g_clear_pointer(&doc, xmlFreeDoc);
@@ -102,6 +125,8 @@ xmlDoc *xml_parse(const char *text, const char *root, GError **error)
 		g_clear_pointer(&doc, xmlFreeDoc);
 	}
 	xmlFreeParserCtxt(c);
+	if (doc)
+		strip_blanks(xmlDocGetRootElement(doc));
 	return doc;
 }
 

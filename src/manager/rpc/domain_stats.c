@@ -321,9 +321,18 @@ static int interface_addresses(struct rpc_call *call, const void *args, void *re
 
 enum memory_tag { TAG_ACTUAL = 6, TAG_RSS = 7 };
 
+static unsigned count_kind(const struct domain_config *c, enum device_kind kind)
+{
+	unsigned n = 0;
+
+	for (guint i = 0; i < c->devices->len; i++)
+		n += ((struct config_device *)g_ptr_array_index(c->devices, i))->kind == kind;
+	return n;
+}
+
 static uint64_t balloon_now(struct domain *d, const struct domain_config *c)
 {
-	json_t *b = domain_qmp(d, "query-balloon", NULL, 5000, NULL);
+	json_t *b = count_kind(c, DEVICE_BALLOON) ? domain_qmp(d, "query-balloon", NULL, 5000, NULL) : NULL;
 	uint64_t kib = b ? number(b, "actual") / 1024 : c->memory_kib;
 
 	json_decref(b);
@@ -404,14 +413,11 @@ static void add_vcpus(struct domain *d, const struct domain_view *v, struct type
 
 static void add_nics(struct domain *d, const struct domain_view *v, struct typed_list *l)
 {
-	json_t *netdevs = domain_qmp(d, "query-netdev", NULL, 5000, NULL);
+	unsigned count = count_kind(v->config, DEVICE_NIC), n = 0;
+	json_t *netdevs = count ? domain_qmp(d, "query-netdev", NULL, 5000, NULL) : NULL;
 	const GPtrArray *all = v->config->devices;
-	unsigned n = 0;
 
-	for (guint i = 0; i < all->len; i++)
-		n += ((struct config_device *)g_ptr_array_index(all, i))->kind == DEVICE_NIC;
-	typed_u32(l, n, "net.count");
-	n = 0;
+	typed_u32(l, count, "net.count");
 	for (guint i = 0; i < all->len; i++) {
 		const struct config_device *k = g_ptr_array_index(all, i);
 		struct nic_counts c;
@@ -451,15 +457,13 @@ static void add_disk(struct domain *d, const struct config_device *k, const json
 
 static void add_disks(struct domain *d, const struct domain_view *v, struct typed_list *l)
 {
-	json_t *counts = v->active ? domain_qmp(d, "query-blockstats", NULL, 5000, NULL) : NULL;
-	json_t *blocks = v->active ? domain_qmp(d, "query-block", NULL, 5000, NULL) : NULL;
+	unsigned count = count_kind(v->config, DEVICE_DISK), n = 0;
+	bool ask = v->active && count;
+	json_t *counts = ask ? domain_qmp(d, "query-blockstats", NULL, 5000, NULL) : NULL;
+	json_t *blocks = ask ? domain_qmp(d, "query-block", NULL, 5000, NULL) : NULL;
 	const GPtrArray *all = v->config->devices;
-	unsigned n = 0;
 
-	for (guint i = 0; i < all->len; i++)
-		n += ((struct config_device *)g_ptr_array_index(all, i))->kind == DEVICE_DISK;
-	typed_u32(l, n, "block.count");
-	n = 0;
+	typed_u32(l, count, "block.count");
 	for (guint i = 0; i < all->len; i++) {
 		const struct config_device *k = g_ptr_array_index(all, i);
 
