@@ -7,31 +7,36 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+static char *read_file(const char *fmt, va_list ap)
+{
+	g_autofree char *path = g_strdup_vprintf(fmt, ap);
+	char *text = NULL;
+
+	return g_file_get_contents(path, &text, NULL, NULL) ? g_strstrip(text) : NULL;
+}
+
 char *host_file(const char *fmt, ...)
 {
-	g_autofree char *path = NULL;
-	char *text = NULL;
+	char *text;
 	va_list ap;
 
 	va_start(ap, fmt);
-	path = g_strdup_vprintf(fmt, ap);
+	text = read_file(fmt, ap);
 	va_end(ap);
-	if (!g_file_get_contents(path, &text, NULL, NULL))
-		return NULL;
-	return g_strstrip(text);
+	return text;
 }
 
 uint64_t host_number(uint64_t otherwise, const char *fmt, ...)
 {
-	g_autofree char *path = NULL, *text = NULL;
+	g_autofree char *text = NULL;
 	char *end;
 	uint64_t v;
 	va_list ap;
 
 	va_start(ap, fmt);
-	path = g_strdup_vprintf(fmt, ap);
+	text = read_file(fmt, ap);
 	va_end(ap);
-	if (!g_file_get_contents(path, &text, NULL, NULL))
+	if (!text)
 		return otherwise;
 	v = g_ascii_strtoull(text, &end, 10);
 	return end == text ? otherwise : v;

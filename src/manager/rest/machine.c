@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* machine.c: /v1/machines. Spec: docs/openapi.yaml. */
-#include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "manager/error.h"
@@ -213,13 +213,6 @@ static json_t *machine_json(struct request *r, const struct remote_nonnull_domai
 	return j;
 }
 
-static int by_name(const void *a, const void *b)
-{
-	const struct remote_nonnull_domain *x = a, *y = b;
-
-	return strcmp(x->name, y->name);
-}
-
 int rest_machine_list(struct request *r, GError **error)
 {
 	struct remote_connect_list_all_domains_ret all = {};
@@ -228,8 +221,7 @@ int rest_machine_list(struct request *r, GError **error)
 
 	if (rc == 0) {
 		r->json = json_array();
-		if (all.domains_count)
-			qsort(all.domains, all.domains_count, sizeof(*all.domains), by_name);
+		request_sort(all.domains, all.domains_count, sizeof(*all.domains), offsetof(struct remote_nonnull_domain, name));
 		for (uint32_t i = 0; i < all.domains_count; i++) {
 			/* One that has gone meanwhile is left out. */
 			json_t *j = machine_json(r, &all.domains[i], request_flag(r, "detail"), NULL);

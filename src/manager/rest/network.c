@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* network.c: /v1/networks. */
-#include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "manager/error.h"
@@ -73,13 +73,6 @@ static int reply(struct request *r, struct remote_nonnull_network *net, GError *
 	return r->json ? 0 : -1;
 }
 
-static int by_name(const void *a, const void *b)
-{
-	const struct remote_nonnull_network *x = a, *y = b;
-
-	return strcmp(x->name, y->name);
-}
-
 int rest_network_list(struct request *r, GError **error)
 {
 	struct remote_connect_list_all_networks_ret all = {};
@@ -88,8 +81,7 @@ int rest_network_list(struct request *r, GError **error)
 
 	if (rc == 0) {
 		r->json = json_array();
-		if (all.nets_count)
-			qsort(all.nets, all.nets_count, sizeof(*all.nets), by_name);
+		request_sort(all.nets, all.nets_count, sizeof(*all.nets), offsetof(struct remote_nonnull_network, name));
 	}
 	for (uint32_t i = 0; i < all.nets_count; i++) {
 		json_t *j = network_json(r, &all.nets[i], NULL);

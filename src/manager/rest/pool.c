@@ -2,7 +2,7 @@
 /* pool.c: /v1/pools. */
 #include "manager/rest/pool.h"
 
-#include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "manager/error.h"
@@ -79,13 +79,6 @@ static int reply(struct request *r, struct remote_nonnull_storage_pool *pool, GE
 	return r->json ? 0 : -1;
 }
 
-static int by_name(const void *a, const void *b)
-{
-	const struct remote_nonnull_storage_pool *x = a, *y = b;
-
-	return strcmp(x->name, y->name);
-}
-
 int rest_pool_list(struct request *r, GError **error)
 {
 	struct remote_connect_list_all_storage_pools_ret all = {};
@@ -94,8 +87,7 @@ int rest_pool_list(struct request *r, GError **error)
 
 	if (rc == 0) {
 		r->json = json_array();
-		if (all.pools_count)
-			qsort(all.pools, all.pools_count, sizeof(*all.pools), by_name);
+		request_sort(all.pools, all.pools_count, sizeof(*all.pools), offsetof(struct remote_nonnull_storage_pool, name));
 	}
 	for (uint32_t i = 0; i < all.pools_count; i++) {
 		json_t *j = pool_json(r, &all.pools[i], NULL);

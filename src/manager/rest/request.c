@@ -144,6 +144,19 @@ json_t *request_error_json(const GError *error)
 	return json_pack("{s:{s:i, s:s, s:s}}", "error", "code", code, "name", name, "message", text);
 }
 
+static int by_name(const void *a, const void *b, void *offset)
+{
+	size_t at = GPOINTER_TO_SIZE(offset);
+
+	return strcmp(*(char *const *)((const char *)a + at), *(char *const *)((const char *)b + at));
+}
+
+void request_sort(void *items, uint32_t count, size_t size, size_t name_offset)
+{
+	if (count)
+		qsort_r(items, count, size, by_name, GSIZE_TO_POINTER(name_offset));
+}
+
 bool request_uuid(const char *text, uint8_t uuid[16])
 {
 	return uuid_parse_text(text, uuid) == 0;

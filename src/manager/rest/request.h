@@ -77,6 +77,8 @@ json_t *request_error_json(const GError *error);
 /* Is the text a UUID? Then binary. */
 bool request_uuid(const char *text, uint8_t uuid[16]);
 json_t *request_uuid_json(const uint8_t uuid[16]);
+/* Sorts structs by the name at this offset. items may be NULL if count is 0. */
+void request_sort(void *items, uint32_t count, size_t size, size_t name_offset);
 
 /* operation.c */
 struct operations *operations_new(struct rest *rest);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* volume.c: /v1/pools/{pool}/volumes. */
-#include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "manager/error.h"
@@ -74,13 +74,6 @@ static int reply(struct request *r, struct remote_nonnull_storage_vol *vol, GErr
 	return r->json ? 0 : -1;
 }
 
-static int by_name(const void *a, const void *b)
-{
-	const struct remote_nonnull_storage_vol *x = a, *y = b;
-
-	return strcmp(x->name, y->name);
-}
-
 int rest_volume_list(struct request *r, GError **error)
 {
 	struct remote_nonnull_storage_pool pool = {};
@@ -93,8 +86,7 @@ int rest_volume_list(struct request *r, GError **error)
 		&(struct remote_storage_pool_list_all_volumes_args) { pool, 1, 0 }, &all, error);
 	if (rc == 0) {
 		r->json = json_array();
-		if (all.vols_count)
-			qsort(all.vols, all.vols_count, sizeof(*all.vols), by_name);
+		request_sort(all.vols, all.vols_count, sizeof(*all.vols), offsetof(struct remote_nonnull_storage_vol, name));
 	}
 	for (uint32_t i = 0; i < all.vols_count; i++) {
 		json_t *j = volume_json(r, &all.vols[i], NULL);
