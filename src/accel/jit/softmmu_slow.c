@@ -664,6 +664,8 @@ static void use(struct jit_vcpu *v, enum jit_priv priv)
 	v->as = context(v, priv);
 	v->hot->priv = priv;
 	v->vm->thunks.set_gs(v->as);
+	if (v->as->mode != v->hot->mode) /* its part of the jump cache is of another mode: the loop's business */
+		jit_request_exit(v->hot);
 }
 
 void jit_as_set_priv(struct jit_vcpu *v, enum jit_priv priv)
