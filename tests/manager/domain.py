@@ -114,6 +114,8 @@ REFUSED = [
     ("", "<maxMemory slots='2' unit='GiB'>4</maxMemory>", "maxMemory"),
     ("", "<os firmware='efi'><type>hvm</type></os>", "os"),
     ("", "<launchSecurity type='sev'/>", "launchSecurity"),
+    ("", "<memoryBacking><locked/></memoryBacking>", "locked"),
+    ("", "<seclabel type='static' model='dac'><label>+0:+0</label></seclabel>", "seclabel"),
     ("", "<vcpu>0</vcpu>", "vcpu"),
     ("", "<vcpu>1000</vcpu>", "vcpu"),
     ("", "<cpu><model>Nonsense</model></cpu>", "Nonsense"),

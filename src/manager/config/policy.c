@@ -23,18 +23,18 @@ static const struct policy {
 		"maxMemory genid bootloader bootloader_args launchSecurity idmap keywrap perf "
 		"iothreadids", true },
 	{ "domain/metadata", NULL, "" },
-	{ "domain/os", "type boot kernel initrd cmdline bootmenu smbios acpi bios",
-		"loader nvram firmware init initarg initenv initdir inituser initgroup dtb root shim" },
+	{ "domain/os", "type boot kernel initrd cmdline bootmenu smbios bios",
+		"acpi loader nvram firmware init initarg initenv initdir inituser initgroup dtb root shim" },
 	{ "domain/features", "acpi apic pae hap viridian privnet hyperv kvm vmport pmu pvspinlock "
 		"ioapic msrs tcg vmcoreinfo smm xen gic hpt htm nested-hv ccf-assist cfpc sbbc ibs "
 		"async-teardown ras", "" },
 	{ "domain/cpu", "model vendor topology feature cache maxphysaddr", "numa" },
-	{ "domain/memoryBacking", "hugepages nosharepages locked source access allocation discard", "" },
+	{ "domain/memoryBacking", "hugepages nosharepages source access allocation discard", "locked" },
 	{ "domain/cputune", "vcpupin shares period quota emulatorpin emulator_period emulator_quota "
 		"global_period global_quota iothreadpin iothread_period iothread_quota",
 		"vcpusched iothreadsched emulatorsched cachetune memorytune" },
 	{ "domain/numatune", "memory", "memnode" },
-	{ "domain/memtune", "hard_limit soft_limit swap_hard_limit min_guarantee", "" },
+	{ "domain/memtune", "hard_limit soft_limit swap_hard_limit", "min_guarantee" },
 	{ "domain/blkiotune", "weight", "device" },
 	{ "domain/devices", "emulator disk controller interface serial console channel parallel rng "
 		"memballoon input graphics video sound audio redirdev redirfilter hub panic iommu",
@@ -124,7 +124,7 @@ int policy_check(const xmlNode *n, GError **error)
 	for (const xmlNode *c = xml_first(n); c; c = xml_after(c)) {
 		if (p && (c->ns || !listed(p->known, xml_name(c))))
 			return refuse_child(n, c, p, error);
-		if (p && p->once && xml_next(c, xml_name(c)))
+		if (p && p->once && strcmp(xml_name(c), "seclabel") != 0 && xml_next(c, xml_name(c)))
 			return refuse(error, MANAGER_ERR_XML, "<%s> stands twice in <%s>", xml_name(c),
 				xml_name(n));
 		if (policy_check(c, error) < 0)

@@ -268,11 +268,25 @@ static int read_action(xmlNode *root, const char *name, enum lifecycle_action df
 	return word ? refuse(error, MANAGER_ERR_XML, "<%s>: '%.32s' is no action", name, word) : 0;
 }
 
+/* A label that a person chose is protection they count on. */
+static int check_labels(const xmlNode *root, GError **error)
+{
+	for (const xmlNode *n = xml_child(root, "seclabel"); n; n = xml_next(n, "seclabel")) {
+		const char *type = xml_attr(n, "type");
+
+		if (type && strcmp(type, "static") == 0)
+			return config_unsupported(error,
+				"<seclabel type='static'>: Lodge has no security labels yet");
+	}
+	return 0;
+}
+
 int config_system(struct domain_config *c, xmlNode *root, unsigned flags, GError **error)
 {
 	if (read_type(c, root, error) < 0 || read_identity(c, root, flags, error) < 0 ||
 		read_memory(c, root, error) < 0 || read_vcpus(c, root, error) < 0 ||
-		read_os(c, root, error) < 0 || read_cpu(c, root, error) < 0)
+		read_os(c, root, error) < 0 || read_cpu(c, root, error) < 0 ||
+		check_labels(root, error) < 0)
 		return -1;
 	if (!xml_child(root, "clock"))
 		xml_set_attr(xml_add(root, "clock", NULL), "offset", "utc");
