@@ -168,7 +168,8 @@ def streams(h):
 def wipes(h):
     for algorithm in ("zero", "nnsa", "dod", "bsi", "gutmann", "schneier", "pfitzner7", "pfitzner33", "random"):
         h.virsh("vol-create-as", "default", "w", "1M")
-        (images(h) / "w").write_bytes(b"SECRET" * 100000)
+        with open(images(h) / "w", "r+b") as f:
+            f.write(b"SECRET" * 100000)
         h.virsh("vol-wipe", "w", "default", "--algorithm", algorithm)
         h.check(b"SECRET" not in (images(h) / "w").read_bytes(), algorithm)
         h.virsh("vol-delete", "w", "default")
@@ -348,6 +349,21 @@ def crash_while_making(h):
             h.virsh("vol-delete", "long", "default")
 
 
+def client_goes(h):
+    """A long job ends when who asked for it is gone; the volume is free again."""
+    h.virsh("vol-create-as", "default", "big", "300M")
+    h.run("dd", "if=/dev/zero", f"of={images(h)}/big", "bs=1M", "count=300", "conv=notrunc,fsync")
+    p = subprocess.Popen(["virsh", "-q", "-c", f"qemu+unix:///system?socket={h.socket}", "vol-wipe", "big", "default",
+                          "--algorithm", "gutmann"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    h.has(h.virsh("vol-delete", "big", "default", ok=False), "job at work", "a volume in use")
+    h.has(h.virsh("pool-destroy", "default", ok=False), "jobs at work", "and its pool")
+    p.kill()
+    p.wait()
+    h.until(lambda: "deleted" in h.run("virsh", "-c", f"qemu+unix:///system?socket={h.socket}", "vol-delete", "big",
+                                       "default", ok=None), "the job ends", 8)
+
+
 def events(h):
     p = subprocess.Popen(["stdbuf", "-oL", "virsh", "-c", f"qemu+unix:///system?socket={h.socket}", "pool-event",
                           "--event", "lifecycle", "--loop", "--timeout", "5"], stdout=subprocess.PIPE, text=True)
@@ -364,4 +380,4 @@ def events(h):
 
 if __name__ == "__main__":
     hostlib.main([default_pool, formats, raw_is_never_probed, allocation, qcow2_options, backing_and_clone, streams,
-                  wipes, lookups, life, file_system, disk, logical, crash_while_making, events])
+                  wipes, lookups, life, file_system, disk, logical, crash_while_making, client_goes, events])

@@ -30,6 +30,7 @@ struct operation {
 	char *object, *name; /* "/v1/machines/web1", "web1" */
 	bool machine;
 	bool cancelling;
+	uint64_t done, total; /* bytes, as its call tells; total 0: it does not */
 	int64_t started;     /* us since 1970 */
 	unsigned status;
 	json_t *result;	     /* NULL: none */
@@ -255,6 +256,19 @@ static bool may_see(const struct request *r, const struct operation *op)
 	return r->caller.role >= ROLE_READ;
 }
 
+bool operation_progress(void *operation, uint64_t done, uint64_t total)
+{
+	struct operation *op = operation;
+	bool go;
+
+	g_mutex_lock(&op->all->lock);
+	op->done = done;
+	op->total = total;
+	go = !op->cancelling;
+	g_mutex_unlock(&op->all->lock);
+	return go;
+}
+
 /* How far the machine's job is. */
 static json_t *progress_of(struct request *r, const char *name, uint64_t *done, uint64_t *total)
 {
@@ -329,6 +343,11 @@ int rest_operation_get(struct request *r, GError **error)
 		progress = progress_of(r, machine, &done, &total);
 	g_mutex_lock(&o->lock);
 	op = find(o, r);
+	if (op && !progress && op->total) {
+		done = op->done;
+		total = op->total;
+		progress = json_real(MIN((double)done / (double)total, 1));
+	}
 	if (op)
 		r->json = describe(op, progress, done, total);
 	else
@@ -345,14 +364,15 @@ int rest_operation_cancel(struct request *r, GError **error)
 	g_autofree char *machine = NULL;
 	struct remote_domain_lookup_by_name_ret found = {};
 	struct operation *op;
-	bool running;
+	bool running, tells;
 	int rc;
 
 	g_mutex_lock(&o->lock);
 	op = find(o, r);
 	running = op && op->state == OPERATION_RUNNING;
 	machine = running && op->machine ? g_strdup(op->name) : NULL;
-	if (machine)
+	tells = running && op->total;
+	if (machine || tells)
 		op->cancelling = true;
 	if (op)
 		r->json = describe(op, NULL, 0, 0);
@@ -362,6 +382,8 @@ int rest_operation_cancel(struct request *r, GError **error)
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "no operation %s", r->params[0]);
 	if (!running)
 		return refuse(error, MANAGER_ERR_OPERATION_INVALID, "operation %s has ended", r->params[0]);
+	if (tells) /* its next step ends it */
+		return 0;
 	if (!machine)
 		return refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED, "operation %s cannot be cancelled",
 			r->params[0]);

@@ -28,6 +28,10 @@ int request_call(struct request *r, uint32_t procedure, const void *args, void *
 {
 	struct rpc_call call = { .manager = r->manager, .caller = &r->caller };
 
+	if (r->operation) {
+		call.progress = operation_progress;
+		call.progress_opaque = r->operation;
+	}
 	return rpc_invoke(rest_server(r->rest), &call, procedure, args, ret, error);
 }
 

@@ -91,6 +91,8 @@ void operation_start(struct operations *o, struct request *r, const struct route
 /* rest.c; main loop */
 void rest_reply(struct request *r, int rc, const GError *error); /* takes the request */
 struct operations *rest_operations(struct rest *rest);
+/* A call's progress, with its operation as opaque: kept for who asks; false: it is to be given up. */
+bool operation_progress(void *operation, uint64_t done, uint64_t total);
 struct rpc_server *rest_server(struct rest *rest);
 struct rest_events *rest_events(struct rest *rest);
 /* On a worker. */

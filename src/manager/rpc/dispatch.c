@@ -42,6 +42,19 @@ static const struct rpc_procedure *const tables[] = {
 };
 static const struct rpc_procedure *const qemu_tables[] = { rpc_qemu_procedures, rpc_qemu_event_procedures };
 
+bool rpc_progress(void *opaque, uint64_t done, uint64_t total)
+{
+	struct rpc_call *call = opaque;
+	bool closed = false;
+
+	if (call->client) {
+		g_mutex_lock(&call->client->lock);
+		closed = call->client->closed;
+		g_mutex_unlock(&call->client->lock);
+	}
+	return !closed && (!call->progress || call->progress(call->progress_opaque, done, total));
+}
+
 static void index_program(struct program *p, uint32_t number, const struct wire_procedure *wire,
 	unsigned wire_count, const struct rpc_procedure *const *lists, unsigned list_count)
 {

@@ -28,7 +28,14 @@ struct rpc_call {
 	int reply_fds[32]; /* descriptors to send with the reply; closed after sending */
 	unsigned reply_fd_count;
 	struct rpc_stream *stream; /* a handler of a streaming procedure leaves it here, see stream.h */
+	/* How far a long call is, in bytes; false: it is to be given up. Use rpc_progress(). */
+	bool (*progress)(void *opaque, uint64_t done, uint64_t total); /* NULL: nobody asks */
+	void *progress_opaque;
 };
+
+/* Tells it; false when the call is cancelled or its client is gone. A volume_progress's tick, with the call
+ * as opaque. Any thread. */
+bool rpc_progress(void *call, uint64_t done, uint64_t total);
 
 /*
  * args and ret point to the structs the codec generates for the procedure (wire/libvirt/), e.g.

@@ -77,7 +77,8 @@ static int create_xml(struct rpc_call *call, const void *args, void *ret, GError
 {
 	const struct remote_storage_vol_create_xml_args *a = args;
 	struct pool *p = pool_find_uuid(call->manager, a->pool.uuid, error);
-	struct volume *v = p ? volume_create(p, a->xml, NULL, a->flags, NULL, error) : NULL;
+	const struct volume_progress progress = { rpc_progress, call };
+	struct volume *v = p ? volume_create(p, a->xml, NULL, a->flags, &progress, error) : NULL;
 
 	return give(p, v, &((struct remote_storage_vol_create_xml_ret *)ret)->vol);
 }
@@ -85,11 +86,12 @@ static int create_xml(struct rpc_call *call, const void *args, void *ret, GError
 static int create_xml_from(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	const struct remote_storage_vol_create_xml_from_args *a = args;
+	const struct volume_progress progress = { rpc_progress, call };
 	struct volume *from = of(call, &a->clonevol, error), *v = NULL;
 	struct pool *p = from ? pool_find_uuid(call->manager, a->pool.uuid, error) : NULL;
 
 	if (p)
-		v = volume_create(p, a->xml, from, a->flags, NULL, error);
+		v = volume_create(p, a->xml, from, a->flags, &progress, error);
 	volume_unref(from);
 	return give(p, v, &((struct remote_storage_vol_create_xml_from_ret *)ret)->vol);
 }
@@ -121,13 +123,14 @@ static int resize(struct rpc_call *call, const void *args, void *ret, GError **e
 static int wipe_by(struct rpc_call *call, const struct remote_nonnull_storage_vol *vol,
 	uint32_t algorithm, uint32_t flags, GError **error)
 {
+	const struct volume_progress progress = { rpc_progress, call };
 	struct pool *p;
 	int err;
 
 	if (flags)
 		return unknown_flags(flags, error);
 	p = pool_of(call, vol, error);
-	err = p ? volume_wipe(p, vol->name, algorithm, NULL, error) : -1;
+	err = p ? volume_wipe(p, vol->name, algorithm, &progress, error) : -1;
 	pool_unref(p);
 	return err;
 }
