@@ -10,18 +10,20 @@
 #include "core/intc.h"
 #include "core/irq.h"
 #include "core/machine.h"
+#include "core/region.h"
 #include "core/vcpu.h"
 #include "device/irq/i8259.h"
 #include "device/irq/ioapic.h"
 #include "device/irq/lapic.h"
 
-enum { TIMER_PIN = 2 };
+enum { TIMER_PIN = 2, FERR_GSI = 13, FERR_PORT = 0xf0 };
 
 /* A device without registers or state: it owns what ties the others together. */
 struct pc_intc {
 	struct device dev;
 	struct device *pic, *ioapic; /* borrowed; added before us, so removed after us */
 	struct lapic_host host;
+	struct region ferr;
 };
 
 static void pc_gsi(void *opaque, unsigned gsi, int level)
@@ -56,8 +58,23 @@ static int pc_extint_ack(void *opaque)
 	return i8259_ack(s->pic);
 }
 
+/* The coprocessor's error line ends at IRQ 13; a write to port F0h lets it go (ICH9 datasheet, 13.7.2). An
+ * engine raises it that does as CR0.NE = 0 asks. */
+static void ferr_write(struct device *d, void *opaque, uint64_t off, uint64_t val, unsigned size)
+{
+	pc_gsi(d, FERR_GSI, 0);
+}
+
+static uint64_t ferr_read(struct device *d, void *opaque, uint64_t off, unsigned size)
+{
+	return UINT8_MAX;
+}
+
+static const struct region_ops ferr_ops = { ferr_read, ferr_write, .min = 1, .max = 1 };
+
 static void pc_intc_fini(struct device *d)
 {
+	region_unplace(&((struct pc_intc *)d)->ferr);
 	if (d->machine->intc.opaque == d)
 		d->machine->intc = (struct intc){ 0 };
 }
@@ -117,5 +134,7 @@ int pc_intc_new(struct machine *m, bool firmware, GError **error)
 	if (device_add(d, error) < 0)
 		return -1;
 	m->intc = (struct intc){ .ops = &pc_intc_ops, .opaque = s };
+	s->ferr = (struct region){ .name = "ferr", .device = d, .ops = &ferr_ops, .size = 1 };
+	region_place(m->ports, &s->ferr, FERR_PORT, 0);
 	return add_lapics(m, s, firmware, error);
 }

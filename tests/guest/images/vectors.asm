@@ -268,6 +268,58 @@ after_moved:
 	check e
 	cmp dword [0x5002], 0
 	check e
+	; ---- an x87 exception with CR0.NE clear: IRQ 13, before the next instruction that waits
+	mov al, 0x11			; 8259s: vectors at 8 and 70h
+	out 0x20, al
+	out 0xa0, al
+	mov al, 8
+	out 0x21, al
+	mov al, 0x70
+	out 0xa1, al
+	mov al, 4
+	out 0x21, al
+	mov al, 2
+	out 0xa1, al
+	mov al, 1
+	out 0x21, al
+	out 0xa1, al
+	mov al, 0xfb			; the second one's
+	out 0x21, al
+	mov al, 0xdf			; IRQ 13
+	out 0xa1, al
+	mov word [0x75 * 4], on_ferr
+	mov word [0x75 * 4 + 2], 0
+	mov eax, cr0
+	and eax, ~0x20
+	mov cr0, eax
+	mov word [ferrs], 0
+	fninit
+	mov word [0x5000], 0x37b
+	fldcw [0x5000]
+	fldz
+	fld1
+	sti
+	fdiv st0, st1
+	nop
+	cmp word [ferrs], 0
+	check e
+.waits:
+	fwait
+	cmp word [ferrs], 1
+	check e
+	cmp word [frame_ip], .waits
+	check e
+	fdiv st0, st1
+.waits2:
+	fld1
+	cmp word [ferrs], 2
+	check e
+	cmp word [frame_ip], .waits2
+	check e
+	cli
+	mov eax, cr0
+	or eax, 0x20
+	mov cr0, eax
 	; ---- registers of the system
 	smsw ax
 	mov ebx, cr0
@@ -296,9 +348,25 @@ on_int:
 	pop word [in_handler]
 	and word [in_handler], 0x300
 	iret
+on_ferr:
+	push ax
+	push bp
+	mov bp, sp
+	mov ax, [bp + 4]
+	mov [frame_ip], ax
+	inc word [ferrs]
+	out 0xf0, al
+	fnclex
+	mov al, 0x20
+	out 0xa0, al
+	out 0x20, al
+	pop bp
+	pop ax
+	iret
 on_step:
 	inc word [steps]
 	iret
+align 8
 stubs:
 %assign n 0
 %rep 32
@@ -337,3 +405,4 @@ frame_flags: dw 0
 frame_sp: dw 0
 in_handler: dw 0
 steps:	dw 0
+ferrs:	dw 0

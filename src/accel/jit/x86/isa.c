@@ -10,10 +10,11 @@
 #include "accel/jit/x86/lift.h"
 #include "accel/jit/x86/sys.h"
 #include "core/clock.h"
+#include "core/intc.h"
 #include "core/machine.h"
 #include "core/vcpu.h"
 
-enum { PHYS_BITS = 46 };
+enum { PHYS_BITS = 46, FERR_GSI = 13 };
 
 /* ---- features */
 
@@ -448,6 +449,12 @@ static bool deliver(struct jit_vcpu *v)
 	struct x86_cpu *c = v->arch;
 	struct x86_private *p = x86_private(v);
 
+	if (p->ferr) {
+		p->ferr = false;
+		c->activity = X86_HALTED;
+		machine_gsi(v->vcpu->machine, FERR_GSI, 1);
+		return true;
+	}
 	if (p->not_canonical) {
 		p->not_canonical = false;
 		if (c->exception_vector == X86_GP && x86_code64(c))
@@ -521,7 +528,7 @@ static void arith_fault(struct jit_vcpu *v, bool integer, bool simd)
 	else if (simd)
 		x86_raise(v, c->cr4 & X86_CR4_OSXMMEXCPT ? X86_XM : X86_UD);
 	else
-		x86_raise(v, X86_MF);
+		x86_fpu_raise(v);
 }
 
 static void align_fault(struct jit_vcpu *v)

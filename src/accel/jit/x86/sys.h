@@ -45,6 +45,7 @@ struct x86_private {
 	uint64_t start_flags;	/* RFLAGS when the single-stepped instruction began */
 	bool not_canonical;	/* the recorded #GP is of an address that is not canonical */
 	bool near_limit; /* CS ends in the block at hand: run its instructions alone */
+	bool ferr;		/* an x87 exception stops the CPU until an interrupt */
 	bool shadow_new;	/* this instruction began an interrupt shadow */
 };
 
@@ -216,6 +217,7 @@ bool x86_walk(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_priv 
 
 /* ---- sys_fpu_live.c */
 bool x86_fpu_pending(struct jit_vcpu *v); /* an x87 exception waits for the next instruction */
+bool x86_fpu_raise(struct jit_vcpu *v); /* it is due: #MF, or FERR where CR0.NE is clear; false */
 /* Turns st[], which goes by stack position, for the TOP in a status word to come: registers stay what
  * they are. */
 void x86_fpu_move_top(struct x86_fpu *f, uint16_t fsw);

@@ -123,7 +123,7 @@ bool x86_h_x87_env(struct jit_vcpu *v, uint64_t ea, uint64_t what, uint64_t opsi
 		return true;
 	}
 	if (x86_fpu_pending(v))
-		return x86_raise(v, X86_MF);
+		return x86_fpu_raise(v);
 	if (!jit_load_bytes(v, ea, image, total, JIT_MEM_CPL))
 		return false;
 	env_get(c, image, size);
@@ -148,7 +148,7 @@ bool x86_h_x87_ctl(struct jit_vcpu *v, uint64_t what, uint64_t val)
 		return x86_raise(v, X86_NM);
 	jit_fpu_spill(v);
 	if ((what == CTL_LDCW || what == CTL_EMMS || what == CTL_WAIT) && x86_fpu_pending(v))
-		return x86_raise(v, X86_MF);
+		return x86_fpu_raise(v);
 	switch (what) {
 	case CTL_NINIT:
 		fpu_init(&c->fpu);

@@ -26,7 +26,18 @@ bool x86_fpu_pending(struct jit_vcpu *v)
 {
 	const struct x86_cpu *c = v->arch;
 
-	return c->fpu.fsw & 0x80 && c->cr0 & X86_CR0_NE;
+	return c->fpu.fsw & 0x80;
+}
+
+bool x86_fpu_raise(struct jit_vcpu *v)
+{
+	struct x86_cpu *c = v->arch;
+
+	if (c->cr0 & X86_CR0_NE)
+		return x86_raise(v, X86_MF);
+	/* SDM vol. 1, 8.7.2: it stops before the instruction until an interrupt comes, by IRQ 13 hopefully */
+	x86_private(v)->ferr = true;
+	return false;
 }
 
 bool x86_h_fpu_enter(struct jit_vcpu *v, uint64_t how)
@@ -37,7 +48,7 @@ bool x86_h_fpu_enter(struct jit_vcpu *v, uint64_t how)
 		return x86_raise(v, X86_UD);
 	if (c->cr0 & (X86_CR0_EM | X86_CR0_TS))
 		return x86_raise(v, X86_NM);
-	return how & X86_FPU_NO_WAIT || !x86_fpu_pending(v) || x86_raise(v, X86_MF);
+	return how & X86_FPU_NO_WAIT || !x86_fpu_pending(v) || x86_fpu_raise(v);
 }
 
 /* ---- tag words: FXSAVE has a bit "not empty", FNSAVE two bits of class */
