@@ -22,6 +22,7 @@ static const struct cli_verb verbs[] = {
 	ROW(bitmap, "Add, remove and change dirty bitmaps inside an image"),
 	ROW(amend, "Change an image's options"),
 	ROW(serve, "Serve an image to NBD clients"),
+	ROW(import, "Take the disks out of an OVA or OVF"),
 	{ NULL },
 };
 

@@ -11,7 +11,7 @@
 /* One row a command; image.c has the table. */
 #define IMAGE_COMMANDS(X)                                                                          \
 	X(info) X(create) X(convert) X(check) X(resize) X(snapshot) X(rebase) X(commit)            \
-	X(compare) X(map) X(measure) X(bench) X(dd) X(bitmap) X(amend) X(serve)
+	X(compare) X(map) X(measure) X(bench) X(dd) X(bitmap) X(amend) X(serve) X(import)
 
 #define IMAGE_DECLARE(name)                                                                        \
 	extern const struct cli_option image_##name##_options[];                                   \

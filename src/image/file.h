@@ -90,6 +90,8 @@ int file_seek(struct file *f, uint64_t at, bool data, uint64_t *ret_at);
 /* Bytes the host spends on it; 0: unknown. */
 uint64_t file_allocated(struct file *f);
 
+/* [at, at + size) of a container, to be read; takes it over. */
+struct file *file_part_new(struct file *under, uint64_t at, uint64_t size);
 /* file_nbd.c, file_http.c */
 struct file *file_nbd_open(const struct file_options *o, GError **error);
 struct file *file_http_open(const struct file_options *o, GError **error);

@@ -123,7 +123,8 @@ struct image_format {
 
 extern const struct image_format *const image_formats[]; /* formats.c; NULL ends it */
 extern const struct image_format image_format_raw;
-extern const struct image_format image_format_qcow2, image_format_vdi, image_format_luks, image_format_vmdk, image_format_vhd, image_format_vhdx;
+extern const struct image_format image_format_qcow2, image_format_vdi, image_format_qcow1, image_format_qed, image_format_parallels,
+	image_format_bochs, image_format_cloop, image_format_dmg, image_format_luks, image_format_vmdk, image_format_vhd, image_format_vhdx;
 
 /* NULL if there is none of that name. */
 const struct image_format *format_by_name(const char *name);

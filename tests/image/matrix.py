@@ -163,3 +163,21 @@ def huge_sparse(env):
                           f"read -P 0x22 {size - 4096} 4096", image).stdout
             check("failed" not in out and out.count("bytes at offset") == 3, out)
             env.lodge("compare", "-f", "raw", raw, image, timeout=60)
+
+
+@test
+def only_read(env):
+    """Formats of old that the peer can write."""
+    source = env.source()
+    for peer in peers():
+        for form, options in (("qcow", []), ("qed", []), ("qed", ["-o", "cluster_size=4k"]),
+                              ("parallels", [])):
+            image = env.path(f"old.{form}")
+            peer.img("convert", *options, "-f", "raw", "-O", form, source, image)
+            env.lodge("compare", "-f", "raw", source, image)
+            done = env.lodge("resize", image, "+1M", status=None)
+            check(done.returncode and "read" in done.stderr, done.stderr)
+        peer.img("create", "-q", "-f", "qed", "-b", source, "-F", "raw", env.path("over.qed"))
+        peer.io("-f", "qed", "-c", "write -P 3 1M 1M", "-c", "write -z 5M 1M", env.path("over.qed"))
+        peer.img("convert", "-O", "raw", env.path("over.qed"), env.path("over.img"))
+        env.lodge("compare", env.path("over.qed"), "-F", "raw", env.path("over.img"))

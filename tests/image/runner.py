@@ -11,7 +11,7 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parent))  # behind the gues
 
 import imagelib  # noqa: E402
 
-MODULES = ["matrix", "chains", "command", "network", "encrypted"]
+MODULES = ["matrix", "chains", "command", "network", "encrypted", "imported"]
 
 
 def names():
