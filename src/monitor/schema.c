@@ -132,8 +132,9 @@ const struct qmp_command qmp_commands[] = {
 	{ "query-cpus-fast", qmp_query_cpus_fast, NULL,
 	  "a list of cpu-index, thread-id, target, props, qom-path", "Lists the vCPUs." },
 	{ "query-jit", qmp_query_jit, NULL,
-	  "cache-bytes; of the code that is there now blocks, guest-instructions, guest-bytes, "
-	  "host-instructions, host-bytes; of all so far blocks-translated, instructions-translated, "
+	  "cache-bytes; of the code that is there now blocks, guest-instructions, "
+	  "host-instructions, host-bytes; of all so far blocks-translated, instructions-translated, guest-bytes-translated, "
+	  "host-bytes-translated, "
 	  "translation-ns, blocks-dropped, links, regions-evicted, eviction-ns, eviction-longest-ns; exits to "
 	  "the loop by cause; of all vCPUs tlb-misses, tlb-second-level-hits, page-walks, mmio-accesses, "
 	  "tlb-page-flushes, tlb-full-flushes, address-space-switches. Under KVM nothing",

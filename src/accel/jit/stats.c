@@ -31,7 +31,7 @@ static void put_code(struct jit_vm *vm, const struct output *out)
 {
 	struct blocks *b = &vm->blocks;
 	const uint64_t khz = vm->vcpus ? vm->isa->tsc_khz(vm->vcpu[0]) : 0;
-	uint64_t blocks = 0, guest = 0, guest_bytes = 0, host = 0, host_bytes = 0;
+	uint64_t blocks = 0, guest = 0, host = 0, host_bytes = 0;
 
 	g_mutex_lock(&vm->lock);
 	for (unsigned i = 0; i < b->region_count; i++) {
@@ -42,7 +42,6 @@ static void put_code(struct jit_vm *vm, const struct output *out)
 				continue;
 			blocks++;
 			guest += k->insns;
-			guest_bytes += k->bytes;
 			host += host_instructions(k);
 			host_bytes += k->size;
 		}
@@ -50,11 +49,12 @@ static void put_code(struct jit_vm *vm, const struct output *out)
 	out->put(out->opaque, "cache-bytes", vm->arena.size);
 	out->put(out->opaque, "blocks", blocks);
 	out->put(out->opaque, "guest-instructions", guest);
-	out->put(out->opaque, "guest-bytes", guest_bytes);
 	out->put(out->opaque, "host-instructions", host);
 	out->put(out->opaque, "host-bytes", host_bytes);
 	out->put(out->opaque, "blocks-translated", b->count.made);
 	out->put(out->opaque, "instructions-translated", b->count.insns);
+	out->put(out->opaque, "guest-bytes-translated", b->count.guest_bytes);
+	out->put(out->opaque, "host-bytes-translated", b->count.host_bytes);
 	out->put(out->opaque, "translation-ns", khz ? (uint64_t)((double)b->count.cycles * 1e6 / (double)khz) : 0);
 	out->put(out->opaque, "blocks-dropped", b->count.dropped);
 	out->put(out->opaque, "links", b->count.linked);
