@@ -71,6 +71,9 @@ struct rpc_server;
 int rpc_invoke(struct rpc_server *s, struct rpc_call *call, uint32_t number, const void *args, void *ret,
 	GError **error);
 
+/* Refuses flags that are not among the known ones. */
+int rpc_no_flags(uint32_t flags, uint32_t known, GError **error);
+
 /* The current name of the machine with this uuid, owned by the caller; NULL: there is none. In
  * rpc/domain.c. */
 struct remote_nonnull_domain;

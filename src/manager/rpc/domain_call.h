@@ -16,7 +16,6 @@ void rpc_domain_fill(struct domain *d, struct remote_nonnull_domain *out);
 bool rpc_domain_visible(struct rpc_call *call, const char *name);
 /* Those the caller may see and flags (virConnectListAllDomainsFlags) choose, each a reference. */
 GPtrArray *rpc_domains_chosen(struct rpc_call *call, unsigned flags);
-int rpc_no_flags(uint32_t flags, uint32_t known, GError **error);
 
 static inline void rpc_domain_unref(struct domain **d)
 {

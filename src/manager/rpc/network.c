@@ -34,11 +34,6 @@ static struct network *of(
 	return network_find_uuid(call->manager, n->uuid, error);
 }
 
-static int unknown_flags(uint32_t flags, GError **error)
-{
-	return refuse(error, MANAGER_ERR_INVALID_ARG, "unknown flags 0x%x", flags);
-}
-
 static void name_it(const struct network *n, struct remote_nonnull_network *ret)
 {
 	ret->name = g_strdup(network_name(n));
@@ -83,8 +78,8 @@ static int list_all(struct rpc_call *call, const void *args, void *ret, GError *
 	struct remote_connect_list_all_networks_ret *r = ret;
 	g_autoptr(GPtrArray) all = NULL;
 
-	if (a->flags & ~LIST_ALL)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, LIST_ALL, error) < 0)
+		return -1;
 	all = pick(call, a->flags);
 	r->ret = all->len;
 	if (!a->need_results)
@@ -172,8 +167,8 @@ static int define_flags(struct rpc_call *call, const void *args, void *ret, GErr
 {
 	const struct remote_network_define_xml_flags_args *a = args;
 
-	if (a->flags & ~1u)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, 1, error) < 0)
+		return -1;
 	return give(network_define(call->manager, a->xml, error),
 		&((struct remote_network_define_xml_flags_ret *)ret)->net);
 }
@@ -190,8 +185,8 @@ static int create_xml_flags(struct rpc_call *call, const void *args, void *ret, 
 {
 	const struct remote_network_create_xml_flags_args *a = args;
 
-	if (a->flags & ~1u)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, 1, error) < 0)
+		return -1;
 	return give(network_create_transient(call->manager, a->xml, error),
 		&((struct remote_network_create_xml_flags_ret *)ret)->net);
 }
@@ -294,8 +289,8 @@ static int get_xml(struct rpc_call *call, const void *args, void *ret, GError **
 	struct remote_network_get_xml_desc_ret *r = ret;
 	struct network *n;
 
-	if (a->flags & ~XML_INACTIVE)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, XML_INACTIVE, error) < 0)
+		return -1;
 	n = of(call, &a->net, error);
 	if (n)
 		r->xml = network_xml_text(n, a->flags & XML_INACTIVE, error);
@@ -309,8 +304,8 @@ static int update(struct rpc_call *call, const void *args, void *ret, GError **e
 	struct network *n;
 	int err;
 
-	if (a->flags & ~UPDATE_FLAGS)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, UPDATE_FLAGS, error) < 0)
+		return -1;
 	n = of(call, &a->net, error);
 	/* On the wire command and section stand in this order since the feature
 	 * NETWORK_UPDATE_ORDER. */
@@ -340,8 +335,8 @@ static int leases(struct rpc_call *call, const void *args, void *ret, GError **e
 	g_autoptr(GPtrArray) all = NULL;
 	struct network *n;
 
-	if (a->flags)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, 0, error) < 0)
+		return -1;
 	n = of(call, &a->net, error);
 	if (!n)
 		return -1;
@@ -375,8 +370,8 @@ static int list_ports(struct rpc_call *call, const void *args, void *ret, GError
 	g_autoptr(GArray) all = NULL;
 	struct network *n;
 
-	if (a->flags)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, 0, error) < 0)
+		return -1;
 	n = of(call, &a->network, error);
 	if (!n)
 		return -1;
@@ -414,8 +409,8 @@ static int port_create(struct rpc_call *call, const void *args, void *ret, GErro
 	uint8_t uuid[16];
 	int err;
 
-	if (a->flags & ~3u) /* reclaim, validate */
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, 3, error) < 0) /* reclaim, validate */
+		return -1;
 	n = of(call, &a->network, error);
 	err = n ? network_port_define(n, a->xml, uuid, error) : -1;
 	if (!err)
@@ -430,8 +425,8 @@ static int port_xml(struct rpc_call *call, const void *args, void *ret, GError *
 	struct remote_network_port_get_xml_desc_ret *r = ret;
 	struct network *n;
 
-	if (a->flags)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, 0, error) < 0)
+		return -1;
 	n = of(call, &a->port.net, error);
 	if (n)
 		r->xml = network_port_xml_text(n, a->port.uuid, error);
@@ -445,8 +440,8 @@ static int port_delete(struct rpc_call *call, const void *args, void *ret, GErro
 	struct network *n;
 	int err;
 
-	if (a->flags)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, 0, error) < 0)
+		return -1;
 	n = of(call, &a->port.net, error);
 	err = n ? network_port_undefine(n, a->port.uuid, error) : -1;
 	network_unref(n);
@@ -462,8 +457,8 @@ static int port_get_parameters(struct rpc_call *call, const void *args, void *re
 	struct network *n;
 	int err;
 
-	if (a->flags)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, 0, error) < 0)
+		return -1;
 	n = of(call, &a->port.net, error);
 	err = n ? network_port_limits(n, a->port.uuid, limits, error) : -1;
 	network_unref(n);
@@ -488,8 +483,8 @@ static int port_set_parameters(struct rpc_call *call, const void *args, void *re
 	struct network *n;
 	int err;
 
-	if (a->flags)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, 0, error) < 0)
+		return -1;
 	n = of(call, &a->port.net, error);
 	err = n ? network_port_limits(n, a->port.uuid, limits, error) : -1;
 	for (unsigned i = 0; !err && i < 6; i++)

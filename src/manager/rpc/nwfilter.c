@@ -29,11 +29,6 @@ static int give(struct nwfilter *f, struct remote_nonnull_nwfilter *ret)
 	return 0;
 }
 
-static int no_flags(uint32_t flags, GError **error)
-{
-	return flags ? refuse(error, MANAGER_ERR_INVALID_ARG, "unknown flags 0x%x", flags) : 0;
-}
-
 static int list_all(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	const struct remote_connect_list_all_nwfilters_args *a = args;
@@ -41,7 +36,7 @@ static int list_all(struct rpc_call *call, const void *args, void *ret, GError *
 	g_autoptr(GPtrArray) all = nwfilters_list(call->manager);
 
 	r->ret = all->len;
-	if (no_flags(a->flags, error))
+	if (rpc_no_flags(a->flags, 0, error) < 0)
 		return -1;
 	if (!a->need_results)
 		return 0;
@@ -94,7 +89,7 @@ static int get_xml(struct rpc_call *call, const void *args, void *ret, GError **
 	const struct remote_nwfilter_get_xml_desc_args *a = args;
 	struct nwfilter *f;
 
-	if (no_flags(a->flags, error))
+	if (rpc_no_flags(a->flags, 0, error) < 0)
 		return -1;
 	f = nwfilter_find_uuid(call->manager, a->nwfilter.uuid, error);
 	if (!f)
@@ -117,7 +112,7 @@ static int define_flags(struct rpc_call *call, const void *args, void *ret, GErr
 	const struct remote_nwfilter_define_xml_flags_args *a = args;
 
 	/* The only flag asks for a check of the form, which is made always. */
-	if (no_flags(a->flags & ~1u, error))
+	if (rpc_no_flags(a->flags, 1, error) < 0)
 		return -1;
 	return give(nwfilter_define(call->manager, a->xml, false, error),
 		&((struct remote_nwfilter_define_xml_flags_ret *)ret)->nwfilter);
@@ -162,7 +157,7 @@ static int list_bindings(struct rpc_call *call, const void *args, void *ret, GEr
 	g_autoptr(GPtrArray) all = network_bindings(call->manager);
 
 	r->ret = all->len;
-	if (no_flags(a->flags, error))
+	if (rpc_no_flags(a->flags, 0, error) < 0)
 		return -1;
 	if (!a->need_results)
 		return 0;
@@ -196,7 +191,7 @@ static int binding_xml(struct rpc_call *call, const void *args, void *ret, GErro
 	xmlNode *root;
 	char text[37];
 
-	if (!b || no_flags(a->flags, error))
+	if (!b || rpc_no_flags(a->flags, 0, error) < 0)
 		return -1;
 	doc = xmlNewDoc((const xmlChar *)"1.0");
 	root = xmlNewNode(NULL, (const xmlChar *)"filterbinding");

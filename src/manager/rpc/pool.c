@@ -30,11 +30,6 @@ static struct pool *of(
 	return pool_find_uuid(call->manager, p->uuid, error);
 }
 
-static int unknown_flags(uint32_t flags, GError **error)
-{
-	return refuse(error, MANAGER_ERR_INVALID_ARG, "unknown flags 0x%x", flags);
-}
-
 static void name_it(const struct pool *p, struct remote_nonnull_storage_pool *ret)
 {
 	ret->name = g_strdup(pool_name(p));
@@ -83,8 +78,8 @@ static int list_all(struct rpc_call *call, const void *args, void *ret, GError *
 	struct remote_connect_list_all_storage_pools_ret *r = ret;
 	g_autoptr(GPtrArray) all = NULL;
 
-	if (a->flags & ~LIST_ALL)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, LIST_ALL, error) < 0)
+		return -1;
 	all = pick(call, a->flags);
 	r->ret = all->len;
 	if (!a->need_results)
@@ -179,8 +174,8 @@ static int define(struct rpc_call *call, const void *args, void *ret, GError **e
 {
 	const struct remote_storage_pool_define_xml_args *a = args;
 
-	if (a->flags & ~1u) /* the check that it asks for is made always */
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, 1, error) < 0) /* the check that it asks for is made always */
+		return -1;
 	return give(pool_define(call->manager, a->xml, error),
 		&((struct remote_storage_pool_define_xml_ret *)ret)->pool);
 }
@@ -216,7 +211,7 @@ static int run_undefine(struct pool *p, unsigned flags, GError **error)
 
 static int run_refresh(struct pool *p, unsigned flags, GError **error)
 {
-	return flags ? unknown_flags(flags, error) : pool_refresh(p, error);
+	return rpc_no_flags(flags, 0, error) < 0 ? -1 : pool_refresh(p, error);
 }
 
 static int run_autostart(struct pool *p, unsigned flags, GError **error)
@@ -333,8 +328,8 @@ static int get_xml(struct rpc_call *call, const void *args, void *ret, GError **
 	struct remote_storage_pool_get_xml_desc_ret *r = ret;
 	struct pool *p;
 
-	if (a->flags & ~1u) /* inactive: there is one definition */
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, 1, error) < 0) /* inactive: there is one definition */
+		return -1;
 	p = of(call, &a->pool, error);
 	if (p)
 		r->xml = pool_xml_text(p, error);
@@ -351,8 +346,8 @@ static int list_volumes(struct rpc_call *call, const void *args, void *ret, GErr
 	struct pool *p;
 	g_autoptr(GPtrArray) all = NULL;
 
-	if (a->flags)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, 0, error) < 0)
+		return -1;
 	p = of(call, &a->pool, error);
 	all = p ? volumes_list(p, error) : NULL;
 	if (all) {
@@ -406,8 +401,8 @@ static int find_sources(struct rpc_call *call, const void *args, void *ret, GErr
 	const struct remote_connect_find_storage_pool_sources_args *a = args;
 	struct remote_connect_find_storage_pool_sources_ret *r = ret;
 
-	if (a->flags)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, 0, error) < 0)
+		return -1;
 	r->xml = pool_find_sources(call->manager, a->type, a->srcSpec, error);
 	return r->xml ? 0 : -1;
 }
@@ -416,8 +411,8 @@ static int capabilities(struct rpc_call *call, const void *args, void *ret, GErr
 {
 	const struct remote_connect_get_storage_pool_capabilities_args *a = args;
 
-	if (a->flags)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, 0, error) < 0)
+		return -1;
 	((struct remote_connect_get_storage_pool_capabilities_ret *)ret)->capabilities =
 		pool_capabilities();
 	return 0;

@@ -12,11 +12,6 @@
 
 enum { STREAM_SPARSE = 1, DELETE_ZEROED = 1, INFO_PHYSICAL = 1 };
 
-static int unknown_flags(uint32_t flags, GError **error)
-{
-	return refuse(error, MANAGER_ERR_INVALID_ARG, "unknown flags 0x%x", flags);
-}
-
 static struct pool *pool_of(
 	struct rpc_call *call, const struct remote_nonnull_storage_vol *v, GError **error)
 {
@@ -102,8 +97,8 @@ static int delete (struct rpc_call *call, const void *args, void *ret, GError **
 	struct pool *p;
 	int err;
 
-	if (a->flags & ~DELETE_ZEROED)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, DELETE_ZEROED, error) < 0)
+		return -1;
 	p = pool_of(call, &a->vol, error);
 	err = p ? volume_delete(p, a->vol.name, a->flags & DELETE_ZEROED, error) : -1;
 	pool_unref(p);
@@ -127,8 +122,8 @@ static int wipe_by(struct rpc_call *call, const struct remote_nonnull_storage_vo
 	struct pool *p;
 	int err;
 
-	if (flags)
-		return unknown_flags(flags, error);
+	if (rpc_no_flags(flags, 0, error) < 0)
+		return -1;
 	p = pool_of(call, vol, error);
 	err = p ? volume_wipe(p, vol->name, algorithm, &progress, error) : -1;
 	pool_unref(p);
@@ -170,8 +165,8 @@ static int get_info_flags(struct rpc_call *call, const void *args, void *ret, GE
 	struct remote_storage_vol_get_info_flags_ret *r = ret;
 	struct volume *v;
 
-	if (a->flags & ~INFO_PHYSICAL)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, INFO_PHYSICAL, error) < 0)
+		return -1;
 	v = of(call, &a->vol, error);
 	if (!v)
 		return -1;
@@ -187,8 +182,8 @@ static int get_xml(struct rpc_call *call, const void *args, void *ret, GError **
 	const struct remote_storage_vol_get_xml_desc_args *a = args;
 	struct volume *v;
 
-	if (a->flags)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, 0, error) < 0)
+		return -1;
 	v = of(call, &a->vol, error);
 	if (!v)
 		return -1;
@@ -217,8 +212,8 @@ static int download(struct rpc_call *call, const void *args, void *ret, GError *
 	struct pool *p;
 	int fd;
 
-	if (a->flags & ~STREAM_SPARSE)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, STREAM_SPARSE, error) < 0)
+		return -1;
 	p = pool_of(call, &a->vol, error);
 	fd = p ? volume_open(p, a->vol.name, false, error) : -1;
 	pool_unref(p);
@@ -249,8 +244,8 @@ static int upload(struct rpc_call *call, const void *args, void *ret, GError **e
 	struct pool *p;
 	int fd;
 
-	if (a->flags & ~STREAM_SPARSE)
-		return unknown_flags(a->flags, error);
+	if (rpc_no_flags(a->flags, STREAM_SPARSE, error) < 0)
+		return -1;
 	p = pool_of(call, &a->vol, error);
 	fd = p ? volume_open(p, a->vol.name, true, error) : -1;
 	if (fd < 0) {
