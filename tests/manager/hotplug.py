@@ -22,7 +22,7 @@ class Guest:
     """The Debian guest, through virsh console."""
 
     def __init__(self, host):
-        self.host = host
+        self.host, self.count = host, 0
         disk = host.root / "debian.img"
         host.run("cp", "--reflink=auto", "--sparse=always", CACHE / "debian.img", disk, timeout=120)
         host.virsh("define", host.file("deb.xml", f"""
@@ -40,11 +40,13 @@ class Guest:
         self.run("bind 'set enable-bracketed-paste off' 2>/dev/null; stty cols 500; dmesg -n 1")
 
     def run(self, command, timeout=60):
-        self.console.send(command + "; echo END$?\r")
-        m = self.console.expect(r"(?s)(.*?)END(\d+)\n", timeout)
+        """What it prints. Each has a mark of its own: what came before is not taken for it."""
+        self.count += 1
+        mark = f"END{self.count}:"
+        self.console.send(f"{command}; echo {mark}$?\r")
+        m = self.console.expect(rf"(?s)(.*?){mark}(\d+)\n", timeout)
         self.console.expect(PROMPT, timeout)
-        text = m[1]
-        return text.split("\n", 1)[1] if "; echo END" in text.split("\n", 1)[0] else text
+        return m[1].rsplit(f"echo {mark}$?\n", 1)[-1]
 
     def until(self, command, pattern, timeout=30):
         def there():
