@@ -159,7 +159,9 @@ static int count_tree(struct census *c, const uint64_t *l1, uint32_t n, bool act
 	uint64_t file_end)
 {
 	struct qcow2 *s = c->s;
+	g_autoptr(GHashTable) seen = g_hash_table_new(g_int64_hash, g_int64_equal);
 	g_autofree uint8_t *buf = g_malloc(s->cluster_size);
+	g_autofree uint64_t *keys = g_new(uint64_t, MAX(n, 1));
 	int r = 0;
 
 	for (uint32_t i = 0; i < n && r >= 0; i++) {
@@ -167,6 +169,12 @@ static int count_tree(struct census *c, const uint64_t *l1, uint32_t n, bool act
 
 		if (!at)
 			continue;
+		/* Looked at once: or a small file could keep us busy for days. */
+		keys[i] = at;
+		if (!g_hash_table_add(seen, &keys[i])) {
+			found(c, "L2 table used twice", at);
+			continue;
+		}
 		if (at & (s->cluster_size - 1)) {
 			found(c, "L2 table that is not aligned", at);
 			continue;
@@ -382,10 +390,15 @@ static int check_flags(struct census *c, bool repair)
 {
 	struct qcow2 *s = c->s;
 	uint64_t span = 1ull << (s->cluster_bits + l2_bits(s));
+	g_autoptr(GHashTable) seen = g_hash_table_new(g_int64_hash, g_int64_equal);
+	g_autofree uint64_t *keys = g_new(uint64_t, MAX(s->l1_size, 1));
 	int r = 0;
 
 	for (uint32_t i = 0; i < s->l1_size && !r; i++) {
-		if (!(s->l1[i] & ENTRY_OFFSET) || s->l1[i] & ENTRY_OFFSET & (s->cluster_size - 1))
+		keys[i] = s->l1[i] & ENTRY_OFFSET;
+		/* Nor what the census has not followed. */
+		if (!keys[i] || keys[i] & (s->cluster_size - 1) ||
+		    !count_of(c, keys[i] >> s->cluster_bits) || !g_hash_table_add(seen, &keys[i]))
 			continue;
 		if (check_flag(c, &s->l1[i], "L2 table", repair)) {
 			s->l1_dirty_from = MIN(s->l1_dirty_from, i);
