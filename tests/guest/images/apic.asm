@@ -105,11 +105,11 @@
 	check e
 	; TPR: by the register and by CR8
 	mov dword [log_at], log
-	mov dword [rbx + 0x80], 0x35
+	mov dword [rbx + 0x80], 0x30 ; KVM keeps no more than the class
 	mov rax, cr8
 	cmp rax, 3
 	check e
-	cmp dword [rbx + 0xa0], 0x35
+	cmp dword [rbx + 0xa0], 0x30
 	check e
 	self 0x3e
 	self 0x40
