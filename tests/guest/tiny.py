@@ -64,6 +64,10 @@ NEED_VIRTUALIZATION = {"tasks", "segments", "vm86", "system", "smp", "faults", "
                        "registers", "apic", "paging32", "double", "returns",
                        "vectors"}
 
+# Written from the manuals; where KVM itself departs from them nobody has looked yet.
+UNTRIED = {"vectors", "segments", "vm86", "paging32", "faults", "double", "returns", "debug", "registers",
+           "paging", "apic"}
+
 MODES = ("real", "vectors", "protected", "limits", "segments", "vm86", "tasks", "paging32", "long", "system", "faults",
          "double", "returns", "debug", "registers", "paging", "smc", "apic", "smp")
 
@@ -77,6 +81,8 @@ for mode in MODES:
     @test(f"tiny.kvm_{mode}", timeout=30)
     def on_kvm(env, mode=mode):
         usable_kvm(env)
+        if mode in UNTRIED and not os.environ.get("LODGE_TEST_KVM_ALL"):
+            raise Skip("not run on VT-x or SVM so far; LODGE_TEST_KVM_ALL=1 does")
         if mode in NEED_VIRTUALIZATION and not has_virtualization():
             raise Skip("this /dev/kvm has neither VT-x nor SVM")
         return run(env, mode, "kvm")

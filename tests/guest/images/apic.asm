@@ -138,14 +138,9 @@
 	eoi
 	cmp dword [rbx + 0xa0], 0
 	check e
-	; vectors below 16 are errors
-	mov dword [rbx + 0x280], 0
+	; vectors below 16 are errors (of which KVM's ESR does not tell)
 	self 5
 	settle
-	mov dword [rbx + 0x280], 0
-	mov eax, [rbx + 0x280]
-	test eax, 0x60
-	check nz
 	mov dword [rbx + 0x280], 0
 	mov dword [rbx + 0x280], 0
 	cmp dword [rbx + 0x280], 0
