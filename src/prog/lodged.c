@@ -67,6 +67,14 @@ static int parse(struct options *o, int argc, char **argv, GError **error)
 	return 0;
 }
 
+static void options_clear(struct options *o)
+{
+	char *all[] = { o->root, o->config, o->socket, o->socket_mode, o->tcp, o->tls, o->rest, o->lodge_vm };
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(all); i++)
+		g_free(all[i]);
+}
+
 static void override(char **setting, char *option)
 {
 	if (!option)
@@ -224,5 +232,6 @@ int main(int argc, char **argv)
 	manager_free(d.manager);
 	audit_close(d.audit);
 	door_config_clear(&d.config);
+	options_clear(&o);
 	return status;
 }

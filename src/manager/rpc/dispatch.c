@@ -347,7 +347,11 @@ int rpc_invoke(struct rpc_server *s, struct rpc_call *call, uint32_t number, con
 		return refuse(error, MANAGER_ERR_NO_SUPPORT, "lodged does not support %s",
 			e->wire ? e->wire->name : "this");
 	call->manager = s->manager;
-	return permit(e, call, args, error) < 0 ? -1 : e->handler->run(call, args, ret, error);
+	if (permit(e, call, args, error) == 0 && e->handler->run(call, args, ret, error) == 0)
+		return 0;
+	if (ret)
+		xdr_clear(e->wire->ret, ret); /* a handler may fail half-way */
+	return -1;
 }
 
 void rpc_dispatch_run(void *p, void *server)

@@ -64,7 +64,8 @@ extern const struct rpc_procedure rpc_qemu_procedures[], rpc_qemu_event_procedur
 
 /*
  * The same call from another door: args and ret as for the handler, which sees call->client NULL. Checks
- * the caller's role as for a client. ret must be zeroed; xdr_clear() it afterwards, whatever the result.
+ * the caller's role as for a client. ret must be zeroed; xdr_clear() it afterwards (after a
+ * failure it is empty).
  * A streaming procedure leaves a stream to take with rpc_stream_detach(). Any thread; may block.
  */
 struct rpc_server;
