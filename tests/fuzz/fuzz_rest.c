@@ -5,6 +5,7 @@
  * fuzzer's, the rest is the body. Every reply must be JSON or text, every refusal an error; what could be
  * defined must be shown again and go.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -73,11 +74,20 @@ static char *ask(struct host *h, const char *method, const char *path, const voi
 	return name;
 }
 
+static char folder[] = "/tmp/lodge-fuzz-XXXXXX";
+
+static void clean(void)
+{
+	g_autofree char *command = g_strdup_printf("rm -rf %s", folder);
+
+	if (system(command))
+		fputs("the fuzzer's folder stays behind\n", stderr);
+}
+
 static struct host *host(void)
 {
 	static struct host h;
 	static struct door_config doors;
-	char folder[] = "/tmp/lodge-fuzz-XXXXXX";
 	struct manager_options o = { .root = mkdtemp(folder), .session = true };
 
 	if (h.rest)
@@ -87,6 +97,7 @@ static struct host *host(void)
 	h.rest = h.server ? rest_new(h.server, &doors, NULL, NULL) : NULL;
 	if (!h.rest)
 		__builtin_trap();
+	atexit(clean);
 	g_free(ask(&h, "POST", "/v1/machines", machine, strlen(machine), false));
 	return &h;
 }
