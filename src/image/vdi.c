@@ -19,6 +19,7 @@ enum {
 	TYPE_DYNAMIC = 1, TYPE_FIXED = 2,
 	BLOCK = 1 << 20,
 	BLOCKS_MAX = 1 << 29, /* 512 TiB */
+	RUN_MAX = 65536,      /* entries looked at in one call */
 };
 
 #define SIGNATURE 0xbeda107fu
@@ -101,8 +102,10 @@ static int vdi_map(struct image *im, uint64_t off, uint64_t len, unsigned flags,
 	if (e >= ZERO)
 		out->file = NULL;
 	/* On while the blocks follow each other. */
-	while (n < len && !block_table_get(&s->map, (off + n) / s->block, flags, &next) &&
-	       (e >= ZERO ? next >= ZERO : next == e + 1)) {
+	for (unsigned steps = 0; n < len && steps < RUN_MAX; steps++) {
+		if (block_table_get(&s->map, (off + n) / s->block, flags, &next) < 0 ||
+		    (e >= ZERO ? next < ZERO : next != e + 1))
+			break;
 		e = next;
 		n += s->block;
 	}

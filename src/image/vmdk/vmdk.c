@@ -8,6 +8,9 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
+/* Entries looked at in one call: the metadata lock is held meanwhile. */
+enum { RUN_MAX = 65536 };
+
 static int probe(const uint8_t *head, size_t n)
 {
 	return n >= 4 && (!memcmp(head, "KDMV", 4) || !memcmp(head, "COWD", 4) || vmdk_is_text(head, n)) ?
@@ -266,8 +269,20 @@ static int map_sparse(struct image *im, struct vmdk_extent *e, uint64_t inside, 
 		out->len = MIN(n, len);
 		return 0;
 	}
-	while (n < len && !block_table_get(&e->table, (inside + n) / e->grain, flags, &next)) {
+	for (unsigned steps = 0; n < len && steps < RUN_MAX; steps++) {
+		uint64_t i = (inside + n) / e->grain;
 		struct extent x = { 0 };
+
+		if (i >= e->table.count)
+			break;
+		if (!e->gd[i / e->gtes]) { /* all of that table is nowhere */
+			if (entry)
+				break;
+			n += (e->gtes - i % e->gtes) * (uint64_t)e->grain;
+			continue;
+		}
+		if (block_table_get(&e->table, i, flags, &next) < 0)
+			break;
 
 		if (decode_grain(im, e, next, &x) < 0 || x.kind != out->kind ||
 		    (x.kind == EXTENT_DATA && next != entry + e->grain / SECTOR))
