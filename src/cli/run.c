@@ -144,7 +144,7 @@ static json_t *make_volume(struct run *r, const char *xml, GError **error)
 static char *keep_file(struct run *r, const char *name, const char *file, GError **error)
 {
 	char *there = volume_path(r, name, NULL);
-	g_autofree char *partial = g_strconcat(name, ".part", NULL), *xml = NULL, *data = NULL;
+	g_autofree char *xml = NULL, *data = NULL;
 	struct stat st;
 	json_t *v;
 	int fd;

@@ -684,7 +684,6 @@ static void autostart(struct networks *t)
 struct networks *networks_new(struct manager *m, GError **error)
 {
 	struct networks *t = g_new0(struct networks, 1);
-	g_autoptr(GError) why = NULL;
 	unsigned marks = 0;
 
 	t->manager = m;

@@ -237,7 +237,6 @@ int rest_machine_list(struct request *r, GError **error)
 /* The machine as the reply. Takes what dom owns. */
 static int reply_machine(struct request *r, struct remote_nonnull_domain *dom, GError **error)
 {
-	g_autofree char *name = g_strdup(dom->name);
 	struct remote_domain_lookup_by_uuid_args args;
 	struct remote_domain_lookup_by_uuid_ret found = {};
 	int rc;
