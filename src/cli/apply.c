@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * apply.c: `lodge apply FILE`: definitions as they shall be. A definition is looked at as a set of facts,
- * "devices/disk[vda]/source@file" is such a value; what the file says and the daemon's definition does
- * not is a change, what only the daemon's has is what it has filled in, except whole devices.
+ * apply.c: `lodge apply FILE`: definitions as they shall be. A definition is looked at as a set of
+ * facts, "devices/disk[vda]/source@file" is such a value; what the file says and the daemon's
+ * definition does not is a change, what only the daemon's has is what it has filled in, except
+ * whole devices.
  */
 #include <stdio.h>
 #include <string.h>
@@ -17,8 +18,10 @@
 #include "cli/run.h"
 
 const struct cli_option apply_options[] = {
-	{ "file", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED | CLI_MANY, .complete = CLI_COMPLETE_FILE,
-	  .help = "libvirt XML of machines, networks and pools: one, or several in any element" },
+	{ "file", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED | CLI_MANY,
+		.complete = CLI_COMPLETE_FILE,
+		.help = "libvirt XML of machines, networks and pools: one, or several in any "
+			"element" },
 	{ "dry-run", 'n', CLI_FLAG, .help = "show the difference, change nothing" },
 	{ "yes", 'y', CLI_FLAG, .help = "do not ask" },
 	{ "start", 0, CLI_FLAG, .help = "and start what is off" },
@@ -37,9 +40,9 @@ static const struct kind {
 /* ---- facts ---- */
 
 /* What tells a device from others of its kind: an attribute of a child, or its place. */
-static const char *const keys[][3] = { { "disk", "target", "dev" }, { "interface", "mac", "address" },
-	{ "filesystem", "target", "dir" }, { "host", "", "mac" }, { "timer", "", "name" },
-	{ "feature", "", "name" } };
+static const char *const keys[][3] = { { "disk", "target", "dev" },
+	{ "interface", "mac", "address" }, { "filesystem", "target", "dir" }, { "host", "", "mac" },
+	{ "timer", "", "name" }, { "feature", "", "name" } };
 
 static xmlNode *child(const xmlNode *n, const char *name)
 {
@@ -69,11 +72,13 @@ static char *key_of(xmlNode *n)
 		}
 	}
 	for (xmlNode *p = n->prev; p; p = p->prev)
-		place += p->type == XML_ELEMENT_NODE && !strcmp((const char *)p->name, (const char *)n->name);
+		place += p->type == XML_ELEMENT_NODE &&
+			 !strcmp((const char *)p->name, (const char *)n->name);
 	return place ? g_strdup_printf("[%u]", place + 1) : g_strdup("");
 }
 
-/* "64" with unit='MiB' is the same as "65536" with 'KiB': as bytes, for people. NULL: it has no unit. */
+/* "64" with unit='MiB' is the same as "65536" with 'KiB': as bytes, for people. NULL: it has no
+ * unit. */
 static char *amount(xmlNode *n, const char *text)
 {
 	xmlChar *unit = xmlGetProp(n, BAD_CAST "unit");
@@ -109,8 +114,8 @@ static void add_facts(GHashTable *facts, GPtrArray *order, xmlNode *n, const cha
 	for (xmlNode *c = n->children; c; c = c->next) {
 		if (c->type == XML_ELEMENT_NODE) {
 			g_autofree char *key = key_of(c);
-			g_autofree char *below = g_strdup_printf("%s%s%s%s", path, *path ? "/" : "",
-								 (const char *)c->name, key);
+			g_autofree char *below = g_strdup_printf(
+				"%s%s%s%s", path, *path ? "/" : "", (const char *)c->name, key);
 
 			add_facts(facts, order, c, below);
 		}
@@ -169,7 +174,7 @@ static unsigned print_changes(const struct facts *now, const struct facts *wante
 	for (guint i = 0; i < now->order->len; i++) {
 		const char *path = now->order->pdata[i];
 		bool device = (g_str_has_prefix(path, "devices/disk[") ||
-			       g_str_has_prefix(path, "devices/interface[")) &&
+				      g_str_has_prefix(path, "devices/interface[")) &&
 			      g_str_has_suffix(path, "]");
 
 		if (device && !g_hash_table_contains(wanted->values, path)) {
@@ -204,8 +209,8 @@ static bool active(struct client *cl, const struct kind *k, const char *name)
 	return on;
 }
 
-static int make_so(struct cli *c, struct client *cl, const struct kind *k, const char *name, xmlNode *n,
-	bool changed, GError **error)
+static int make_so(struct cli *c, struct client *cl, const struct kind *k, const char *name,
+	xmlNode *n, bool changed, GError **error)
 {
 	g_autofree char *collection = g_strconcat("/", k->collection, NULL);
 	g_autofree char *start = client_path("/%s/%s/start", k->collection, name);
@@ -215,13 +220,14 @@ static int make_so(struct cli *c, struct client *cl, const struct kind *k, const
 		xmlBuffer *text = xmlBufferCreate();
 
 		xmlNodeDump(text, n->doc, n, 0, 0);
-		v = client_send_xml(cl, "POST", collection, (const char *)xmlBufferContent(text), error);
+		v = client_send_xml(
+			cl, "POST", collection, (const char *)xmlBufferContent(text), error);
 		xmlBufferFree(text);
 		if (!v)
 			return -1;
 		json_decref(v);
 		cli_note(c, "%s %s: done%s", k->noun, name,
-			 active(cl, k, name) ? "; what runs takes it up at its next start" : "");
+			active(cl, k, name) ? "; what runs takes it up at its next start" : "");
 	}
 	if (!cli_flag(c, "start") || active(cl, k, name))
 		return 0;
@@ -241,14 +247,16 @@ static void keep_uuid(xmlNode *n, const struct facts *now)
 		xmlNewTextChild(n, NULL, BAD_CAST "uuid", BAD_CAST uuid);
 }
 
-static int apply_one(struct cli *c, struct client *cl, const struct kind *k, xmlNode *n, GError **error)
+static int apply_one(
+	struct cli *c, struct client *cl, const struct kind *k, xmlNode *n, GError **error)
 {
 	xmlNode *name_node = child(n, "name");
 	xmlChar *name = name_node ? xmlNodeGetContent(name_node) : NULL;
-	g_autofree char *path = name ? client_path("/%s/%s/xml?inactive=true", k->collection, (char *)name) :
-				       NULL;
+	g_autofree char *path =
+		name ? client_path("/%s/%s/xml?inactive=true", k->collection, (char *)name) : NULL;
 	g_autofree char *xml = path ? client_text(cl, path, NULL) : NULL;
-	xmlDoc *doc = xml ? xmlReadMemory(xml, (int)strlen(xml), NULL, NULL, XML_PARSE_NONET) : NULL;
+	xmlDoc *doc =
+		xml ? xmlReadMemory(xml, (int)strlen(xml), NULL, NULL, XML_PARSE_NONET) : NULL;
 	struct facts now = facts_of(doc ? xmlDocGetRootElement(doc) : NULL), wanted = facts_of(n);
 	unsigned changes;
 	int status = 0;
@@ -281,7 +289,8 @@ static int apply_node(struct cli *c, struct client *cl, xmlNode *root, GError **
 		bool itself = !strcmp((const char *)root->name, kinds[i].element);
 
 		for (xmlNode *n = itself ? root : root->children; n; n = itself ? NULL : n->next) {
-			if (n->type != XML_ELEMENT_NODE || strcmp((const char *)n->name, kinds[i].element))
+			if (n->type != XML_ELEMENT_NODE ||
+				strcmp((const char *)n->name, kinds[i].element))
 				continue;
 			found++;
 			if (apply_one(c, cl, &kinds[i], n, error) < 0)
@@ -290,8 +299,9 @@ static int apply_node(struct cli *c, struct client *cl, xmlNode *root, GError **
 		if (itself)
 			break;
 	}
-	return found ? 0 : fail(error, LODGE_ERROR_FILE, "<%s> holds no <domain>, <network> or <pool>",
-				(const char *)root->name);
+	return found ? 0
+		     : fail(error, LODGE_ERROR_FILE, "<%s> holds no <domain>, <network> or <pool>",
+			       (const char *)root->name);
 }
 
 int apply_run(struct cli *c, GError **error)
@@ -301,7 +311,9 @@ int apply_run(struct cli *c, GError **error)
 
 	for (const char *const *file = cli_texts(c, "file"); !status && *file; file++) {
 		g_autofree char *text = daemon_read_file(*file, error);
-		xmlDoc *doc = text ? xmlReadMemory(text, (int)strlen(text), *file, NULL, XML_PARSE_NONET) : NULL;
+		xmlDoc *doc =
+			text ? xmlReadMemory(text, (int)strlen(text), *file, NULL, XML_PARSE_NONET)
+			     : NULL;
 
 		if (doc)
 			status = apply_node(c, cl, xmlDocGetRootElement(doc), error);

@@ -60,7 +60,8 @@ char *client_path(const char *fmt, ...)
 	va_start(ap, fmt);
 	for (; *fmt; fmt++) {
 		if (fmt[0] == '%' && fmt[1] == 's') {
-			g_autofree char *part = g_uri_escape_string(va_arg(ap, const char *), NULL, FALSE);
+			g_autofree char *part =
+				g_uri_escape_string(va_arg(ap, const char *), NULL, FALSE);
 
 			g_string_append(s, part);
 			fmt++;
@@ -79,14 +80,14 @@ struct request {
 	const char *method, *path, *type; /* type: of the body; NULL: no body */
 	const char *body;
 	size_t body_size, body_sent;
-	int in_fd;		  /* the body is this file; -1: `body` */
-	off_t in_start;		  /* from here on */
+	int in_fd;                  /* the body is this file; -1: `body` */
+	off_t in_start;             /* from here on */
 	struct curl_slist *headers; /* owned */
-	GString *answer;	  /* owned: what was not given to `chunk` */
-	client_chunk *chunk;	  /* for answers that are no error; NULL: into `answer` */
+	GString *answer;            /* owned: what was not given to `chunk` */
+	client_chunk *chunk;        /* for answers that are no error; NULL: into `answer` */
 	void *opaque;
 	struct progress *progress; /* NULL: none */
-	bool stopped;		  /* chunk() wants no more */
+	bool stopped;              /* chunk() wants no more */
 	long status;
 };
 
@@ -132,13 +133,14 @@ static int rewind_body(void *opaque, curl_off_t at, int origin)
 	if (origin != SEEK_SET || at < 0)
 		return CURL_SEEKFUNC_CANTSEEK;
 	if (r->in_fd >= 0)
-		return lseek(r->in_fd, r->in_start + at, SEEK_SET) < 0 ? CURL_SEEKFUNC_FAIL :
-									 CURL_SEEKFUNC_OK;
+		return lseek(r->in_fd, r->in_start + at, SEEK_SET) < 0 ? CURL_SEEKFUNC_FAIL
+								       : CURL_SEEKFUNC_OK;
 	r->body_sent = MIN((size_t)at, r->body_size);
 	return CURL_SEEKFUNC_OK;
 }
 
-static int watch(void *opaque, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+static int watch(
+	void *opaque, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
 {
 	struct request *r = opaque;
 
@@ -167,7 +169,8 @@ static void set_up(struct request *r)
 	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, r);
 	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-	/* A unix socket costs nothing to open, and a kept connection may be closed while we send. */
+	/* A unix socket costs nothing to open, and a kept connection may be closed while we send.
+	 */
 	if (at->socket) {
 		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, at->socket);
 		curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
@@ -204,8 +207,8 @@ static int refused(struct request *r, GError **error)
 	if (message)
 		fail(error, LODGE_ERROR_HOST, "%s", message);
 	else
-		fail(error, LODGE_ERROR_HOST, "the daemon answered %ld to %s %s", r->status, r->method,
-		     r->path);
+		fail(error, LODGE_ERROR_HOST, "the daemon answered %ld to %s %s", r->status,
+			r->method, r->path);
 	json_decref(answer);
 	return -1;
 }
@@ -226,7 +229,7 @@ static int perform(struct request *r, GError **error)
 	/* A refusal may come, and the connection go, before all of the body is read. */
 	if (code != CURLE_OK && r->status < 400)
 		return fail(error, LODGE_ERROR_HOST, "lost the daemon at %s: %s",
-			    r->client->connection->name, curl_easy_strerror(code));
+			r->client->connection->name, curl_easy_strerror(code));
 	return r->status >= 400 ? refused(r, error) : 0;
 }
 
@@ -239,24 +242,29 @@ static json_t *parse(struct request *r, GError **error)
 		return json_null();
 	v = json_loadb(r->answer->str, r->answer->len, JSON_DECODE_ANY, &why);
 	if (!v)
-		fail(error, LODGE_ERROR_HOST, "the daemon's answer to %s %s is no JSON: %s", r->method,
-		     r->path, why.text);
+		fail(error, LODGE_ERROR_HOST, "the daemon's answer to %s %s is no JSON: %s",
+			r->method, r->path, why.text);
 	return v;
 }
 
 static json_t *call(struct client *cl, const char *method, const char *path, const char *type,
 	const char *body, GError **error)
 {
-	struct request r = { .client = cl, .method = method, .path = path, .type = type, .in_fd = -1,
-		.body = body, .body_size = body ? strlen(body) : 0 };
+	struct request r = { .client = cl,
+		.method = method,
+		.path = path,
+		.type = type,
+		.in_fd = -1,
+		.body = body,
+		.body_size = body ? strlen(body) : 0 };
 	json_t *v = perform(&r, error) < 0 ? NULL : parse(&r, error);
 
 	g_string_free(r.answer, TRUE);
 	return v;
 }
 
-json_t *client_call(struct client *cl, const char *method, const char *path, json_t *body,
-	GError **error)
+json_t *client_call(
+	struct client *cl, const char *method, const char *path, json_t *body, GError **error)
 {
 	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	json_t *v = call(cl, method, path, text ? "application/json" : NULL, text, error);
@@ -266,8 +274,8 @@ json_t *client_call(struct client *cl, const char *method, const char *path, jso
 	return v;
 }
 
-json_t *client_send_xml(struct client *cl, const char *method, const char *path, const char *xml,
-	GError **error)
+json_t *client_send_xml(
+	struct client *cl, const char *method, const char *path, const char *xml, GError **error)
 {
 	return call(cl, method, path, "text/xml", xml, error);
 }
@@ -282,10 +290,14 @@ char *client_text(struct client *cl, const char *path, GError **error)
 
 /* ---- streams ---- */
 
-int client_stream(struct client *cl, const char *path, client_chunk *chunk, void *opaque,
-	GError **error)
+int client_stream(
+	struct client *cl, const char *path, client_chunk *chunk, void *opaque, GError **error)
 {
-	struct request r = { .client = cl, .method = "GET", .path = path, .in_fd = -1, .chunk = chunk,
+	struct request r = { .client = cl,
+		.method = "GET",
+		.path = path,
+		.in_fd = -1,
+		.chunk = chunk,
 		.opaque = opaque };
 	int status = perform(&r, error);
 
@@ -310,8 +322,12 @@ int client_upload(struct client *cl, const char *path, int fd, const char *what,
 {
 	struct stat st;
 	off_t at = lseek(fd, 0, SEEK_CUR);
-	struct request r = { .client = cl, .method = "PUT", .path = path, .in_fd = fd,
-		.type = "application/octet-stream", .in_start = at };
+	struct request r = { .client = cl,
+		.method = "PUT",
+		.path = path,
+		.in_fd = fd,
+		.type = "application/octet-stream",
+		.in_start = at };
 
 	if (at < 0 || fstat(fd, &st) < 0)
 		return fail_errno(error, LODGE_ERROR_FILE, errno, "the file to send");
@@ -338,7 +354,11 @@ static bool to_fd(void *opaque, const char *bytes, size_t n)
 
 int client_download(struct client *cl, const char *path, int fd, const char *what, GError **error)
 {
-	struct request r = { .client = cl, .method = "GET", .path = path, .in_fd = -1, .chunk = to_fd,
+	struct request r = { .client = cl,
+		.method = "GET",
+		.path = path,
+		.in_fd = -1,
+		.chunk = to_fd,
 		.opaque = &fd };
 	int status = transfer(&r, what, error);
 
@@ -363,7 +383,8 @@ static json_t *ended(json_t *op, const char *state, GError **error)
 		return result ? result : json_null();
 	json_decref(result);
 	json_unpack(op, "{s:{s:s}}", "error", "message", &message);
-	fail(error, LODGE_ERROR_HOST, "%s", strcmp(state, "cancelled") ? message : "it was cancelled");
+	fail(error, LODGE_ERROR_HOST, "%s",
+		strcmp(state, "cancelled") ? message : "it was cancelled");
 	return NULL;
 }
 
@@ -375,7 +396,7 @@ json_t *client_finish(struct client *cl, json_t *answer, GError **error)
 	bool cancelled = false;
 
 	if (json_unpack(answer, "{s:s, s:s, s:s}", "id", &id, "state", &state, "what", &what) < 0 ||
-	    !json_object_get(answer, "progress"))
+		!json_object_get(answer, "progress"))
 		return answer;
 	progress_start(&progress, what, cl->cli->quiet || cl->cli->json);
 	cli_catch_signals(cl->cli);
@@ -394,7 +415,7 @@ json_t *client_finish(struct client *cl, json_t *answer, GError **error)
 		if (json_unpack(answer, "{s:s, s:s}", "id", &id, "state", &state) < 0)
 			break;
 		progress_set(&progress, json_integer_value(json_object_get(answer, "done")),
-			     json_integer_value(json_object_get(answer, "total")));
+			json_integer_value(json_object_get(answer, "total")));
 	}
 	result = ended(answer, state, error);
 out:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* completion.c: shell completion, made from the tables. Spec: bash(1), "Programmable Completion"; zshcompsys(1). */
+/* completion.c: shell completion, made from the tables. Spec: bash(1), "Programmable Completion";
+ * zshcompsys(1). */
 #include "cli/verb.h"
 
 #include <string.h>
@@ -36,8 +37,9 @@ static char *bash_words(const struct cli_option *o)
 	}
 	if (!o->complete)
 		return NULL;
-	return !strcmp(o->complete, CLI_COMPLETE_FILE) ? g_strdup("-f") :
-		g_strdup_printf("-W \"$(%s 2>/dev/null)\"", o->complete);
+	return !strcmp(o->complete, CLI_COMPLETE_FILE)
+		       ? g_strdup("-f")
+		       : g_strdup_printf("-W \"$(%s 2>/dev/null)\"", o->complete);
 }
 
 static void bash_value(GString *s, const struct cli_option *o)
@@ -65,7 +67,8 @@ static void bash_verb(GString *s, const struct cli_group *g, const struct cli_ve
 	g_string_append_printf(s, "\t'%s%s%s')\n\t\tcase \"$prev\" in\n", g->nested ? g->name : "",
 		g->nested ? " " : "", v->name);
 	each_option(s, g, v, bash_value);
-	g_string_append(s, "\t\tesac\n\t\tif [[ $cur == -* ]]; then\n\t\t\tCOMPREPLY=($(compgen -W '");
+	g_string_append(
+		s, "\t\tesac\n\t\tif [[ $cur == -* ]]; then\n\t\t\tCOMPREPLY=($(compgen -W '");
 	each_option(s, g, v, bash_name);
 	g_string_append(s, "' -- \"$cur\"))\n\t\t\treturn\n\t\tfi\n");
 	each_option(s, g, v, bash_positional);
@@ -82,8 +85,10 @@ static void bash_verbs(GString *s, const char *at, const struct cli_group *g)
 
 char *cli_completion_bash(void)
 {
-	GString *s = g_string_new("# bash completion of lodge; made by 'lodge completion bash'\n"
-		"_lodge()\n{\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
+	GString *s = g_string_new(
+		"# bash completion of lodge; made by 'lodge completion bash'\n"
+		"_lodge()\n{\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} "
+		"prev=${COMP_WORDS[COMP_CWORD-1]}\n"
 		"\tlocal verb= i\n\tCOMPREPLY=()\n\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
 		"\t\t[[ ${COMP_WORDS[i]} == -* ]] && continue\n\t\tverb=${COMP_WORDS[i]}\n"
 		"\t\tcase $verb in\n\t\t");
@@ -96,8 +101,8 @@ char *cli_completion_bash(void)
 		}
 	}
 	g_string_append(s, ") ((i + 1 < COMP_CWORD)) && [[ ${COMP_WORDS[i+1]} != -* ]] &&\n"
-		"\t\t\tverb+=\" ${COMP_WORDS[i+1]}\";;\n\t\tesac\n\t\tbreak\n\tdone\n"
-		"\tcase \"$verb\" in\n\t'')\n\t\tCOMPREPLY=($(compgen -W '");
+			   "\t\t\tverb+=\" ${COMP_WORDS[i+1]}\";;\n\t\tesac\n\t\tbreak\n\tdone\n"
+			   "\tcase \"$verb\" in\n\t'')\n\t\tCOMPREPLY=($(compgen -W '");
 	for (unsigned i = 0; cli_groups[i]; i++) {
 		const struct cli_group *g = cli_groups[i];
 
@@ -150,7 +155,10 @@ static void zsh_option(GString *s, const struct cli_option *o)
 		action = g_strdup_printf("($(%s 2>/dev/null))", o->complete);
 	}
 	if (o->flags & CLI_POSITIONAL) {
-		g_string_append_printf(s, " '%s:%s:%s'", *many ? "*" : o->flags & CLI_REQUIRED ? "" : ":",
+		g_string_append_printf(s, " '%s:%s:%s'",
+			*many                     ? "*"
+			: o->flags & CLI_REQUIRED ? ""
+						  : ":",
 			value, action ? action : " ");
 		return;
 	}
@@ -181,19 +189,21 @@ static void zsh_describe(GString *s, const struct cli_verb *v)
 char *cli_completion_zsh(void)
 {
 	GString *s = g_string_new("#compdef lodge\n# made by 'lodge completion zsh'\n_lodge()\n{\n"
-		"\tlocal -a commands\n");
+				  "\tlocal -a commands\n");
 
 	for (unsigned i = 0; cli_groups[i]; i++) {
 		const struct cli_group *g = cli_groups[i];
 
 		if (!g->nested)
 			continue;
-		g_string_append_printf(s, "\tif [[ $words[2] == %s ]] && ((CURRENT > 2)); then\n"
-			"\tif ((CURRENT == 3)); then\n\tcommands=(", g->name);
+		g_string_append_printf(s,
+			"\tif [[ $words[2] == %s ]] && ((CURRENT > 2)); then\n"
+			"\tif ((CURRENT == 3)); then\n\tcommands=(",
+			g->name);
 		for (const struct cli_verb *v = g->verbs; v->name; v++)
 			zsh_describe(s, v);
 		g_string_append(s, ")\n\t_describe command commands\n\treturn\n\tfi\n"
-			"\tshift 2 words\n\t((CURRENT -= 2))\n\tcase $words[1] in\n");
+				   "\tshift 2 words\n\t((CURRENT -= 2))\n\tcase $words[1] in\n");
 		for (const struct cli_verb *v = g->verbs; v->name; v++)
 			zsh_verb(s, g, v);
 		g_string_append(s, "\tesac\n\treturn\n\tfi\n");
@@ -209,9 +219,10 @@ char *cli_completion_zsh(void)
 			zsh_describe(s, v);
 	}
 	g_string_append(s, ")\n\t_describe command commands\n\treturn\n\tfi\n"
-		"\tshift words\n\t((CURRENT--))\n\tcase $words[1] in\n");
+			   "\tshift words\n\t((CURRENT--))\n\tcase $words[1] in\n");
 	for (unsigned i = 0; cli_groups[i]; i++) {
-		for (const struct cli_verb *v = cli_groups[i]->verbs; !cli_groups[i]->nested && v->name; v++)
+		for (const struct cli_verb *v = cli_groups[i]->verbs;
+			!cli_groups[i]->nested && v->name; v++)
 			zsh_verb(s, cli_groups[i], v);
 	}
 	g_string_append(s, "\tesac\n}\n_lodge \"$@\"\n");

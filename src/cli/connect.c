@@ -89,16 +89,15 @@ static int start_daemon(const char *socket, bool session, GError **error)
 
 	if (!program)
 		return fail(error, LODGE_ERROR_HOST,
-			    "no daemon listens on %s, and there is no lodged to start one", socket);
-	if (!g_spawn_async(NULL, argv, NULL,
-			   G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, own_session, NULL, &pid,
-			   error))
+			"no daemon listens on %s, and there is no lodged to start one", socket);
+	if (!g_spawn_async(NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL,
+		    own_session, NULL, &pid, error))
 		return -1;
 	if (wait_for(socket, START_MS, pid))
 		return 0;
 	return fail(error, LODGE_ERROR_HOST,
-		    "started lodged, but it does not listen on %s; run '%s%s' to see why", socket,
-		    program, session ? " --session" : "");
+		"started lodged, but it does not listen on %s; run '%s%s' to see why", socket,
+		program, session ? " --session" : "");
 }
 
 static int at_socket(struct connection *c, const char *path)
@@ -123,8 +122,9 @@ static int at_system(struct connection *c, GError **error)
 	if (!listens(SYSTEM_SOCKET)) {
 		if (geteuid() != 0)
 			return fail(error, LODGE_ERROR_HOST,
-				    "no daemon that you may use listens on %s; start one as root "
-				    "('lodged'), or leave out -c for one of your own", SYSTEM_SOCKET);
+				"no daemon that you may use listens on %s; start one as root "
+				"('lodged'), or leave out -c for one of your own",
+				SYSTEM_SOCKET);
 		if (start_daemon(SYSTEM_SOCKET, false, error) < 0)
 			return -1;
 	}
@@ -143,8 +143,9 @@ static int at_default(struct connection *c, GError **error)
 /* ssh forwards a socket of ours to theirs. */
 static int at_ssh(struct connection *c, GUri *uri, GError **error)
 {
-	const char *remote = strcmp(g_uri_get_path(uri), "/session") ?
-				     SYSTEM_SOCKET : "/run/user/%i/lodge/lodge.sock";
+	const char *remote = strcmp(g_uri_get_path(uri), "/session")
+				     ? SYSTEM_SOCKET
+				     : "/run/user/%i/lodge/lodge.sock";
 	g_autofree char *port = g_strdup_printf("%d", g_uri_get_port(uri));
 	g_autofree char *forward = NULL, *there = NULL;
 	g_autoptr(GPtrArray) argv = g_ptr_array_new();
@@ -153,8 +154,9 @@ static int at_ssh(struct connection *c, GUri *uri, GError **error)
 		return -1;
 	c->socket = g_build_filename(c->folder, "sock", NULL);
 	forward = g_strconcat(c->socket, ":", remote, NULL);
-	there = g_uri_get_user(uri) ? g_strconcat(g_uri_get_user(uri), "@", g_uri_get_host(uri), NULL) :
-				      g_strdup(g_uri_get_host(uri));
+	there = g_uri_get_user(uri)
+			? g_strconcat(g_uri_get_user(uri), "@", g_uri_get_host(uri), NULL)
+			: g_strdup(g_uri_get_host(uri));
 	g_ptr_array_add(argv, "ssh");
 	g_ptr_array_add(argv, "-NT");
 	g_ptr_array_add(argv, "-oExitOnForwardFailure=yes");
@@ -170,13 +172,13 @@ static int at_ssh(struct connection *c, GUri *uri, GError **error)
 	c->name = g_strdup(there);
 	c->base = g_strdup("http://lodge/v1");
 	if (!g_spawn_async(NULL, (char **)argv->pdata, NULL,
-			   G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_CHILD_INHERITS_STDIN,
-			   NULL, NULL, &c->ssh, error))
+		    G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_CHILD_INHERITS_STDIN,
+		    NULL, NULL, &c->ssh, error))
 		return -1;
 	if (wait_for(c->socket, SSH_MS, c->ssh))
 		return 0;
-	return fail(error, LODGE_ERROR_HOST, "ssh to %s brings no way to the daemon's socket %s", there,
-		    remote);
+	return fail(error, LODGE_ERROR_HOST, "ssh to %s brings no way to the daemon's socket %s",
+		there, remote);
 }
 
 static int at_tls(struct connection *c, GUri *uri, GError **error)
@@ -185,13 +187,13 @@ static int at_tls(struct connection *c, GUri *uri, GError **error)
 
 	if (!token)
 		return fail(error, LODGE_ERROR_USAGE,
-			    "https needs a token: put it into LODGE_TOKEN (the daemon's administrator "
-			    "makes one, see lodged(8))");
+			"https needs a token: put it into LODGE_TOKEN (the daemon's administrator "
+			"makes one, see lodged(8))");
 	c->token = g_strdup(token);
 	c->ca_file = g_strdup(ca);
 	c->name = g_strdup(g_uri_get_host(uri));
 	c->base = g_strdup_printf("https://%s:%d/v1", g_uri_get_host(uri),
-				  g_uri_get_port(uri) > 0 ? g_uri_get_port(uri) : 16516);
+		g_uri_get_port(uri) > 0 ? g_uri_get_port(uri) : 16516);
 	return 0;
 }
 
@@ -211,15 +213,16 @@ static int resolve(struct connection *c, const char *text, GError **error)
 	if (!g_strcmp0(scheme, "qemu+ssh") || !g_strcmp0(scheme, "ssh"))
 		return at_ssh(c, uri, error);
 	if (!g_strcmp0(scheme, "qemu") || !g_strcmp0(scheme, "qemu+unix") ||
-	    !g_strcmp0(scheme, "lodge")) {
+		!g_strcmp0(scheme, "lodge")) {
 		if (!strcmp(g_uri_get_path(uri), "/session"))
 			return at_session(c, error);
 		if (!strcmp(g_uri_get_path(uri), "/system"))
 			return at_system(c, error);
 	}
 	return fail(error, LODGE_ERROR_USAGE,
-		    "'%s': expected qemu:///system, qemu:///session, qemu+ssh://HOST/system, "
-		    "https://HOST[:PORT] or the path of a socket", text);
+		"'%s': expected qemu:///system, qemu:///session, qemu+ssh://HOST/system, "
+		"https://HOST[:PORT] or the path of a socket",
+		text);
 }
 
 struct connection *connection_open(const char *uri, GError **error)
@@ -293,16 +296,19 @@ static int upgrade_refused(int fd, const char *head, GError **error)
 
 int connection_upgrade(const struct connection *c, const char *path, GError **error)
 {
-	g_autofree char *request = g_strdup_printf("GET /v1%s HTTP/1.1\r\nHost: lodge\r\n"
-						   "Connection: Upgrade\r\nUpgrade: lodge-console\r\n\r\n",
-						   path);
+	g_autofree char *request =
+		g_strdup_printf("GET /v1%s HTTP/1.1\r\nHost: lodge\r\n"
+				"Connection: Upgrade\r\nUpgrade: lodge-console\r\n\r\n",
+			path);
 	g_autoptr(GString) head = g_string_new(NULL);
 	struct socket_address a;
 	int fd;
 
 	if (!c->socket)
-		return fail(error, LODGE_ERROR_USAGE, "the console over https is for browsers; use "
-						      "qemu+ssh://%s/system", c->name);
+		return fail(error, LODGE_ERROR_USAGE,
+			"the console over https is for browsers; use "
+			"qemu+ssh://%s/system",
+			c->name);
 	if (socket_address_unix(&a, c->socket, error) < 0)
 		return -1;
 	fd = socket_connect_wait(&a, CONNECT_MS, error);

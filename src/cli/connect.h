@@ -7,12 +7,12 @@
 #include <sys/types.h>
 
 struct connection {
-	char *name;   /* for people */
-	char *base;   /* "http://lodge/v1", "https://host:port/v1" */
-	char *socket; /* unix socket; NULL: by the base's host */
+	char *name;            /* for people */
+	char *base;            /* "http://lodge/v1", "https://host:port/v1" */
+	char *socket;          /* unix socket; NULL: by the base's host */
 	char *token, *ca_file; /* NULL: none */
-	char *folder; /* to be removed: of a forwarded socket */
-	GPid ssh;     /* the forwarder; 0: none */
+	char *folder;          /* to be removed: of a forwarded socket */
+	GPid ssh;              /* the forwarder; 0: none */
 };
 
 /* uri NULL: as client_open() says. NULL with error. */

@@ -72,7 +72,8 @@ static void talk(int fd)
 	}
 }
 
-int console_open(struct cli *c, struct client *cl, const char *path, const char *name, GError **error)
+int console_open(
+	struct cli *c, struct client *cl, const char *path, const char *name, GError **error)
 {
 	struct termios before, raw;
 	bool terminal = tcgetattr(STDIN_FILENO, &before) == 0;
@@ -100,8 +101,8 @@ int console_run(struct cli *c, GError **error)
 	g_autofree char *base = client_path("/machines/%s/console", cli_text(c, "domain"));
 	const char *device = cli_text(c, "devname");
 	g_autofree char *query = device ? client_path("&device=%s", device) : g_strdup("");
-	g_autofree char *path = g_strconcat(base, "?force=", cli_flag(c, "force") ? "true" : "false",
-					    query, NULL);
+	g_autofree char *path =
+		g_strconcat(base, "?force=", cli_flag(c, "force") ? "true" : "false", query, NULL);
 	struct client *cl = client_open(c, error);
 	int status = cl ? console_open(c, cl, path, cli_text(c, "domain"), error) : -1;
 

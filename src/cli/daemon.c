@@ -114,16 +114,18 @@ static int run_editor(const char *path, GError **error)
 {
 	const char *editor = g_getenv("VISUAL") ? g_getenv("VISUAL") : g_getenv("EDITOR");
 	g_autofree char *quoted = g_shell_quote(path);
-	g_autofree char *command = g_strdup_printf("%s %s", editor ? editor : "sensible-editor", quoted);
+	g_autofree char *command =
+		g_strdup_printf("%s %s", editor ? editor : "sensible-editor", quoted);
 	char *argv[] = { "/bin/sh", "-c", command, NULL };
 	int status;
 
-	if (!g_spawn_sync(NULL, argv, NULL, G_SPAWN_CHILD_INHERITS_STDIN, NULL, NULL, NULL, NULL, &status,
-			  error))
+	if (!g_spawn_sync(NULL, argv, NULL, G_SPAWN_CHILD_INHERITS_STDIN, NULL, NULL, NULL, NULL,
+		    &status, error))
 		return -1;
 	if (!g_spawn_check_wait_status(status, NULL))
-		return fail(error, LODGE_ERROR_HOST, "the editor '%s' failed; set EDITOR to another one",
-			    editor ? editor : "sensible-editor");
+		return fail(error, LODGE_ERROR_HOST,
+			"the editor '%s' failed; set EDITOR to another one",
+			editor ? editor : "sensible-editor");
 	return 0;
 }
 

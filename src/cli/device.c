@@ -12,12 +12,15 @@
 
 #define WHERE_OPTIONS                                                                              \
 	{ "live", 0, CLI_FLAG, .help = "change the running machine" },                             \
-	{ "config", 0, CLI_FLAG, .help = "change the kept definition" },                           \
-	{ "persistent", 0, CLI_FLAG, .help = "change both" },                                      \
-	{ "current", 0, CLI_FLAG, .help = "change the running machine, or the kept one if it is off" }
+		{ "config", 0, CLI_FLAG, .help = "change the kept definition" },                   \
+		{ "persistent", 0, CLI_FLAG, .help = "change both" },                              \
+	{                                                                                          \
+		"current", 0, CLI_FLAG,                                                            \
+			.help = "change the running machine, or the kept one if it is off"         \
+	}
 
-/* Where a change goes when nothing is said: the running machine and, if it is kept, its definition, so
- * that it is still there after the next start. */
+/* Where a change goes when nothing is said: the running machine and, if it is kept, its definition,
+ * so that it is still there after the next start. */
 static char *devices_path(struct cli *c)
 {
 	g_autofree char *base = client_path("/machines/%s/devices", cli_text(c, "domain"));
@@ -26,12 +29,12 @@ static char *devices_path(struct cli *c)
 
 	if (!live && !config)
 		return g_steal_pointer(&base);
-	return g_strdup_printf("%s?live=%s&config=%s", base, live ? "true" : "false",
-			       config ? "true" : "false");
+	return g_strdup_printf(
+		"%s?live=%s&config=%s", base, live ? "true" : "false", config ? "true" : "false");
 }
 
-static int send_device(struct cli *c, const char *method, const char *xml, const char *done,
-	GError **error)
+static int send_device(
+	struct cli *c, const char *method, const char *xml, const char *done, GError **error)
 {
 	if (cli_flag(c, "print-xml")) {
 		puts(xml);
@@ -40,14 +43,17 @@ static int send_device(struct cli *c, const char *method, const char *xml, const
 	return daemon_do_xml(c, method, devices_path(c), xml, done, error);
 }
 
-#define PRINT_OPTION { "print-xml", 0, CLI_FLAG, .help = "show the device's XML, change nothing" }
+#define PRINT_OPTION                                                                               \
+	{                                                                                          \
+		"print-xml", 0, CLI_FLAG, .help = "show the device's XML, change nothing"          \
+	}
 
 /* ---- any device ---- */
 
 const struct cli_option device_xml_options[] = {
 	MACHINE_ARGUMENT,
 	{ "file", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .complete = CLI_COMPLETE_FILE,
-	  .help = "the device's XML; - reads it from the standard input" },
+		.help = "the device's XML; - reads it from the standard input" },
 	WHERE_OPTIONS,
 	CLIENT_OPTIONS,
 	{ NULL },
@@ -61,8 +67,8 @@ int device_xml_run(struct cli *c, GError **error)
 
 	for (unsigned i = 0; xml && i < G_N_ELEMENTS(methods); i++) {
 		if (!strcmp(c->verb->name, methods[i][0]))
-			return daemon_do_xml(c, methods[i][1], devices_path(c), xml, methods[i][2],
-					     error);
+			return daemon_do_xml(
+				c, methods[i][1], devices_path(c), xml, methods[i][2], error);
 	}
 	return -1;
 }
@@ -75,10 +81,12 @@ static const char *const disk_modes[] = { "readonly", "shareable", NULL };
 const struct cli_option device_disk_options[] = {
 	MACHINE_ARGUMENT,
 	{ "source", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .complete = CLI_COMPLETE_FILE,
-	  .help = "the image, or a block device" },
-	{ "target", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .help = "the disk's name: vdb, vdc, …" },
+		.help = "the image, or a block device" },
+	{ "target", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED,
+		.help = "the disk's name: vdb, vdc, …" },
 	{ "driver", 0, CLI_TEXT, CLI_HIDDEN },
-	{ "subdriver", 0, CLI_TEXT, .value = "FORMAT", .help = "the image's format: raw, qcow2, …" },
+	{ "subdriver", 0, CLI_TEXT, .value = "FORMAT",
+		.help = "the image's format: raw, qcow2, …" },
 	{ "format", 'f', CLI_TEXT, .help = "the same" },
 	{ "cache", 0, CLI_TEXT, .value = "MODE", .help = "none, writeback, …" },
 	{ "io", 0, CLI_TEXT, CLI_HIDDEN },
@@ -114,7 +122,8 @@ static const char *disk_format(const struct cli *c, const char *source)
 {
 	static const char *const endings[][2] = { { ".qcow2", "qcow2" }, { ".vmdk", "vmdk" },
 		{ ".vdi", "vdi" }, { ".vhd", "vpc" }, { ".vhdx", "vhdx" } };
-	const char *said = cli_text(c, "subdriver") ? cli_text(c, "subdriver") : cli_text(c, "format");
+	const char *said =
+		cli_text(c, "subdriver") ? cli_text(c, "subdriver") : cli_text(c, "format");
 
 	for (unsigned i = 0; !said && i < G_N_ELEMENTS(endings); i++) {
 		if (g_str_has_suffix(source, endings[i][0]))
@@ -151,7 +160,8 @@ int device_disk_attach_run(struct cli *c, GError **error)
 
 const struct cli_option device_target_options[] = {
 	MACHINE_ARGUMENT,
-	{ "target", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .help = "the disk's name: vdb, vdc, …" },
+	{ "target", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED,
+		.help = "the disk's name: vdb, vdc, …" },
 	PRINT_OPTION,
 	WHERE_OPTIONS,
 	CLIENT_OPTIONS,
@@ -174,9 +184,9 @@ static const char *const card_types[] = { "network", "bridge", "user", "direct",
 const struct cli_option device_card_options[] = {
 	MACHINE_ARGUMENT,
 	{ "type", 0, CLI_CHOICE, CLI_POSITIONAL | CLI_REQUIRED, .choices = card_types,
-	  .help = "what it is plugged into" },
+		.help = "what it is plugged into" },
 	{ "source", 0, CLI_TEXT, CLI_POSITIONAL, .help = "the network, bridge or interface",
-	  .complete = COMPLETE_NETWORK },
+		.complete = COMPLETE_NETWORK },
 	{ "mac", 0, CLI_TEXT, .value = "ADDRESS", .help = "its address (default: a new one)" },
 	{ "model", 0, CLI_TEXT, .help = "virtio" },
 	{ "target", 0, CLI_TEXT, .value = "NAME", .help = "name of the host's end" },
@@ -193,8 +203,9 @@ int device_card_attach_run(struct cli *c, GError **error)
 	g_autoptr(GString) s = g_string_new("<interface");
 
 	if (!source && strcmp(type, "user"))
-		return fail(error, LODGE_ERROR_USAGE, "which %s? 'lodge attach-interface %s %s NAME'",
-			    type, cli_text(c, "domain"), type);
+		return fail(error, LODGE_ERROR_USAGE,
+			"which %s? 'lodge attach-interface %s %s NAME'", type,
+			cli_text(c, "domain"), type);
 	attribute(s, "type", type);
 	g_string_append_c(s, '>');
 	if (cli_text(c, "mac")) {
@@ -244,9 +255,9 @@ static const char *const link_states[] = { "up", "down", NULL };
 const struct cli_option device_link_options[] = {
 	MACHINE_ARGUMENT,
 	{ "interface", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .value = "ADDRESS",
-	  .help = "the card's MAC address" },
+		.help = "the card's MAC address" },
 	{ "state", 0, CLI_CHOICE, CLI_POSITIONAL | CLI_REQUIRED, .choices = link_states,
-	  .help = "whether the cable is in" },
+		.help = "whether the cable is in" },
 	PRINT_OPTION,
 	WHERE_OPTIONS,
 	CLIENT_OPTIONS,
@@ -281,7 +292,8 @@ static xmlNode *find_card(xmlDoc *doc, const char *mac)
 /* The card's own definition with the cable in or out; NULL: no such card. */
 static char *card_with_link(const char *xml, const char *mac, const char *state)
 {
-	xmlDoc *doc = xmlReadMemory(xml, (int)strlen(xml), NULL, NULL, XML_PARSE_NONET | XML_PARSE_NOERROR);
+	xmlDoc *doc = xmlReadMemory(
+		xml, (int)strlen(xml), NULL, NULL, XML_PARSE_NONET | XML_PARSE_NOERROR);
 	xmlNode *card = doc ? find_card(doc, mac) : NULL, *link;
 	xmlBuffer *out = xmlBufferCreate();
 	char *text = NULL;
@@ -312,7 +324,7 @@ int device_link_run(struct cli *c, GError **error)
 	card = card_with_link(xml, mac, cli_text(c, "state"));
 	if (!card)
 		return fail(error, LODGE_ERROR_USAGE,
-			    "%s has no card with the address %s; 'lodge domiflist %s' lists them",
-			    cli_text(c, "domain"), mac, cli_text(c, "domain"));
+			"%s has no card with the address %s; 'lodge domiflist %s' lists them",
+			cli_text(c, "domain"), mac, cli_text(c, "domain"));
 	return send_device(c, "PUT", card, "Done", error);
 }

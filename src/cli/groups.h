@@ -5,7 +5,7 @@
 
 #include "cli/verb.h"
 
-extern const struct cli_group cli_general, cli_host, cli_image, cli_machines, cli_networks, cli_pools,
-	cli_quick, cli_snapshots, cli_volumes;
+extern const struct cli_group cli_general, cli_host, cli_image, cli_machines, cli_networks,
+	cli_pools, cli_quick, cli_snapshots, cli_volumes;
 
 #endif

@@ -14,7 +14,8 @@ enum { ANSWER_MS = 500 };
 
 /* ---- files ---- */
 
-/* The program that makes guests: where it is installed, or in the source tree we were built from. */
+/* The program that makes guests: where it is installed, or in the source tree we were built from.
+ */
 static char *maker(void)
 {
 	g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
@@ -42,10 +43,10 @@ static int make(const struct cli *c, char **ret_folder, GError **error)
 
 	if (!program)
 		return fail(error, LODGE_ERROR_HOST,
-			    "the program guest-image is not installed; set LODGE_GUEST_IMAGE to it");
+			"the program guest-image is not installed; set LODGE_GUEST_IMAGE to it");
 	/* It shows its own progress on stderr and says where its files are on stdout. */
-	if (!g_spawn_sync(NULL, argv, NULL, c->quiet ? G_SPAWN_STDERR_TO_DEV_NULL : G_SPAWN_DEFAULT, NULL,
-			  NULL, ret_folder, NULL, &status, error))
+	if (!g_spawn_sync(NULL, argv, NULL, c->quiet ? G_SPAWN_STDERR_TO_DEV_NULL : G_SPAWN_DEFAULT,
+		    NULL, NULL, ret_folder, NULL, &status, error))
 		return -1;
 	if (!g_spawn_check_wait_status(status, NULL))
 		return fail(error, LODGE_ERROR_HOST, "the guest could not be prepared, see above");
@@ -75,16 +76,18 @@ static char *version_of(const char *folder)
 	return version;
 }
 
-int guest_prepare(const struct cli *c, const char *name, struct guest_files *ret_files,
-	GError **error)
+int guest_prepare(
+	const struct cli *c, const char *name, struct guest_files *ret_files, GError **error)
 {
 	struct guest_files f = { 0 };
 	g_autofree char *cmdline = NULL;
 
 	if (strcmp(name, "debian"))
 		return fail(error, LODGE_ERROR_USAGE,
-			    "there is no ready-made guest '%s', but 'debian'; for an image of your own say "
-			    "'lodge run FILE --kernel FILE'", name);
+			"there is no ready-made guest '%s', but 'debian'; for an image of your own "
+			"say "
+			"'lodge run FILE --kernel FILE'",
+			name);
 	if (make(c, &f.folder, error) < 0) {
 		guest_files_clear(&f);
 		return -1;
@@ -114,10 +117,12 @@ void guest_address_clear(struct guest_address *a)
 	*a = (struct guest_address){ 0 };
 }
 
-/* Whether an ssh server speaks there: user-mode networks take a connection before the guest does. */
+/* Whether an ssh server speaks there: user-mode networks take a connection before the guest does.
+ */
 static bool greets(const char *host, const char *port)
 {
-	g_autofree char *where = g_strdup_printf(strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+	g_autofree char *where =
+		g_strdup_printf(strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 	struct socket_address a;
 	char banner[4] = "";
 	int fd;
@@ -136,7 +141,8 @@ static bool greets(const char *host, const char *port)
 /* The forward to port 22 that `lodge run` gives to machines on a user-mode network. */
 static char *forwarded_port(const char *xml)
 {
-	g_autoptr(GRegex) re = g_regex_new("<range start=[\"'](\\d+)[\"'][^>]* to=[\"']22[\"']", 0, 0, NULL);
+	g_autoptr(GRegex) re =
+		g_regex_new("<range start=[\"'](\\d+)[\"'][^>]* to=[\"']22[\"']", 0, 0, NULL);
 	g_autoptr(GMatchInfo) m = NULL;
 
 	return g_regex_match(re, xml, 0, &m) ? g_match_info_fetch(m, 1) : NULL;
@@ -158,7 +164,8 @@ static bool look(struct client *cl, const char *machine, const char *port, struc
 		return false;
 	}
 	list = client_call(cl, "GET", path, NULL, NULL);
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		const char *host = member_text(item, "address");
 
 		if (!a->host && !g_str_has_prefix(host, "127.") && greets(host, "22")) {
@@ -176,7 +183,8 @@ int guest_find(struct cli *c, struct client *cl, const char *machine, int second
 	g_autofree char *path = client_path("/machines/%s/xml", machine);
 	g_autofree char *xml = client_text(cl, path, error);
 	g_autofree char *port = xml ? forwarded_port(xml) : NULL;
-	g_autofree char *key = g_build_filename(g_get_user_cache_dir(), "lodge", "id_ed25519", NULL);
+	g_autofree char *key =
+		g_build_filename(g_get_user_cache_dir(), "lodge", "id_ed25519", NULL);
 	int64_t end = g_get_monotonic_time() + seconds * G_USEC_PER_SEC;
 
 	if (!xml)
@@ -186,8 +194,8 @@ int guest_find(struct cli *c, struct client *cl, const char *machine, int second
 			return cli_fail_interrupted(error);
 		if (g_get_monotonic_time() > end)
 			return fail(error, LODGE_ERROR_HOST,
-				    "%s does not answer to ssh; 'lodge console %s' shows what it does",
-				    machine, machine);
+				"%s does not answer to ssh; 'lodge console %s' shows what it does",
+				machine, machine);
 		g_usleep(100000);
 	}
 	if (strstr(xml, "urn:lodge:run") && g_file_test(key, G_FILE_TEST_EXISTS))

@@ -10,9 +10,10 @@ struct guest_files {
 	char *folder, *kernel, *initrd, *disk, *key, *cmdline; /* owned */
 	char *version; /* changes when the guest does; owned */
 };
-/* Prepares the guest `name` ("debian") if it is not there yet, which takes minutes the first time. */
-int guest_prepare(const struct cli *c, const char *name, struct guest_files *ret_files,
-	GError **error);
+/* Prepares the guest `name` ("debian") if it is not there yet, which takes minutes the first time.
+ */
+int guest_prepare(
+	const struct cli *c, const char *name, struct guest_files *ret_files, GError **error);
 void guest_files_clear(struct guest_files *f);
 
 /* How ssh reaches a machine. */
@@ -23,7 +24,8 @@ struct guest_address {
 int guest_find(struct cli *c, struct client *cl, const char *machine, int seconds,
 	struct guest_address *ret_address, GError **error);
 void guest_address_clear(struct guest_address *a);
-/* ssh's options for it, to be followed by "user@host" and the rest; the strings are the caller's. */
+/* ssh's options for it, to be followed by "user@host" and the rest; the strings are the caller's.
+ */
 void guest_ssh_options(const struct guest_address *a, GPtrArray *argv, bool copy);
 
 #endif

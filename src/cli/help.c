@@ -24,7 +24,8 @@ char *cli_usage(const struct cli_group *g, const struct cli_verb *v)
 {
 	GString *s = g_string_new("lodge ");
 
-	g_string_append_printf(s, "%s%s%s", g->nested ? g->name : "", g->nested ? " " : "", v->name);
+	g_string_append_printf(
+		s, "%s%s%s", g->nested ? g->name : "", g->nested ? " " : "", v->name);
 	g_string_append(s, " [OPTION…]");
 	for (const struct cli_option *o = v->options; o && o->name; o++) {
 		g_autofree char *value = cli_value_name(o);
@@ -157,8 +158,9 @@ char *cli_help_group(const struct cli_group *g)
 {
 	GString *s = g_string_new(NULL);
 
-	g_string_append_printf(s, "%s\n\nUsage: lodge %s%sCOMMAND [OPTION…] [ARGUMENT…]\n\nCommands:\n",
-		g->title, g->nested ? g->name : "", g->nested ? " " : "");
+	g_string_append_printf(s,
+		"%s\n\nUsage: lodge %s%sCOMMAND [OPTION…] [ARGUMENT…]\n\nCommands:\n", g->title,
+		g->nested ? g->name : "", g->nested ? " " : "");
 	verb_rows(s, g);
 	g_string_append_printf(s, "\n'lodge help %s%sCOMMAND' tells more about one.\n",
 		g->nested ? g->name : "", g->nested ? " " : "");
@@ -178,7 +180,8 @@ char *cli_help_overview(void)
 			GString *names = g_string_new(NULL);
 
 			for (const struct cli_verb *v = g->verbs; v->name; v++)
-				g_string_append_printf(names, "%s%s", names->len ? ", " : "", v->name);
+				g_string_append_printf(
+					names, "%s%s", names->len ? ", " : "", v->name);
 			row(s, left, names->str);
 			g_string_free(names, TRUE);
 		} else {
@@ -255,7 +258,8 @@ char *cli_man(const struct cli_group *g)
 
 	g_string_append_printf(s, ".TH %s 1 \"\" \"lodge " LODGE_VERSION "\"\n.SH NAME\n", upper);
 	line(s, "", lower, " \\- ");
-	line(s, "", g ? g->title : "virtual machines, their disks and networks", "\n.SH SYNOPSIS\n");
+	line(s, "", g ? g->title : "virtual machines, their disks and networks",
+		"\n.SH SYNOPSIS\n");
 	g_string_append_printf(s, ".B lodge%s%s\nCOMMAND [OPTION…] [ARGUMENT…]\n",
 		g && g->nested ? " " : "", g && g->nested ? g->name : "");
 	for (unsigned i = 0; cli_groups[i]; i++) {
@@ -264,7 +268,8 @@ char *cli_man(const struct cli_group *g)
 		if (g ? each != g : each->nested) {
 			if (!g) {
 				line(s, ".SH ", each->title, "\n");
-				g_string_append_printf(s, "See \\fBlodge\\-%s\\fR(1).\n", each->name);
+				g_string_append_printf(
+					s, "See \\fBlodge\\-%s\\fR(1).\n", each->name);
 			}
 			continue;
 		}
@@ -277,8 +282,9 @@ char *cli_man(const struct cli_group *g)
 	}
 	g_string_append(s, ".SH COMMON OPTIONS\n");
 	man_options(s, cli_common_options);
-	g_string_append(s, ".SH EXIT STATUS\n0: done; 2: a mistyped command line; 3: a file; 4: the host lacks "
-		"something; 5: damaged or unfitting state; 70: an error in lodge.\n"
-		"Commands that say otherwise above say it themselves.\n");
+	g_string_append(s, ".SH EXIT STATUS\n0: done; 2: a mistyped command line; 3: a file; 4: "
+			   "the host lacks "
+			   "something; 5: damaged or unfitting state; 70: an error in lodge.\n"
+			   "Commands that say otherwise above say it themselves.\n");
 	return g_string_free(s, FALSE);
 }

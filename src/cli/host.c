@@ -14,7 +14,7 @@ static int version_run(struct cli *c, GError **error)
 
 	if (v)
 		printf("lodge   %s\nlodged  %s (%s)\n", LODGE_VERSION, member_text(v, "version"),
-		       member_text(v, "uri"));
+			member_text(v, "uri"));
 	json_decref(v);
 	return status;
 }
@@ -24,7 +24,8 @@ static int member_run(struct cli *c, GError **error)
 {
 	bool uri = !strcmp(c->verb->name, "uri");
 	int status;
-	json_t *v = daemon_ask(c, "GET", g_strdup(uri ? "/version" : "/host"), NULL, &status, error);
+	json_t *v =
+		daemon_ask(c, "GET", g_strdup(uri ? "/version" : "/host"), NULL, &status, error);
 
 	if (v)
 		puts(member_text(v, uri ? "uri" : "hostname"));
@@ -42,10 +43,10 @@ static int nodeinfo_run(struct cli *c, GError **error)
 		printf("Host:           %s\nCPU model:      %s\nCPUs:           %d\n"
 		       "Memory:         %s\nFree memory:    %s\nGuests run on:  %s\n"
 		       "Machines:       %d (%d running)\n",
-		       member_text(v, "hostname"), member_text(v, "cpu_model"),
-		       (int)member_int(v, "cpus"), memory, left,
-		       strcmp(member_text(v, "accel"), "kvm") ? "Lodge's translator" : "KVM",
-		       (int)member_int(v, "machines"), (int)member_int(v, "running"));
+			member_text(v, "hostname"), member_text(v, "cpu_model"),
+			(int)member_int(v, "cpus"), memory, left,
+			strcmp(member_text(v, "accel"), "kvm") ? "Lodge's translator" : "KVM",
+			(int)member_int(v, "machines"), (int)member_int(v, "running"));
 	json_decref(v);
 	return status;
 }
@@ -59,7 +60,7 @@ static int capabilities_run(struct cli *c, GError **error)
 
 static const struct cli_option event_options[] = {
 	{ "domain", 0, CLI_TEXT, CLI_POSITIONAL, .value = "MACHINE", .help = "only of this one",
-	  .complete = COMPLETE_MACHINE },
+		.complete = COMPLETE_MACHINE },
 	{ "count", 'n', CLI_NUMBER, .value = "N", .help = "end after so many" },
 	{ "loop", 0, CLI_FLAG, CLI_HIDDEN }, /* virsh's: we go on anyway */
 	CLIENT_OPTIONS,
@@ -83,8 +84,8 @@ static void print_event(const struct watch *w, const json_t *e)
 		putchar('\n');
 	} else {
 		printf("%s.%03d  %-9s %-20s %s %s %s\n", clock, (int)((gint64)(time * 1000) % 1000),
-		       member_text(e, "object"), member_text(e, "name"), member_text(e, "kind"),
-		       member_text(e, "event"), member_text(e, "detail"));
+			member_text(e, "object"), member_text(e, "name"), member_text(e, "kind"),
+			member_text(e, "event"), member_text(e, "detail"));
 	}
 	fflush(stdout);
 }
@@ -134,7 +135,8 @@ static int events_run(struct cli *c, GError **error)
 {
 	const char *name = cli_text(c, "domain");
 	g_autofree char *path = name ? client_path("/events?name=%s", name) : g_strdup("/events");
-	struct lines l = { { c, g_string_new(NULL), cli_has(c, "count") ? cli_number(c, "count", 1) : -1 },
+	struct lines l = { { c, g_string_new(NULL),
+				   cli_has(c, "count") ? cli_number(c, "count", 1) : -1 },
 		g_string_new(NULL) };
 	struct client *cl = client_open(c, error);
 	int status = cl ? client_stream(cl, path, event_bytes, &l, error) : -1;
@@ -146,12 +148,13 @@ static int events_run(struct cli *c, GError **error)
 }
 
 static const struct cli_verb verbs[] = {
-	{ "version", "Tell the versions of lodge and of the daemon", NULL, client_options, version_run },
+	{ "version", "Tell the versions of lodge and of the daemon", NULL, client_options,
+		version_run },
 	{ "hostname", "Tell the daemon's host", NULL, client_options, member_run },
 	{ "uri", "Tell the daemon's URI for libvirt's clients", NULL, client_options, member_run },
 	{ "nodeinfo", "Tell about the host", NULL, client_options, nodeinfo_run },
 	{ "capabilities", "Show what the host can do, as libvirt's XML", NULL, client_options,
-	  capabilities_run },
+		capabilities_run },
 	{ "events", "Show what happens, as it happens", NULL, event_options, events_run, "event" },
 	{ NULL },
 };

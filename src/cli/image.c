@@ -3,7 +3,10 @@
 #include "cli/groups.h"
 #include "cli/image.h"
 
-#define ROW(name, summary) { #name, summary, image_##name##_help, image_##name##_options, image_##name##_run }
+#define ROW(name, summary)                                                                         \
+	{                                                                                          \
+#name, summary, image_##name##_help, image_##name##_options, image_##name##_run    \
+	}
 
 static const struct cli_verb verbs[] = {
 	ROW(info, "Show what an image is"),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* image_bench.c: `lodge image bench`: requests at a depth, through the engine's queues as a guest's go. */
+/* image_bench.c: `lodge image bench`: requests at a depth, through the engine's queues as a guest's
+ * go. */
 #include "cli/image.h"
 
 #include <stdio.h>
@@ -16,7 +17,8 @@ const struct cli_option image_bench_options[] = {
 	{ "depth", 'd', CLI_NUMBER, .value = "N", .help = "in flight at a time (default: 64)" },
 	{ "buffer-size", 's', CLI_SIZE, .value = "SIZE", .help = "bytes of each (default: 4k)" },
 	{ "offset", 'o', CLI_SIZE, .help = "of the first" },
-	{ "step-size", 'S', CLI_SIZE, .value = "SIZE", .help = "from one to the next (default: its size)" },
+	{ "step-size", 'S', CLI_SIZE, .value = "SIZE",
+		.help = "from one to the next (default: its size)" },
 	{ "random", 0, CLI_FLAG, .help = "at random places, the same ones each time" },
 	{ "write", 'w', CLI_FLAG, .help = "write (destroys what is in the image)" },
 	{ "pattern", 0, CLI_NUMBER, .value = "BYTE", .help = "what to write (default: 0)" },
@@ -30,7 +32,7 @@ const struct cli_option image_bench_options[] = {
 	{ NULL },
 };
 const char image_bench_help[] = "Requests go through the same queues as a guest's.\n\n"
-	"  lodge image bench --random -d 32 disk.qcow2";
+				"  lodge image bench --random -d 32 disk.qcow2";
 
 enum { DEPTH_MAX = 4096 };
 
@@ -115,8 +117,9 @@ static double run(struct bench *b, unsigned depth, int pattern, GError **error)
 
 		s->b = b;
 		s->iov = (struct iovec){ memory + i * b->size, b->size };
-		s->r = (struct image_request){ .length = b->size, .iov = &s->iov, .iovcnt = 1, .done = done,
-			.opaque = s };
+		s->r = (struct image_request){
+			.length = b->size, .iov = &s->iov, .iovcnt = 1, .done = done, .opaque = s
+		};
 		launch(s);
 	}
 	image_kick(b->im, 0);
@@ -143,7 +146,8 @@ static int prepare(struct cli *c, struct bench *b, GError **error)
 	b->offset = cli_size(c, "offset", 0);
 	b->flush_every = (uint64_t)MAX(cli_number(c, "flush-interval", 0), 0);
 	b->random = 1;
-	if (!image_access_init(&a, c, cli_text(c, "file"), cli_text(c, "format"), !b->write, error)) {
+	if (!image_access_init(
+		    &a, c, cli_text(c, "file"), cli_text(c, "format"), !b->write, error)) {
 		image_access_cache(&a, cli_text(c, "cache"));
 		a.o.no_sync = false;
 		a.o.threads = aio && !strcmp(aio, "threads");
@@ -153,9 +157,10 @@ static int prepare(struct cli *c, struct bench *b, GError **error)
 	if (!b->im)
 		return -1;
 	if (!b->size || b->size > 64 << 20 || (b->size | b->step | b->offset) & 511 ||
-	    b->size > image_size(b->im))
-		return fail(error, LODGE_ERROR_USAGE, "sizes and offset are multiples of 512, at most 64M, and "
-			    "within the image");
+		b->size > image_size(b->im))
+		return fail(error, LODGE_ERROR_USAGE,
+			"sizes and offset are multiples of 512, at most 64M, and "
+			"within the image");
 	return image_queue_attach(b->im, 0, NULL, error);
 }
 
@@ -163,7 +168,9 @@ int image_bench_run(struct cli *c, GError **error)
 {
 	struct bench b = { 0 };
 	unsigned depth = (unsigned)CLAMP(cli_number(c, "depth", 64), 1, DEPTH_MAX);
-	double s = prepare(c, &b, error) < 0 ? -1 : run(&b, depth, (int)cli_number(c, "pattern", 0), error);
+	double s = prepare(c, &b, error) < 0
+			   ? -1
+			   : run(&b, depth, (int)cli_number(c, "pattern", 0), error);
 	double per = s > 0 ? (double)b.count / s : 0;
 	g_autofree char *rate = size_format((uint64_t)(per * (double)b.size));
 

@@ -14,16 +14,17 @@
 const struct cli_option image_resize_options[] = {
 	OPT_FILE("the image"),
 	{ "size", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .value = "[+-]SIZE",
-	  .help = "the disk's new size, or by how much to change it" },
+		.help = "the disk's new size, or by how much to change it" },
 	OPT_FORMAT,
 	{ "shrink", 0, CLI_FLAG, .help = "make it smaller: what is behind the new end is lost" },
 	{ "preallocation", 0, CLI_CHOICE, .choices = image_preallocation_names, .value = "HOW",
-	  .help = "of the new part" },
+		.help = "of the new part" },
 	OPT_ACCESS,
 	{ NULL },
 };
 const char image_resize_help[] = "  lodge image resize disk.qcow2 +10G\n\n"
-	"Partitions and file systems in the disk do not change by themselves. To shrink, shrink them first.";
+				 "Partitions and file systems in the disk do not change by "
+				 "themselves. To shrink, shrink them first.";
 
 static int new_size(const char *text, uint64_t old, uint64_t *ret, GError **error)
 {
@@ -41,7 +42,8 @@ static int new_size(const char *text, uint64_t old, uint64_t *ret, GError **erro
 
 int image_resize_run(struct cli *c, GError **error)
 {
-	struct image *im = image_access_open(c, cli_text(c, "file"), cli_text(c, "format"), false, error);
+	struct image *im =
+		image_access_open(c, cli_text(c, "file"), cli_text(c, "format"), false, error);
 	const char *how = cli_text(c, "preallocation");
 	struct image_spec spec = { 0 };
 	uint64_t old, size = 0;
@@ -58,8 +60,10 @@ int image_resize_run(struct cli *c, GError **error)
 		g_autofree char *a = size_format(old), *b = size_format(size);
 
 		if (size < old && !cli_flag(c, "shrink"))
-			fail(error, LODGE_ERROR_USAGE, "%s: %s is less than the %s it has; what is behind "
-			     "the new end is lost; --shrink does it all the same", image_path(im), b, a);
+			fail(error, LODGE_ERROR_USAGE,
+				"%s: %s is less than the %s it has; what is behind "
+				"the new end is lost; --shrink does it all the same",
+				image_path(im), b, a);
 		else if (!image_resize(im, size, &spec, error))
 			r = 0;
 		if (!r && !c->quiet && !c->json)
@@ -75,24 +79,28 @@ const struct cli_option image_rebase_options[] = {
 	OPT_FILE("the image"),
 	OPT_FORMAT,
 	{ "backing-file", 'b', CLI_TEXT, .value = "FILE", .complete = CLI_COMPLETE_FILE,
-	  .help = "the new backing file; empty: none (the image becomes independent)" },
+		.help = "the new backing file; empty: none (the image becomes independent)" },
 	{ "backing-format", 'F', CLI_TEXT, .value = "FMT", .complete = IMAGE_FORMATS,
-	  .help = "FILE's format" },
-	{ "unsafe", 'u', CLI_FLAG, .help = "only change the name in the image: FILE must read as the old one" },
+		.help = "FILE's format" },
+	{ "unsafe", 'u', CLI_FLAG,
+		.help = "only change the name in the image: FILE must read as the old one" },
 	{ "cache", 't', CLI_CHOICE, CLI_HIDDEN, .choices = image_cache_modes, .help = "accepted" },
-	{ "source-cache", 'T', CLI_CHOICE, CLI_HIDDEN, .choices = image_cache_modes, .help = "accepted" },
+	{ "source-cache", 'T', CLI_CHOICE, CLI_HIDDEN, .choices = image_cache_modes,
+		.help = "accepted" },
 	OPT_PROGRESS,
 	OPT_SHARE,
 	OPT_ACCESS,
 	{ NULL },
 };
 const char image_rebase_help[] =
-	"What the image reads as does not change: where old and new backing file differ, their bytes are "
+	"What the image reads as does not change: where old and new backing file differ, their "
+	"bytes are "
 	"copied into the image first. -u leaves that out, for a backing file that only moved.";
 
 enum { STEP = 1 << 20 };
 
-/* The bytes of [off, off + n) as the old chain below and the new one have them; equal: leave them. */
+/* The bytes of [off, off + n) as the old chain below and the new one have them; equal: leave them.
+ */
 static int rebase_part(struct image *im, struct image *next, uint64_t off, size_t n, uint8_t *old,
 	uint8_t *now, GError **error)
 {
@@ -108,9 +116,9 @@ static int rebase_part(struct image *im, struct image *next, uint64_t off, size_
 		size_t part = MIN(step, n - at);
 
 		if (memcmp(old + at, now + at, part) &&
-		    (bytes_are_zero(old + at, part) ?
-			     image_zero(im, off + at, part, true, error) :
-			     image_pwrite(im, off + at, old + at, part, error)) < 0)
+			(bytes_are_zero(old + at, part)
+					? image_zero(im, off + at, part, true, error)
+					: image_pwrite(im, off + at, old + at, part, error)) < 0)
 			return -1;
 	}
 	return 0;
@@ -147,8 +155,8 @@ static char *beside(const char *image, const char *name)
 {
 	g_autofree char *dir = g_path_get_dirname(image);
 
-	return g_path_is_absolute(name) || strchr(name, ':') ? g_strdup(name) :
-							       g_build_filename(dir, name, NULL);
+	return g_path_is_absolute(name) || strchr(name, ':') ? g_strdup(name)
+							     : g_build_filename(dir, name, NULL);
 }
 
 int image_rebase_run(struct cli *c, GError **error)
@@ -161,10 +169,12 @@ int image_rebase_run(struct cli *c, GError **error)
 	int r = -1;
 
 	if (!backing)
-		return fail(error, LODGE_ERROR_USAGE, "say what the new backing file is (-b FILE, or -b '')");
+		return fail(error, LODGE_ERROR_USAGE,
+			"say what the new backing file is (-b FILE, or -b '')");
 	backing = *backing ? backing : NULL;
 	if (backing && !format)
-		return fail(error, LODGE_ERROR_USAGE, "say in which format %s is (-F FMT)", backing);
+		return fail(
+			error, LODGE_ERROR_USAGE, "say in which format %s is (-F FMT)", backing);
 	if (!image_access_init(&a, c, path, cli_text(c, "format"), false, error)) {
 		a.o.no_backing = unsafe;
 		im = image_open(&a.o, error);
@@ -182,7 +192,8 @@ int image_rebase_run(struct cli *c, GError **error)
 			r = image_set_backing(im, backing, format, error);
 	}
 	if (!r && !c->quiet && !c->json)
-		printf(backing ? "Image rebased on %s.\n" : "Image stands alone now.%s\n", backing ? backing : "");
+		printf(backing ? "Image rebased on %s.\n" : "Image stands alone now.%s\n",
+			backing ? backing : "");
 	image_close(next);
 	image_close(im);
 	image_access_fini(&a);
@@ -195,7 +206,7 @@ const struct cli_option image_commit_options[] = {
 	OPT_FILE("the image whose changes go down"),
 	OPT_FORMAT,
 	{ "base", 'b', CLI_TEXT, .value = "FILE", .complete = CLI_COMPLETE_FILE,
-	  .help = "write into this image of the chain (default: the one below)" },
+		.help = "write into this image of the chain (default: the one below)" },
 	{ "keep", 'd', CLI_FLAG, .help = "do not empty the image afterwards" },
 	{ "rate", 'r', CLI_SIZE, .value = "SIZE", .help = "bytes a second at most" },
 	{ "cache", 't', CLI_CHOICE, CLI_HIDDEN, .choices = image_cache_modes, .help = "accepted" },
@@ -203,8 +214,8 @@ const struct cli_option image_commit_options[] = {
 	OPT_ACCESS,
 	{ NULL },
 };
-const char image_commit_help[] =
-	"The image below then reads as this one did; it must not be in use, nor be under other images.";
+const char image_commit_help[] = "The image below then reads as this one did; it must not be in "
+				 "use, nor be under other images.";
 
 /* The layer of the chain that is `base`; its depth, or -1. */
 static int depth_of(struct image *im, const char *base, struct image **ret, GError **error)
@@ -220,8 +231,8 @@ static int depth_of(struct image *im, const char *base, struct image **ret, GErr
 			return depth;
 		}
 	}
-	return fail(error, LODGE_ERROR_USAGE, base ? "%s: %s is not below it" : "%s: has no backing file",
-		    image_path(im), base);
+	return fail(error, LODGE_ERROR_USAGE,
+		base ? "%s: %s is not below it" : "%s: has no backing file", image_path(im), base);
 }
 
 int image_commit_run(struct cli *c, GError **error)
@@ -230,7 +241,10 @@ int image_commit_run(struct cli *c, GError **error)
 	struct image *im = image_access_open(c, path, cli_text(c, "format"), true, error);
 	struct image *below = NULL, *to = NULL;
 	struct image_ticker t;
-	struct convert_options how = { .below_stays = true, .sparse = 4096, .tick = image_tick, .opaque = &t,
+	struct convert_options how = { .below_stays = true,
+		.sparse = 4096,
+		.tick = image_tick,
+		.opaque = &t,
 		.rate = cli_size(c, "rate", 0) };
 	g_autofree char *below_path = NULL, *below_format = NULL;
 	bool empty = !base && !cli_flag(c, "keep");

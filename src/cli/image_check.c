@@ -14,14 +14,16 @@ static const char *const repairs[] = { "leaks", "all", NULL };
 const struct cli_option image_check_options[] = {
 	OPT_FILE("the image"),
 	OPT_FORMAT,
-	{ "repair", 'r', CLI_CHOICE, .choices = repairs, .value = "WHAT", .help = "repair what is found" },
+	{ "repair", 'r', CLI_CHOICE, .choices = repairs, .value = "WHAT",
+		.help = "repair what is found" },
 	OPT_SHARE,
 	OPT_PROGRESS,
 	OPT_ACCESS,
 	{ NULL },
 };
 const char image_check_help[] =
-	"Exit status: 0: no errors; 1: it could not be checked; 2: there is damage; 3: nothing is damaged, "
+	"Exit status: 0: no errors; 1: it could not be checked; 2: there is damage; 3: nothing is "
+	"damaged, "
 	"but some room is leaked; 63: images of that format have nothing to check.";
 
 enum { STATUS_FAILED = 1, STATUS_DAMAGED = 2, STATUS_LEAKS = 3, STATUS_NOTHING = 63 };
@@ -36,18 +38,18 @@ static void say(struct image_report *r, bool corruption, const char *line)
 
 static int check_status(const struct image_report *r)
 {
-	return r->corruptions > r->corruptions_fixed ? STATUS_DAMAGED :
-	       r->leaks > r->leaks_fixed	     ? STATUS_LEAKS :
-						       0;
+	return r->corruptions > r->corruptions_fixed ? STATUS_DAMAGED
+	       : r->leaks > r->leaks_fixed           ? STATUS_LEAKS
+						     : 0;
 }
 
 static json_t *report_json(struct image *im, const struct image_report *r)
 {
-	json_t *o = json_pack("{s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I}", "filename", image_path(im), "format",
-		image_format_name(im), "check-errors", 0, "image-end-offset", (json_int_t)r->end,
-		"total-clusters", (json_int_t)r->clusters, "allocated-clusters", (json_int_t)r->allocated,
-		"fragmented-clusters", (json_int_t)r->fragmented, "compressed-clusters",
-		(json_int_t)r->compressed);
+	json_t *o = json_pack("{s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I}", "filename", image_path(im),
+		"format", image_format_name(im), "check-errors", 0, "image-end-offset",
+		(json_int_t)r->end, "total-clusters", (json_int_t)r->clusters, "allocated-clusters",
+		(json_int_t)r->allocated, "fragmented-clusters", (json_int_t)r->fragmented,
+		"compressed-clusters", (json_int_t)r->compressed);
 	const struct {
 		const char *name;
 		uint64_t n;
@@ -60,7 +62,8 @@ static json_t *report_json(struct image *im, const struct image_report *r)
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(counts); i++) {
 		if (counts[i].n)
-			json_object_set_new(o, counts[i].name, json_integer((json_int_t)counts[i].n));
+			json_object_set_new(
+				o, counts[i].name, json_integer((json_int_t)counts[i].n));
 	}
 	return o;
 }
@@ -73,20 +76,25 @@ static void print_report(const struct image_report *r)
 
 	if (r->corruptions_fixed || r->leaks_fixed)
 		printf("Repaired: %" G_GUINT64_FORMAT " damaged, %" G_GUINT64_FORMAT " leaked\n",
-		       r->corruptions_fixed, r->leaks_fixed);
+			r->corruptions_fixed, r->leaks_fixed);
 	if (!check_status(r))
 		puts("No errors were found on the image.");
 	if (r->corruptions > r->corruptions_fixed)
-		printf("%" G_GUINT64_FORMAT " errors were found on the image. Data may be corrupted; "
-		       "'-r all' repairs what can be repaired.\n", r->corruptions - r->corruptions_fixed);
+		printf("%" G_GUINT64_FORMAT
+		       " errors were found on the image. Data may be corrupted; "
+		       "'-r all' repairs what can be repaired.\n",
+			r->corruptions - r->corruptions_fixed);
 	if (r->leaks > r->leaks_fixed)
-		printf("%" G_GUINT64_FORMAT " leaked clusters were found: they waste room, no data is "
-		       "harmed; '-r leaks' frees them.\n", r->leaks - r->leaks_fixed);
+		printf("%" G_GUINT64_FORMAT
+		       " leaked clusters were found: they waste room, no data is "
+		       "harmed; '-r leaks' frees them.\n",
+			r->leaks - r->leaks_fixed);
 	if (r->clusters)
-		printf("%" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT " = %.2f%% allocated, %.2f%% fragmented, "
-		       "%.2f%% compressed clusters\n", r->allocated, r->clusters,
-		       100 * (double)r->allocated / all, 100 * (double)r->fragmented / used,
-		       100 * (double)r->compressed / used);
+		printf("%" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT
+		       " = %.2f%% allocated, %.2f%% fragmented, "
+		       "%.2f%% compressed clusters\n",
+			r->allocated, r->clusters, 100 * (double)r->allocated / all,
+			100 * (double)r->fragmented / used, 100 * (double)r->compressed / used);
 	if (r->end)
 		printf("Image end: %s (%" G_GUINT64_FORMAT " bytes)\n", end, r->end);
 }
@@ -125,12 +133,13 @@ int image_check_run(struct cli *c, GError **error)
 
 const struct cli_option image_compare_options[] = {
 	{ "first", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .complete = CLI_COMPLETE_FILE,
-	  .help = "an image" },
+		.help = "an image" },
 	{ "second", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .complete = CLI_COMPLETE_FILE,
-	  .help = "another" },
-	{ "format", 'f', CLI_TEXT, .value = "FMT", .complete = IMAGE_FORMATS, .help = "FIRST's format" },
+		.help = "another" },
+	{ "format", 'f', CLI_TEXT, .value = "FMT", .complete = IMAGE_FORMATS,
+		.help = "FIRST's format" },
 	{ "second-format", 'F', CLI_TEXT, .value = "FMT", .complete = IMAGE_FORMATS,
-	  .help = "SECOND's format" },
+		.help = "SECOND's format" },
 	{ "strict", 's', CLI_FLAG, .help = "differ also by size, and by what is allocated" },
 	OPT_SHARE,
 	OPT_PROGRESS,
@@ -138,7 +147,8 @@ const struct cli_option image_compare_options[] = {
 	{ NULL },
 };
 const char image_compare_help[] =
-	"Exit status: 0: they read the same; 1: they differ; 2: one cannot be opened; 3: one cannot be "
+	"Exit status: 0: they read the same; 1: they differ; 2: one cannot be opened; 3: one "
+	"cannot be "
 	"read. A larger image that ends in zeroes reads the same as a smaller one.";
 
 enum { SAME, DIFFER, NOT_OPENED, NOT_READ, STEP = 1 << 20 };
@@ -172,7 +182,7 @@ static int compare_at(struct comparison *x, uint64_t off, uint64_t n, uint64_t *
 		return SAME;
 	*len = part = MIN(*len, STEP);
 	if ((!za && image_pread(x->a, off, x->buf[0], part, error) < 0) ||
-	    (!zb && image_pread(x->b, off, x->buf[1], part, error) < 0))
+		(!zb && image_pread(x->b, off, x->buf[1], part, error) < 0))
 		return NOT_READ;
 	if (za || zb ? bytes_are_zero(x->buf[za], part) : !memcmp(x->buf[0], x->buf[1], part))
 		return SAME;
@@ -242,16 +252,17 @@ int image_compare_run(struct cli *c, GError **error)
 
 	x.a = image_access_open(c, cli_text(c, "first"), cli_text(c, "format"), true, error);
 	if (x.a)
-		x.b = image_access_open(c, cli_text(c, "second"), cli_text(c, "second-format"), true, error);
+		x.b = image_access_open(
+			c, cli_text(c, "second"), cli_text(c, "second-format"), true, error);
 	if (x.b) {
 		x.buf[0] = g_malloc(STEP);
 		x.buf[1] = g_malloc(STEP);
 		r = compare(&x, error);
 	}
 	if (r <= DIFFER && c->json)
-		cli_print_json(r ? json_pack("{s:b,s:s,s:I}", "identical", 0, "reason", x.how, "offset",
-					(json_int_t)x.at) :
-				   json_pack("{s:b}", "identical", 1));
+		cli_print_json(r ? json_pack("{s:b,s:s,s:I}", "identical", 0, "reason", x.how,
+					   "offset", (json_int_t)x.at)
+				 : json_pack("{s:b}", "identical", 1));
 	else if (r == SAME && !c->quiet)
 		puts("Images are identical.");
 	else if (r == DIFFER && !c->quiet)

@@ -10,7 +10,12 @@
 #include "image/format.h"
 
 const char *const image_cache_modes[] = {
-	"none", "writeback", "writethrough", "directsync", "unsafe", NULL,
+	"none",
+	"writeback",
+	"writethrough",
+	"directsync",
+	"unsafe",
+	NULL,
 };
 
 static bool has_option(const struct cli *c, const char *name)
@@ -24,8 +29,8 @@ static int read_secret(const char *path, char **ret, GError **error)
 
 	if (g_file_get_contents(path, ret, NULL, &why))
 		return 0;
-	return fail(error, LODGE_ERROR_FILE, "%s: cannot read the passphrase: %s", path,
-		    why->message);
+	return fail(
+		error, LODGE_ERROR_FILE, "%s: cannot read the passphrase: %s", path, why->message);
 }
 
 /* secret,id=sec0,data=abc | file=PATH[,format=base64] */
@@ -36,8 +41,9 @@ static int parse_object(const char *text, char **ret, GError **error)
 	bool base64 = false;
 
 	if (strcmp(words[0] ? words[0] : "", "secret"))
-		return fail(error, LODGE_ERROR_USAGE, "--object knows secrets only: "
-			    "secret,id=NAME,data=TEXT or secret,id=NAME,file=PATH");
+		return fail(error, LODGE_ERROR_USAGE,
+			"--object knows secrets only: "
+			"secret,id=NAME,data=TEXT or secret,id=NAME,file=PATH");
 	for (char **w = words + 1; *w; w++) {
 		if (g_str_has_prefix(*w, "data=")) {
 			g_free(value);
@@ -51,7 +57,8 @@ static int parse_object(const char *text, char **ret, GError **error)
 		}
 	}
 	if (!value)
-		return fail(error, LODGE_ERROR_USAGE, "--object %s has neither data= nor file=", text);
+		return fail(
+			error, LODGE_ERROR_USAGE, "--object %s has neither data= nor file=", text);
 	if (base64) {
 		gsize n;
 		g_autofree guchar *plain = g_base64_decode(value, &n);
@@ -88,8 +95,8 @@ const char *image_format_by_suffix(const char *path)
 	const char *dot = strrchr(path, '.');
 
 	for (unsigned i = 0; dot && image_formats[i]; i++) {
-		g_auto(GStrv) list = g_strsplit(image_formats[i]->suffixes ? image_formats[i]->suffixes : "",
-			" ", -1);
+		g_auto(GStrv) list = g_strsplit(
+			image_formats[i]->suffixes ? image_formats[i]->suffixes : "", " ", -1);
 
 		if (g_strv_contains((const char *const *)list, dot + 1) && image_formats[i]->create)
 			return image_formats[i]->name;
@@ -100,8 +107,9 @@ const char *image_format_by_suffix(const char *path)
 int image_access_init(struct image_access *a, struct cli *c, const char *path, const char *format,
 	bool readonly, GError **error)
 {
-	*a = (struct image_access){ .o = { .path = path, .format = image_format_spelling(format),
-		.readonly = readonly } };
+	*a = (struct image_access){
+		.o = { .path = path, .format = image_format_spelling(format), .readonly = readonly }
+	};
 	if (has_option(c, "force-share"))
 		a->o.no_lock = cli_flag(c, "force-share") && readonly;
 	if (has_option(c, "backing-dir"))
@@ -123,8 +131,8 @@ void image_access_cache(struct image_access *a, const char *mode)
 	a->o.no_sync = mode && !strcmp(mode, "unsafe");
 }
 
-struct image *image_access_open(struct cli *c, const char *path, const char *format, bool readonly,
-	GError **error)
+struct image *image_access_open(
+	struct cli *c, const char *path, const char *format, bool readonly, GError **error)
 {
 	struct image_access a;
 	struct image *im = NULL;
@@ -142,8 +150,8 @@ static int print_options(const struct image_format *f)
 		g_autofree char *all = d->choices ? g_strjoinv(", ", (char **)d->choices) : NULL;
 
 		printf("  %-24s %s%s%s%s%s%s\n", d->name, d->help, all ? ": " : "", all ? all : "",
-		       d->preset ? " (default: " : "", d->preset ? d->preset : "",
-		       d->preset ? ")" : "");
+			d->preset ? " (default: " : "", d->preset ? d->preset : "",
+			d->preset ? ")" : "");
 	}
 	return 1;
 }
@@ -155,14 +163,15 @@ static int take_habit(struct image_spec *spec, const char *name, const char *val
 	if (!strcmp(name, "size"))
 		return size_parse(value, &spec->size, error) < 0 ? -1 : 1;
 	if (!strcmp(name, "encrypt.format"))
-		return image_spec_set(spec, f->create_options, "encryption", value, error) < 0 ? -1 : 1;
+		return image_spec_set(spec, f->create_options, "encryption", value, error) < 0 ? -1
+											       : 1;
 	/* The secret itself comes by --object or --secret-file. */
 	return !strcmp(name, "encrypt.key-secret") || !strcmp(name, "key-secret");
 }
 
 /* "backing_file=x,cluster_size=4k" with "," doubled in values. */
-static int take_options(const struct image_format *f, struct image_spec *spec, const char *text,
-	GError **error)
+static int take_options(
+	const struct image_format *f, struct image_spec *spec, const char *text, GError **error)
 {
 	while (*text) {
 		g_autoptr(GString) word = g_string_new(NULL);
@@ -186,7 +195,8 @@ static int take_options(const struct image_format *f, struct image_spec *spec, c
 		}
 		r = value ? take_habit(spec, word->str, value, f, error) : 0;
 		if (!r)
-			r = image_spec_set(spec, f->create_options, word->str, value ? value : "on", error);
+			r = image_spec_set(
+				spec, f->create_options, word->str, value ? value : "on", error);
 		if (r < 0)
 			return -1;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * image_convert.c: `lodge image convert` and `dd`. The copy is made under a name beside the target's
- * and renamed when it is whole: whatever ends us, no half-made image has the target's name.
+ * image_convert.c: `lodge image convert` and `dd`. The copy is made under a name beside the
+ * target's and renamed when it is whole: whatever ends us, no half-made image has the target's
+ * name.
  */
 #include "cli/image.h"
 
@@ -23,30 +24,33 @@
 
 const struct cli_option image_convert_options[] = {
 	{ "source", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .complete = CLI_COMPLETE_FILE,
-	  .help = "the image to copy" },
+		.help = "the image to copy" },
 	{ "target", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .complete = CLI_COMPLETE_FILE,
-	  .help = "the image to make" },
+		.help = "the image to make" },
 	{ "format", 'f', CLI_TEXT, .value = "FMT", .complete = IMAGE_FORMATS,
-	  .help = "SOURCE's format (default: by its content)" },
+		.help = "SOURCE's format (default: by its content)" },
 	{ "output-format", 'O', CLI_TEXT, .value = "FMT", .complete = IMAGE_FORMATS,
-	  .help = "TARGET's format (default: what the name ends in, else raw)" },
+		.help = "TARGET's format (default: what the name ends in, else raw)" },
 	OPT_OPTIONS,
 	{ "compress", 'c', CLI_FLAG, .help = "compress the copy" },
 	{ "backing-file", 'B', CLI_TEXT, .value = "FILE", .complete = CLI_COMPLETE_FILE,
-	  .help = "TARGET stores only what differs from FILE, an image below SOURCE or equal to one" },
+		.help = "TARGET stores only what differs from FILE, an image below SOURCE or equal "
+			"to one" },
 	{ "backing-format", 'F', CLI_TEXT, .value = "FMT", .complete = IMAGE_FORMATS,
-	  .help = "FILE's format" },
+		.help = "FILE's format" },
 	{ "no-create", 'n', CLI_FLAG, .help = "write into TARGET, which is there" },
 	{ "target-is-zero", 0, CLI_FLAG, .help = "with -n: TARGET reads as zeroes" },
-	{ "force", 0, CLI_FLAG, .help = "replace TARGET if it is there; try although room is short" },
+	{ "force", 0, CLI_FLAG,
+		.help = "replace TARGET if it is there; try although room is short" },
 	{ "sparse", 'S', CLI_SIZE, .value = "SIZE",
-	  .help = "leave out runs of zeroes of at least SIZE (default: 4k; 0: write all)" },
+		.help = "leave out runs of zeroes of at least SIZE (default: 4k; 0: write all)" },
 	{ "salvage", 0, CLI_FLAG, .help = "go on where SOURCE cannot be read, with zeroes" },
 	{ "bitmaps", 0, CLI_FLAG, .help = "copy the dirty bitmaps too" },
-	{ "threads", 'm', CLI_NUMBER, .value = "N", .help = "threads (default: as there are processors)" },
+	{ "threads", 'm', CLI_NUMBER, .value = "N",
+		.help = "threads (default: as there are processors)" },
 	{ "rate", 'r', CLI_SIZE, .value = "SIZE", .help = "bytes a second at most" },
 	{ "cache", 't', CLI_CHOICE, .choices = image_cache_modes,
-	  .help = "of TARGET (default: unsafe, as with cp; the others wait for the disk)" },
+		.help = "of TARGET (default: unsafe, as with cp; the others wait for the disk)" },
 	{ "source-cache", 'T', CLI_CHOICE, .choices = image_cache_modes, .help = "of SOURCE" },
 	OPT_PROGRESS,
 	OPT_SHARE,
@@ -58,7 +62,8 @@ const struct cli_option image_convert_options[] = {
 const char image_convert_help[] =
 	"  lodge image convert disk.vmdk disk.qcow2\n"
 	"  lodge image convert -c -O qcow2 -o compression_type=zstd disk.img small.qcow2\n\n"
-	"Room on the target's file system is looked at first. The target gets its name when it is whole; "
+	"Room on the target's file system is looked at first. The target gets its name when it is "
+	"whole; "
 	"an interrupted copy leaves nothing under that name.";
 
 /* ---- where the copy is made ---- */
@@ -69,18 +74,19 @@ static bool knows_its_name(const char *format)
 	return !strcmp(format, "vmdk");
 }
 
-int image_target_start(struct image_target *t, const char *path, const char *format,
-	bool force, GError **error)
+int image_target_start(
+	struct image_target *t, const char *path, const char *format, bool force, GError **error)
 {
 	g_autofree char *dir = g_path_get_dirname(path), *base = g_path_get_basename(path);
 	struct stat st;
 
 	*t = (struct image_target){ .path = path };
 	if (file_is_url(path) || (!stat(path, &st) && S_ISBLK(st.st_mode)))
-		return fail(error, LODGE_ERROR_USAGE, "%s: is no file that could be made; -n writes into it",
-			    path);
+		return fail(error, LODGE_ERROR_USAGE,
+			"%s: is no file that could be made; -n writes into it", path);
 	if (!force && !lstat(path, &st))
-		return fail(error, LODGE_ERROR_FILE, "%s: is there already; --force replaces it", path);
+		return fail(
+			error, LODGE_ERROR_FILE, "%s: is there already; --force replaces it", path);
 	t->force = force;
 	if (knows_its_name(format)) {
 		t->dir = g_strdup_printf("%s/.%s.XXXXXX", dir, base);
@@ -100,8 +106,9 @@ static int move(const char *from, const char *to, bool force, GError **error)
 
 	if (r < 0 && errno == EINVAL) /* the file system lacks that flag */
 		r = rename(from, to);
-	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, errno, "%s: cannot rename it to %s", from, to) :
-		       0;
+	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, errno, "%s: cannot rename it to %s",
+			       from, to)
+		     : 0;
 }
 
 int image_target_finish(struct image_target *t, GError **error)
@@ -153,8 +160,10 @@ int image_target_room(const char *path, uint64_t need, bool force, GError **erro
 		return 0;
 	want = size_format(need);
 	have = size_format((uint64_t)v.f_bavail * v.f_frsize);
-	return fail(error, LODGE_ERROR_FILE, "%s: the copy takes about %s, its file system has %s left; "
-		    "--force tries all the same", path, want, have);
+	return fail(error, LODGE_ERROR_FILE,
+		"%s: the copy takes about %s, its file system has %s left; "
+		"--force tries all the same",
+		path, want, have);
 }
 
 /* ---- convert ---- */
@@ -177,7 +186,7 @@ static int layers_above(struct image *im, const char *path)
 
 	for (; im; im = image_backing(im), n++) {
 		if (!stat(path, &a) && !stat(image_path(im), &b) && a.st_ino == b.st_ino &&
-		    a.st_dev == b.st_dev)
+			a.st_dev == b.st_dev)
 			return n;
 	}
 	return 0;
@@ -191,8 +200,10 @@ static int choose(struct conversion *v, const char *target, GError **error)
 	int r;
 
 	v->format = format ? format : image_format_by_suffix(target);
-	v->spec = (struct image_spec){ .size = image_size(v->from), .backing = cli_text(c, "backing-file"),
-		.backing_format = image_format_spelling(cli_text(c, "backing-format")), .secret = v->secret };
+	v->spec = (struct image_spec){ .size = image_size(v->from),
+		.backing = cli_text(c, "backing-file"),
+		.backing_format = image_format_spelling(cli_text(c, "backing-format")),
+		.secret = v->secret };
 	r = image_spec_from(c, v->format, &v->spec, error);
 	if (r)
 		return r;
@@ -203,14 +214,16 @@ static int choose(struct conversion *v, const char *target, GError **error)
 		.salvage = cli_flag(c, "salvage"),
 		.threads = (unsigned)CLAMP(cli_number(c, "threads", 0), 0, 64),
 		.rate = cli_size(c, "rate", 0),
-		.tick = image_tick, .opaque = &v->ticker,
+		.tick = image_tick,
+		.opaque = &v->ticker,
 	};
 	if (v->how.sparse & 511)
 		return fail(error, LODGE_ERROR_USAGE, "--sparse takes multiples of 512");
 	if (!v->spec.backing)
 		return 0;
-	backing = g_path_is_absolute(v->spec.backing) ? g_strdup(v->spec.backing) :
-			g_build_filename(dir, v->spec.backing, NULL);
+	backing = g_path_is_absolute(v->spec.backing)
+			  ? g_strdup(v->spec.backing)
+			  : g_build_filename(dir, v->spec.backing, NULL);
 	v->how.depth = layers_above(v->from, backing);
 	v->how.below_stays = v->how.depth > 0;
 	v->how.target_zero = false;
@@ -222,7 +235,8 @@ static int room(struct conversion *v, const char *target, GError **error)
 	uint64_t need = v->spec.size;
 
 	if (v->spec.preallocation < IMAGE_PREALLOC_FALLOC &&
-	    image_data_bytes(v->from, v->how.below_stays ? v->how.depth - 1 : 1 << 15, &need, error) < 0)
+		image_data_bytes(
+			v->from, v->how.below_stays ? v->how.depth - 1 : 1 << 15, &need, error) < 0)
 		return -1;
 	/* How well it will compress is not known; half is what systems usually do. */
 	if (v->how.packed)
@@ -237,12 +251,14 @@ static int copy_bitmaps(struct image *from, struct image *to, GError **error)
 	int r = 0;
 
 	if (!src || !dst)
-		return fail(error, LODGE_ERROR_USAGE, "--bitmaps needs formats that keep bitmaps: qcow2");
+		return fail(error, LODGE_ERROR_USAGE,
+			"--bitmaps needs formats that keep bitmaps: qcow2");
 	for (unsigned i = 0; i < list->len && !r; i++) {
 		struct image_bitmap *b = &g_array_index(list, struct image_bitmap, i);
 
 		if (b->inconsistent)
-			r = fail(error, LODGE_ERROR_FILE, "%s: the bitmap '%s' is inconsistent; remove it first",
+			r = fail(error, LODGE_ERROR_FILE,
+				"%s: the bitmap '%s' is inconsistent; remove it first",
 				image_path(from), b->name);
 		else if (!(r = dst->add(to, b, error)))
 			r = dst->merge(to, b->name, from, b->name, error);
@@ -260,7 +276,8 @@ static struct image *open_target(struct conversion *v, const char *path, GError 
 	if (!image_access_init(&a, v->c, path, v->format, false, error)) {
 		image_access_cache(&a, mode ? mode : "unsafe");
 		a.o.no_lock = false;
-		a.o.no_backing = v->how.below_stays && !v->how.packed && image_cluster(v->from) == 1;
+		a.o.no_backing =
+			v->how.below_stays && !v->how.packed && image_cluster(v->from) == 1;
 		im = image_open(&a.o, error);
 	}
 	image_access_fini(&a);
@@ -318,11 +335,12 @@ static void tell(struct conversion *v, const char *target)
 	used = (uint64_t)st.st_blocks * 512;
 	size = size_format(used);
 	if (v->c->json)
-		cli_print_json(json_pack("{s:s,s:s,s:I,s:I,s:I}", "filename", target, "format", v->format,
-			"virtual-size", (json_int_t)v->spec.size, "actual-size", (json_int_t)used,
-			"unreadable", (json_int_t)v->how.unreadable));
+		cli_print_json(json_pack("{s:s,s:s,s:I,s:I,s:I}", "filename", target, "format",
+			v->format, "virtual-size", (json_int_t)v->spec.size, "actual-size",
+			(json_int_t)used, "unreadable", (json_int_t)v->how.unreadable));
 	if (v->how.unreadable)
-		cli_note(v->c, "lodge: %s of the source could not be read and are zeroes now", lost);
+		cli_note(
+			v->c, "lodge: %s of the source could not be read and are zeroes now", lost);
 }
 
 static struct image *open_source(struct conversion *v, const char *path, GError **error)
@@ -364,16 +382,17 @@ int image_convert_run(struct cli *c, GError **error)
 
 const struct cli_option image_dd_options[] = {
 	{ "operand", 0, CLI_TEXT, CLI_POSITIONAL | CLI_MANY | CLI_REQUIRED, .value = "NAME=VALUE",
-	  .help = "if=FILE of=FILE bs=SIZE count=N skip=N" },
+		.help = "if=FILE of=FILE bs=SIZE count=N skip=N" },
 	OPT_FORMAT,
 	{ "output-format", 'O', CLI_TEXT, .value = "FMT", .complete = IMAGE_FORMATS,
-	  .help = "of=FILE's format (default: raw)" },
+		.help = "of=FILE's format (default: raw)" },
 	{ "force", 0, CLI_FLAG, .help = "replace of=FILE if it is there" },
 	OPT_SHARE,
 	OPT_ACCESS,
 	{ NULL },
 };
-const char image_dd_help[] = "  lodge image dd -O raw bs=1M count=100 if=disk.qcow2 of=first-part.img";
+const char image_dd_help[] =
+	"  lodge image dd -O raw bs=1M count=100 if=disk.qcow2 of=first-part.img";
 
 struct dd {
 	const char *in, *out;
@@ -386,18 +405,18 @@ static int dd_parse(struct cli *c, struct dd *d, GError **error)
 	for (const char *const *w = cli_texts(c, "operand"); *w; w++) {
 		const char *eq = strchr(*w, '=');
 		size_t n = eq ? eq - *w : 0;
-		uint64_t *number = n == 2 && !memcmp(*w, "bs", 2)     ? &d->bs :
-				   n == 5 && !memcmp(*w, "count", 5) ? &d->count :
-				   n == 4 && !memcmp(*w, "skip", 4)  ? &d->skip :
-								       NULL;
-		const char **text = n == 2 && !memcmp(*w, "if", 2) ? &d->in :
-				    n == 2 && !memcmp(*w, "of", 2) ? &d->out :
-								     NULL;
+		uint64_t *number = n == 2 && !memcmp(*w, "bs", 2)      ? &d->bs
+				   : n == 5 && !memcmp(*w, "count", 5) ? &d->count
+				   : n == 4 && !memcmp(*w, "skip", 4)  ? &d->skip
+								       : NULL;
+		const char **text = n == 2 && !memcmp(*w, "if", 2)   ? &d->in
+				    : n == 2 && !memcmp(*w, "of", 2) ? &d->out
+								     : NULL;
 
-		if (number ? size_parse(eq + 1, number, error) < 0 :
-		    !text  ? fail(error, LODGE_ERROR_USAGE, "'%s' is none of if=, of=, bs=, count=, skip=",
-				    *w) < 0 :
-			     (*text = eq + 1, false))
+		if (number      ? size_parse(eq + 1, number, error) < 0
+			: !text ? fail(error, LODGE_ERROR_USAGE,
+					  "'%s' is none of if=, of=, bs=, count=, skip=", *w) < 0
+				: (*text = eq + 1, false))
 			return -1;
 	}
 	if (!d->in || !d->out)
@@ -444,7 +463,8 @@ int image_dd_run(struct cli *c, GError **error)
 	if (!from)
 		return -1;
 	begin = d.skip > image_size(from) / d.bs ? image_size(from) : d.skip * d.bs;
-	end = d.count > (image_size(from) - begin) / d.bs ? image_size(from) : begin + d.count * d.bs;
+	end = d.count > (image_size(from) - begin) / d.bs ? image_size(from)
+							  : begin + d.count * d.bs;
 	spec.size = end - begin;
 	if (!spec.size)
 		fail(error, LODGE_ERROR_USAGE, "%s: nothing to copy there", d.in);

@@ -10,13 +10,14 @@
 
 const struct cli_option image_create_options[] = {
 	OPT_FILE("the image to make"),
-	{ "size", 0, CLI_SIZE, CLI_POSITIONAL, .help = "bytes of the disk (default: as its backing file)" },
+	{ "size", 0, CLI_SIZE, CLI_POSITIONAL,
+		.help = "bytes of the disk (default: as its backing file)" },
 	{ "format", 'f', CLI_TEXT, .value = "FMT", .complete = IMAGE_FORMATS,
-	  .help = "format (default: what the name ends in, else raw)" },
+		.help = "format (default: what the name ends in, else raw)" },
 	{ "backing-file", 'b', CLI_TEXT, .value = "FILE", .complete = CLI_COMPLETE_FILE,
-	  .help = "store only what differs from FILE" },
+		.help = "store only what differs from FILE" },
 	{ "backing-format", 'F', CLI_TEXT, .value = "FMT", .complete = IMAGE_FORMATS,
-	  .help = "FILE's format; needed with it" },
+		.help = "FILE's format; needed with it" },
 	{ "backing-unsafe", 'u', CLI_FLAG, .help = "do not look at FILE" },
 	OPT_OPTIONS,
 	{ "force", 0, CLI_FLAG, .help = "overwrite a file that is there" },
@@ -33,15 +34,18 @@ static void tell(struct cli *c, const char *path, const char *format, uint64_t s
 	g_autofree char *text = size_format(size);
 
 	if (c->json)
-		cli_print_json(json_pack("{s:s,s:s,s:I}", "filename", path, "format", format, "virtual-size",
-			(json_int_t)size));
+		cli_print_json(json_pack("{s:s,s:s,s:I}", "filename", path, "format", format,
+			"virtual-size", (json_int_t)size));
 	else if (!c->quiet)
 		printf("Made %s: %s, %s (%" G_GUINT64_FORMAT " bytes)\n", path, format, text, size);
 }
 
 static uint64_t size_of(const char *path, const char *format)
 {
-	struct image_options o = { .path = path, .format = format, .readonly = true, .no_lock = true,
+	struct image_options o = { .path = path,
+		.format = format,
+		.readonly = true,
+		.no_lock = true,
 		.no_backing = true };
 	struct image *im = image_open(&o, NULL);
 	uint64_t size = im ? image_size(im) : 0;
@@ -52,7 +56,8 @@ static uint64_t size_of(const char *path, const char *format)
 
 int image_create_run(struct cli *c, GError **error)
 {
-	const char *path = cli_text(c, "file"), *format = image_format_spelling(cli_text(c, "format"));
+	const char *path = cli_text(c, "file"),
+		   *format = image_format_spelling(cli_text(c, "format"));
 	struct image_spec spec = { .size = cli_size(c, "size", 0),
 		.backing = cli_text(c, "backing-file"),
 		.backing_format = image_format_spelling(cli_text(c, "backing-format")) };
@@ -89,7 +94,8 @@ const char image_amend_help[] = "  lodge image amend -o compat=1.1,lazy_refcount
 
 int image_amend_run(struct cli *c, GError **error)
 {
-	struct image *im = image_access_open(c, cli_text(c, "file"), cli_text(c, "format"), false, error);
+	struct image *im =
+		image_access_open(c, cli_text(c, "file"), cli_text(c, "format"), false, error);
 	struct image_spec spec = { 0 };
 	int r;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* image_import.c: `lodge image import`: the disks of an OVA or OVF, and what machine they belong to. */
+/* image_import.c: `lodge image import`: the disks of an OVA or OVF, and what machine they belong
+ * to. */
 #include "cli/image.h"
 
 #include <stdio.h>
@@ -14,13 +15,13 @@
 
 const struct cli_option image_import_options[] = {
 	{ "file", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .complete = CLI_COMPLETE_FILE,
-	  .help = "an .ova, or an .ovf with its files beside it" },
+		.help = "an .ova, or an .ovf with its files beside it" },
 	{ "directory", 'd', CLI_TEXT, .value = "DIR", .complete = CLI_COMPLETE_FILE,
-	  .help = "where the disks go (default: here)" },
+		.help = "where the disks go (default: here)" },
 	{ "output-format", 'O', CLI_TEXT, .value = "FMT", .complete = IMAGE_FORMATS,
-	  .help = "of the disks (default: qcow2)" },
+		.help = "of the disks (default: qcow2)" },
 	{ "xml", 0, CLI_TEXT, .value = "FILE", .complete = CLI_COMPLETE_FILE,
-	  .help = "write the machine as libvirt domain XML (-: to the terminal)" },
+		.help = "write the machine as libvirt domain XML (-: to the terminal)" },
 	{ "no-verify", 0, CLI_FLAG, .help = "do not compare files with the manifest's sums" },
 	{ "force", 0, CLI_FLAG, .help = "replace disks that are there" },
 	OPT_PROGRESS,
@@ -42,7 +43,8 @@ struct import {
 static char *file_name(const struct import *v, unsigned i)
 {
 	const char *dir = cli_text(v->c, "directory");
-	g_autofree char *name = g_strdup(v->machine->name && *v->machine->name ? v->machine->name : "machine");
+	g_autofree char *name =
+		g_strdup(v->machine->name && *v->machine->name ? v->machine->name : "machine");
 	g_autofree char *base = NULL;
 
 	g_strcanon(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", '-');
@@ -117,19 +119,26 @@ static char *domain_xml(const struct import *v)
 	g_autofree char *name = g_markup_escape_text(m->name ? m->name : "machine", -1);
 
 	g_string_append_printf(s, "  <name>%s</name>\n", name);
-	g_string_append_printf(s, "  <memory unit='KiB'>%" G_GUINT64_FORMAT "</memory>\n  <vcpu>%u</vcpu>\n"
-		"  <os>\n    <type arch='x86_64'>hvm</type>\n  </os>\n  <features><acpi/><apic/></features>\n"
-		"  <devices>\n", MAX(m->memory, 64 << 20) >> 10, m->cpus);
+	g_string_append_printf(s,
+		"  <memory unit='KiB'>%" G_GUINT64_FORMAT "</memory>\n  <vcpu>%u</vcpu>\n"
+		"  <os>\n    <type arch='x86_64'>hvm</type>\n  </os>\n  "
+		"<features><acpi/><apic/></features>\n"
+		"  <devices>\n",
+		MAX(m->memory, 64 << 20) >> 10, m->cpus);
 	for (unsigned i = 0; i < v->paths->len; i++) {
 		g_autofree char *full = g_canonicalize_filename(v->paths->pdata[i], NULL),
 				*safe = g_markup_escape_text(full, -1);
 
-		g_string_append_printf(s, "    <disk type='file' device='disk'>\n      <driver name='qemu' "
-			"type='%s'/>\n      <source file='%s'/>\n      <target dev='vd%c' bus='virtio'/>\n"
-			"    </disk>\n", v->format, safe, 'a' + (int)MIN(i, 25));
+		g_string_append_printf(s,
+			"    <disk type='file' device='disk'>\n      <driver name='qemu' "
+			"type='%s'/>\n      <source file='%s'/>\n      <target dev='vd%c' "
+			"bus='virtio'/>\n"
+			"    </disk>\n",
+			v->format, safe, 'a' + (int)MIN(i, 25));
 	}
 	for (unsigned i = 0; i < m->nets->len; i++)
-		g_string_append(s, "    <interface type='network'>\n      <source network='default'/>\n"
+		g_string_append(s,
+			"    <interface type='network'>\n      <source network='default'/>\n"
 			"      <model type='virtio'/>\n    </interface>\n");
 	g_string_append(s, "    <console type='pty'/>\n  </devices>\n</domain>\n");
 	return g_string_free(s, FALSE);
@@ -143,19 +152,21 @@ static json_t *machine_json(const struct import *v)
 	for (unsigned i = 0; i < v->paths->len; i++) {
 		const struct ovf_disk *d = m->disks->pdata[i];
 
-		json_array_append_new(disks, json_pack("{s:s,s:s,s:s*,s:s*}", "path", v->paths->pdata[i], "format",
-			v->format, "from", d->href, "bus", d->bus));
+		json_array_append_new(
+			disks, json_pack("{s:s,s:s,s:s*,s:s*}", "path", v->paths->pdata[i],
+				       "format", v->format, "from", d->href, "bus", d->bus));
 	}
 	for (unsigned i = 0; i < m->nets->len; i++)
 		json_array_append_new(nets, json_string(m->nets->pdata[i]));
-	return json_pack("{s:s*,s:s*,s:i,s:I,s:o,s:o}", "name", m->name, "os", m->os, "cpus", (int)m->cpus,
-		"memory", (json_int_t)m->memory, "disks", disks, "networks", nets);
+	return json_pack("{s:s*,s:s*,s:i,s:I,s:o,s:o}", "name", m->name, "os", m->os, "cpus",
+		(int)m->cpus, "memory", (json_int_t)m->memory, "disks", disks, "networks", nets);
 }
 
 static int tell(const struct import *v, GError **error)
 {
 	const char *xml_path = cli_text(v->c, "xml");
-	g_autofree char *xml = xml_path ? domain_xml(v) : NULL, *memory = size_format(v->machine->memory);
+	g_autofree char *xml = xml_path ? domain_xml(v) : NULL,
+			*memory = size_format(v->machine->memory);
 
 	if (xml && !strcmp(xml_path, "-"))
 		fputs(xml, stdout);
@@ -165,8 +176,8 @@ static int tell(const struct import *v, GError **error)
 		cli_print_json(machine_json(v));
 	} else if (!v->c->quiet && !(xml && !strcmp(xml_path, "-"))) {
 		printf("%s: %u CPUs, %s of memory, %u disks, %u network cards\n",
-		       v->machine->name ? v->machine->name : "machine", v->machine->cpus, memory,
-		       v->paths->len, v->machine->nets->len);
+			v->machine->name ? v->machine->name : "machine", v->machine->cpus, memory,
+			v->paths->len, v->machine->nets->len);
 		for (unsigned i = 0; i < v->paths->len; i++)
 			printf("  %s\n", (char *)v->paths->pdata[i]);
 	}
@@ -175,7 +186,8 @@ static int tell(const struct import *v, GError **error)
 
 int image_import_run(struct cli *c, GError **error)
 {
-	const char *path = cli_text(c, "file"), *format = image_format_spelling(cli_text(c, "output-format"));
+	const char *path = cli_text(c, "file"),
+		   *format = image_format_spelling(cli_text(c, "output-format"));
 	struct import v = { .c = c, .format = format ? format : "qcow2" };
 	g_autofree char *text = NULL;
 	size_t n;

@@ -30,12 +30,13 @@ static json_t *snapshots_json(struct image *im)
 	for (unsigned i = 0; list && i < list->len; i++) {
 		const struct image_snapshot *s = &g_array_index(list, struct image_snapshot, i);
 
-		json_array_append_new(out, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I}", "id", s->id, "name",
-			s->name, "vm-state-size", (json_int_t)s->vm_state_size, "date-sec",
-			(json_int_t)(s->date / 1000000), "date-nsec",
-			(json_int_t)(s->date % 1000000 * 1000), "vm-clock-sec",
-			(json_int_t)(s->vm_clock / 1000000000), "vm-clock-nsec",
-			(json_int_t)(s->vm_clock % 1000000000)));
+		json_array_append_new(
+			out, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I}", "id", s->id, "name",
+				     s->name, "vm-state-size", (json_int_t)s->vm_state_size,
+				     "date-sec", (json_int_t)(s->date / 1000000), "date-nsec",
+				     (json_int_t)(s->date % 1000000 * 1000), "vm-clock-sec",
+				     (json_int_t)(s->vm_clock / 1000000000), "vm-clock-nsec",
+				     (json_int_t)(s->vm_clock % 1000000000)));
 	}
 	if (list)
 		g_array_unref(list);
@@ -56,8 +57,9 @@ static json_t *bitmaps_json(struct image *im)
 			json_array_append_new(flags, json_string("in-use"));
 		if (b->enabled)
 			json_array_append_new(flags, json_string("auto"));
-		json_array_append_new(out, json_pack("{s:o,s:s,s:I}", "flags", flags, "name", b->name,
-			"granularity", (json_int_t)b->granularity));
+		json_array_append_new(
+			out, json_pack("{s:o,s:s,s:I}", "flags", flags, "name", b->name,
+				     "granularity", (json_int_t)b->granularity));
 	}
 	if (list)
 		g_array_unref(list);
@@ -71,7 +73,8 @@ static json_t *specific_json(struct image *im)
 	const char *name;
 
 	image_info(im, own);
-	json_object_foreach(own, name, value) {
+	json_object_foreach(own, name, value)
+	{
 		g_autofree char *dashed = g_strdelimit(g_strdup(name), "_", '-');
 
 		json_object_set(data, dashed, value);
@@ -92,8 +95,8 @@ static const char *full_backing(struct image *im)
 
 static json_t *describe(struct image *im)
 {
-	json_t *o = json_pack("{s:I,s:s,s:s,s:I}", "virtual-size", (json_int_t)image_size(im), "filename",
-		image_path(im), "format", image_format_name(im), "actual-size",
+	json_t *o = json_pack("{s:I,s:s,s:s,s:I}", "virtual-size", (json_int_t)image_size(im),
+		"filename", image_path(im), "format", image_format_name(im), "actual-size",
 		(json_int_t)image_allocated(im));
 	json_t *data = specific_json(im), *list = snapshots_json(im);
 	json_t *dirty = json_object_get(data, "dirty");
@@ -109,8 +112,8 @@ static json_t *describe(struct image *im)
 		json_object_set_new(o, "full-backing-filename", json_string(full_backing(im)));
 	}
 	if (image_backing_format(im))
-		json_object_set_new(o, "backing-filename-format",
-			json_string(image_backing_format(im)));
+		json_object_set_new(
+			o, "backing-filename-format", json_string(image_backing_format(im)));
 	if (json_array_size(list))
 		json_object_set(o, "snapshots", list);
 	json_decref(list);
@@ -136,11 +139,11 @@ static void print_value(const char *name, json_t *value, int indent)
 		puts(json_is_true(value) ? " true" : " false");
 	} else if (json_is_object(value)) {
 		putchar('\n');
-		json_object_foreach(value, key, each)
-			print_value(key, each, indent + 4);
+		json_object_foreach(value, key, each) print_value(key, each, indent + 4);
 	} else {
 		putchar('\n');
-		json_array_foreach(value, i, each) {
+		json_array_foreach(value, i, each)
+		{
 			g_autofree char *text = json_dumps(each, JSON_ENCODE_ANY);
 
 			printf("%*s%s\n", indent + 4, "", text);
@@ -150,8 +153,8 @@ static void print_value(const char *name, json_t *value, int indent)
 
 static void print_snapshots(json_t *list)
 {
-	static const struct table_column columns[] = { { "ID", TABLE_RIGHT }, { "Name", TABLE_FLEX },
-		{ "Machine state", TABLE_RIGHT }, { "Date", 0 }, { NULL } };
+	static const struct table_column columns[] = { { "ID", TABLE_RIGHT },
+		{ "Name", TABLE_FLEX }, { "Machine state", TABLE_RIGHT }, { "Date", 0 }, { NULL } };
 	struct table *t;
 	json_t *s;
 	size_t i;
@@ -160,8 +163,10 @@ static void print_snapshots(json_t *list)
 		return;
 	puts("snapshots:");
 	t = table_new(columns);
-	json_array_foreach(list, i, s) {
-		g_autofree char *size = size_format(json_integer_value(json_object_get(s, "vm-state-size")));
+	json_array_foreach(list, i, s)
+	{
+		g_autofree char *size =
+			size_format(json_integer_value(json_object_get(s, "vm-state-size")));
 		time_t when = json_integer_value(json_object_get(s, "date-sec"));
 		char date[32];
 		struct tm tm;
@@ -177,12 +182,14 @@ static void print_snapshots(json_t *list)
 
 static void print_info(struct image *im, json_t *o)
 {
-	g_autofree char *size = size_format(image_size(im)), *used = size_format(image_allocated(im));
+	g_autofree char *size = size_format(image_size(im)),
+			*used = size_format(image_allocated(im));
 	json_t *specific = json_object_get(json_object_get(o, "format-specific"), "data"), *value;
 	const char *name;
 
 	printf("image: %s\nfile format: %s\nvirtual size: %s (%" G_GUINT64_FORMAT " bytes)\n"
-	       "disk size: %s\n", image_path(im), image_format_name(im), size, image_size(im), used);
+	       "disk size: %s\n",
+		image_path(im), image_format_name(im), size, image_size(im), used);
 	if (image_encrypted(im))
 		puts("encrypted: yes");
 	if (image_cluster(im) > 1)
@@ -197,7 +204,8 @@ static void print_info(struct image *im, json_t *o)
 	print_snapshots(json_object_get(o, "snapshots"));
 	if (specific)
 		puts("format specific information:");
-	json_object_foreach(specific, name, value) {
+	json_object_foreach(specific, name, value)
+	{
 		g_autofree char *words = g_strdelimit(g_strdup(name), "-", ' ');
 
 		print_value(words, value, 4);

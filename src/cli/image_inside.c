@@ -15,7 +15,8 @@
 const struct cli_option image_snapshot_options[] = {
 	OPT_FILE("the image"),
 	OPT_FORMAT,
-	{ "list", 'l', CLI_FLAG, .help = "list the snapshots (this is what is done without an option)" },
+	{ "list", 'l', CLI_FLAG,
+		.help = "list the snapshots (this is what is done without an option)" },
 	{ "create", 'c', CLI_TEXT, .value = "NAME", .help = "take a snapshot" },
 	{ "apply", 'a', CLI_TEXT, .value = "NAME", .help = "go back to a snapshot" },
 	{ "delete", 'd', CLI_TEXT, .value = "NAME", .help = "delete a snapshot" },
@@ -27,15 +28,17 @@ const char image_snapshot_help[] = "A snapshot is found by its name or its id.";
 
 static int list_snapshots(struct cli *c, struct image *im, const struct image_snapshot_ops *ops)
 {
-	static const struct table_column columns[] = { { "ID", TABLE_RIGHT }, { "Name", TABLE_FLEX },
-		{ "Disk", TABLE_RIGHT }, { "Machine state", TABLE_RIGHT }, { "Date", 0 }, { NULL } };
+	static const struct table_column columns[] = { { "ID", TABLE_RIGHT },
+		{ "Name", TABLE_FLEX }, { "Disk", TABLE_RIGHT }, { "Machine state", TABLE_RIGHT },
+		{ "Date", 0 }, { NULL } };
 	struct table *t = table_new(columns);
 	GArray *list = ops->list(im);
 	json_t *out = json_array();
 
 	for (unsigned i = 0; i < list->len; i++) {
 		const struct image_snapshot *s = &g_array_index(list, struct image_snapshot, i);
-		g_autofree char *state = size_format(s->vm_state_size), *disk = size_format(s->disk_size);
+		g_autofree char *state = size_format(s->vm_state_size),
+				*disk = size_format(s->disk_size);
 		time_t when = s->date / 1000000;
 		char date[32];
 		struct tm tm;
@@ -46,9 +49,10 @@ static int list_snapshots(struct cli *c, struct image *im, const struct image_sn
 		table_cell(t, "%s", disk);
 		table_cell(t, "%s", state);
 		table_cell(t, "%s", date);
-		json_array_append_new(out, json_pack("{s:s,s:s,s:I,s:I,s:I}", "id", s->id, "name", s->name,
-			"disk-size", (json_int_t)s->disk_size, "vm-state-size",
-			(json_int_t)s->vm_state_size, "date-sec", (json_int_t)when));
+		json_array_append_new(
+			out, json_pack("{s:s,s:s,s:I,s:I,s:I}", "id", s->id, "name", s->name,
+				     "disk-size", (json_int_t)s->disk_size, "vm-state-size",
+				     (json_int_t)s->vm_state_size, "date-sec", (json_int_t)when));
 	}
 	if (c->json)
 		cli_print_json(json_incref(out));
@@ -60,8 +64,8 @@ static int list_snapshots(struct cli *c, struct image *im, const struct image_sn
 	return 0;
 }
 
-static int change_snapshots(struct cli *c, struct image *im, const struct image_snapshot_ops *ops,
-	GError **error)
+static int change_snapshots(
+	struct cli *c, struct image *im, const struct image_snapshot_ops *ops, GError **error)
 {
 	struct image_snapshot s = { .disk_size = image_size(im), .date = g_get_real_time() };
 
@@ -69,8 +73,8 @@ static int change_snapshots(struct cli *c, struct image *im, const struct image_
 		g_strlcpy(s.name, cli_text(c, "create"), sizeof(s.name));
 		return ops->create(im, &s, error);
 	}
-	return cli_text(c, "apply") ? ops->apply(im, cli_text(c, "apply"), error) :
-				      ops->remove(im, cli_text(c, "delete"), error);
+	return cli_text(c, "apply") ? ops->apply(im, cli_text(c, "apply"), error)
+				    : ops->remove(im, cli_text(c, "delete"), error);
 }
 
 int image_snapshot_run(struct cli *c, GError **error)
@@ -80,16 +84,19 @@ int image_snapshot_run(struct cli *c, GError **error)
 	struct image *im;
 	int r;
 
-	if (cli_has(c, "create") + cli_has(c, "apply") + cli_has(c, "delete") + cli_has(c, "list") > 1)
+	if (cli_has(c, "create") + cli_has(c, "apply") + cli_has(c, "delete") + cli_has(c, "list") >
+		1)
 		return fail(error, LODGE_ERROR_USAGE, "one of -l, -c, -a and -d at a time");
 	im = image_access_open(c, cli_text(c, "file"), cli_text(c, "format"), !change, error);
 	if (!im)
 		return -1;
 	ops = image_snapshots(im);
-	r = !ops   ? fail(error, LODGE_ERROR_USAGE, "%s: %s images hold no snapshots; an overlay is one too: "
-			    "'lodge image create -b'", image_path(im), image_format_name(im)) :
-	    change ? change_snapshots(c, im, ops, error) :
-		     list_snapshots(c, im, ops);
+	r = !ops     ? fail(error, LODGE_ERROR_USAGE,
+			       "%s: %s images hold no snapshots; an overlay is one too: "
+				   "'lodge image create -b'",
+			       image_path(im), image_format_name(im))
+	    : change ? change_snapshots(c, im, ops, error)
+		     : list_snapshots(c, im, ops);
 	image_close(im);
 	return r;
 }
@@ -107,13 +114,15 @@ const struct cli_option image_bitmap_options[] = {
 	{ "disable", 0, CLI_FLAG, .help = "no longer" },
 	{ "merge", 0, CLI_TEXT, CLI_MANY, .value = "OTHER", .help = "set what is set in OTHER" },
 	{ "source-file", 'b', CLI_TEXT, .value = "FILE", .complete = CLI_COMPLETE_FILE,
-	  .help = "OTHER is in this image" },
+		.help = "OTHER is in this image" },
 	{ "source-format", 'F', CLI_TEXT, .value = "FMT", .help = "FILE's format" },
-	{ "granularity", 'g', CLI_SIZE, .help = "bytes a bit stands for (with --add; default: 64k)" },
+	{ "granularity", 'g', CLI_SIZE,
+		.help = "bytes a bit stands for (with --add; default: 64k)" },
 	OPT_ACCESS,
 	{ NULL },
 };
-const char image_bitmap_help[] = "Several changes at once are made in the order: add, clear, enable or "
+const char image_bitmap_help[] =
+	"Several changes at once are made in the order: add, clear, enable or "
 	"disable, merge, remove.";
 
 static int merge_bitmaps(struct cli *c, struct image *im, const struct image_bitmap_ops *ops,
@@ -134,11 +143,12 @@ static int merge_bitmaps(struct cli *c, struct image *im, const struct image_bit
 	return r;
 }
 
-static int change_bitmap(struct cli *c, struct image *im, const struct image_bitmap_ops *ops,
-	GError **error)
+static int change_bitmap(
+	struct cli *c, struct image *im, const struct image_bitmap_ops *ops, GError **error)
 {
 	const char *name = cli_text(c, "name");
-	struct image_bitmap b = { .granularity = (uint32_t)MIN(cli_size(c, "granularity", 65536), 1u << 31),
+	struct image_bitmap b = { .granularity = (uint32_t)MIN(
+					  cli_size(c, "granularity", 65536), 1u << 31),
 		.enabled = !cli_flag(c, "disable") };
 	int r = 0;
 
@@ -158,7 +168,8 @@ static int change_bitmap(struct cli *c, struct image *im, const struct image_bit
 
 int image_bitmap_run(struct cli *c, GError **error)
 {
-	static const char *const changes[] = { "add", "remove", "clear", "enable", "disable", "merge" };
+	static const char *const changes[] = { "add", "remove", "clear", "enable", "disable",
+		"merge" };
 	const struct image_bitmap_ops *ops;
 	struct image *im;
 	bool any = false;
@@ -167,15 +178,16 @@ int image_bitmap_run(struct cli *c, GError **error)
 	for (unsigned i = 0; i < G_N_ELEMENTS(changes); i++)
 		any |= cli_has(c, changes[i]);
 	if (!any || (cli_flag(c, "enable") && cli_flag(c, "disable")))
-		return fail(error, LODGE_ERROR_USAGE, "say one of --add, --remove, --clear, --enable, "
-			    "--disable, --merge");
+		return fail(error, LODGE_ERROR_USAGE,
+			"say one of --add, --remove, --clear, --enable, "
+			"--disable, --merge");
 	im = image_access_open(c, cli_text(c, "file"), cli_text(c, "format"), false, error);
 	if (!im)
 		return -1;
 	ops = image_bitmaps(im);
-	r = ops ? change_bitmap(c, im, ops, error) :
-		  fail(error, LODGE_ERROR_USAGE, "%s: %s images keep no bitmaps", image_path(im),
-		       image_format_name(im));
+	r = ops ? change_bitmap(c, im, ops, error)
+		: fail(error, LODGE_ERROR_USAGE, "%s: %s images keep no bitmaps", image_path(im),
+			  image_format_name(im));
 	image_close(im);
 	return r;
 }

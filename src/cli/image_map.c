@@ -29,7 +29,8 @@ static bool joins(const struct image_run *a, const struct image_run *b)
 }
 
 /* The longest run at off that is one and the same. */
-static int run_at(struct image *im, uint64_t off, uint64_t end, struct image_run *out, GError **error)
+static int run_at(
+	struct image *im, uint64_t off, uint64_t end, struct image_run *out, GError **error)
 {
 	struct image_run next;
 
@@ -48,8 +49,9 @@ static int run_at(struct image *im, uint64_t off, uint64_t end, struct image_run
 static json_t *run_json(const struct image_run *run, uint64_t off)
 {
 	json_t *o = json_pack("{s:I,s:I,s:i,s:b,s:b,s:b,s:b}", "start", (json_int_t)off, "length",
-		(json_int_t)run->len, "depth", run->depth, "present", run->present, "zero", run->zero,
-		"data", run->has_at || (run->present && !run->zero), "compressed", run->packed);
+		(json_int_t)run->len, "depth", run->depth, "present", run->present, "zero",
+		run->zero, "data", run->has_at || (run->present && !run->zero), "compressed",
+		run->packed);
 
 	if (run->has_at)
 		json_object_set_new(o, "offset", json_integer((json_int_t)run->at));
@@ -58,9 +60,11 @@ static json_t *run_json(const struct image_run *run, uint64_t off)
 
 int image_map_run(struct cli *c, GError **error)
 {
-	static const struct table_column columns[] = { { "Offset", TABLE_RIGHT }, { "Length", TABLE_RIGHT },
-		{ "Mapped to", TABLE_RIGHT }, { "File", TABLE_FLEX }, { NULL } };
-	struct image *im = image_access_open(c, cli_text(c, "file"), cli_text(c, "format"), true, error);
+	static const struct table_column columns[] = { { "Offset", TABLE_RIGHT },
+		{ "Length", TABLE_RIGHT }, { "Mapped to", TABLE_RIGHT }, { "File", TABLE_FLEX },
+		{ NULL } };
+	struct image *im =
+		image_access_open(c, cli_text(c, "file"), cli_text(c, "format"), true, error);
 	struct table *t = table_new(columns);
 	json_t *list = json_array();
 	uint64_t off = cli_size(c, "start-offset", 0), end;
@@ -101,17 +105,19 @@ int image_map_run(struct cli *c, GError **error)
 /* ---- measure ---- */
 
 const struct cli_option image_measure_options[] = {
-	{ "file", 0, CLI_TEXT, CLI_POSITIONAL, .complete = CLI_COMPLETE_FILE, .help = "the image to copy" },
+	{ "file", 0, CLI_TEXT, CLI_POSITIONAL, .complete = CLI_COMPLETE_FILE,
+		.help = "the image to copy" },
 	{ "size", 's', CLI_SIZE, .help = "of an empty disk, instead of an image" },
 	OPT_FORMAT,
 	{ "output-format", 'O', CLI_TEXT, .value = "FMT", .complete = IMAGE_FORMATS,
-	  .help = "format of the copy (default: raw)" },
+		.help = "format of the copy (default: raw)" },
 	OPT_OPTIONS,
 	OPT_SHARE,
 	OPT_ACCESS,
 	{ NULL },
 };
-const char image_measure_help[] = "Counts what a copy without compression takes: what its data need, and "
+const char image_measure_help[] =
+	"Counts what a copy without compression takes: what its data need, and "
 	"what it takes when every byte was written.";
 
 static uint64_t round_up(uint64_t n, uint64_t unit)
@@ -119,14 +125,19 @@ static uint64_t round_up(uint64_t n, uint64_t unit)
 	return (n + unit - 1) / unit * unit;
 }
 
-/* Bytes of a qcow2 file that holds `data` bytes of a disk of `size`. Spec: QEMU's docs/interop/qcow2.txt. */
+/* Bytes of a qcow2 file that holds `data` bytes of a disk of `size`. Spec: QEMU's
+ * docs/interop/qcow2.txt. */
 static uint64_t qcow2_bytes(uint64_t size, uint64_t data, const struct image_spec *spec)
 {
-	const char *text = spec->options ? g_hash_table_lookup(spec->options, "cluster_size") : NULL,
-		   *bits = spec->options ? g_hash_table_lookup(spec->options, "refcount_bits") : NULL,
+	const char *text = spec->options ? g_hash_table_lookup(spec->options, "cluster_size")
+					 : NULL,
+		   *bits = spec->options ? g_hash_table_lookup(spec->options, "refcount_bits")
+					 : NULL,
 		   *ext = spec->options ? g_hash_table_lookup(spec->options, "extended_l2") : NULL;
-	uint64_t cluster = 65536, entry = ext && (!strcmp(ext, "on") || !strcmp(ext, "true")) ? 16 : 8;
-	uint64_t width = bits ? g_ascii_strtoull(bits, NULL, 10) : 16, l2, fixed, counts = 0, total, last;
+	uint64_t cluster = 65536,
+		 entry = ext && (!strcmp(ext, "on") || !strcmp(ext, "true")) ? 16 : 8;
+	uint64_t width = bits ? g_ascii_strtoull(bits, NULL, 10) : 16, l2, fixed, counts = 0, total,
+		 last;
 
 	if (text)
 		size_parse(text, &cluster, NULL);
@@ -168,7 +179,8 @@ static int data_of(struct image *im, uint64_t cluster, uint64_t *ret, GError **e
 
 int image_measure_run(struct cli *c, GError **error)
 {
-	const char *path = cli_text(c, "file"), *format = image_format_spelling(cli_text(c, "output-format"));
+	const char *path = cli_text(c, "file"),
+		   *format = image_format_spelling(cli_text(c, "output-format"));
 	struct image_spec spec = { 0 };
 	struct image *im = NULL;
 	uint64_t size = cli_size(c, "size", 0), data = 0, cluster = 65536;
@@ -192,16 +204,20 @@ int image_measure_run(struct cli *c, GError **error)
 	if (!r) {
 		bool raw = !strcmp(format, "raw");
 		uint64_t most = raw ? size : qcow2_bytes(size, size, &spec);
-		uint64_t need = raw ? (spec.preallocation >= IMAGE_PREALLOC_FALLOC ? size : MIN(data, size)) :
-				spec.preallocation >= IMAGE_PREALLOC_FALLOC ? most : qcow2_bytes(size, data, &spec);
+		uint64_t need =
+			raw ? (spec.preallocation >= IMAGE_PREALLOC_FALLOC ? size : MIN(data, size))
+			: spec.preallocation >= IMAGE_PREALLOC_FALLOC
+				? most
+				: qcow2_bytes(size, data, &spec);
 		g_autofree char *a = size_format(need), *b = size_format(most);
 
 		if (c->json)
-			cli_print_json(json_pack("{s:I,s:I}", "required", (json_int_t)need, "fully-allocated",
-				(json_int_t)most));
+			cli_print_json(json_pack("{s:I,s:I}", "required", (json_int_t)need,
+				"fully-allocated", (json_int_t)most));
 		else
-			printf("required size: %" G_GUINT64_FORMAT " (%s)\nfully allocated size: %"
-			       G_GUINT64_FORMAT " (%s)\n", need, a, most, b);
+			printf("required size: %" G_GUINT64_FORMAT
+			       " (%s)\nfully allocated size: %" G_GUINT64_FORMAT " (%s)\n",
+				need, a, most, b);
 	}
 	image_spec_done(&spec);
 	image_close(im);

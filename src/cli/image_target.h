@@ -9,14 +9,14 @@
 
 struct image_target {
 	const char *path; /* borrowed */
-	char *dir;	  /* owned: folder the parts are made in; NULL: one part beside the target */
-	char *part;	  /* owned: what to make */
+	char *dir;  /* owned: folder the parts are made in; NULL: one part beside the target */
+	char *part; /* owned: what to make */
 	bool force;
 };
 
 /* Fails if the target is there, unless `force`. image_target_end() in either case. */
-int image_target_start(struct image_target *t, const char *path, const char *format,
-	bool force, GError **error);
+int image_target_start(
+	struct image_target *t, const char *path, const char *format, bool force, GError **error);
 int image_target_finish(struct image_target *t, GError **error);
 /* Removes what is left of the parts. */
 void image_target_end(struct image_target *t);

@@ -54,8 +54,9 @@ static void list_row(struct table *t, const json_t *m, bool title)
 
 static void list_table(const struct cli *c, const json_t *list)
 {
-	static const struct table_column columns[] = { { "Id", TABLE_RIGHT }, { "Name", TABLE_FLEX },
-		{ "State", 0 }, { "CPUs", TABLE_RIGHT }, { "Memory", TABLE_RIGHT }, { NULL } };
+	static const struct table_column columns[] = { { "Id", TABLE_RIGHT },
+		{ "Name", TABLE_FLEX }, { "State", 0 }, { "CPUs", TABLE_RIGHT },
+		{ "Memory", TABLE_RIGHT }, { NULL } };
 	static const struct table_column titled[] = { { "Id", TABLE_RIGHT }, { "Name", TABLE_FLEX },
 		{ "State", 0 }, { "CPUs", TABLE_RIGHT }, { "Memory", TABLE_RIGHT },
 		{ "Title", TABLE_FLEX }, { NULL } };
@@ -76,7 +77,8 @@ int machine_list_run(struct cli *c, GError **error)
 	size_t i;
 
 	client_close(cl);
-	json_array_foreach(all, i, m) {
+	json_array_foreach(all, i, m)
+	{
 		if (wanted(c, m))
 			json_array_append(list, m);
 	}
@@ -125,8 +127,8 @@ static void print_info(const json_t *m)
 	line("UUID:", member_text(m, "uuid"));
 	line("State:", state);
 	printf("%-16s%" JSON_INTEGER_FORMAT " (at most %" JSON_INTEGER_FORMAT ")\n",
-	       "CPUs:", member_int(m, "vcpus"),
-	       MAX(member_int(m, "max_vcpus"), member_int(m, "vcpus")));
+		"CPUs:", member_int(m, "vcpus"),
+		MAX(member_int(m, "max_vcpus"), member_int(m, "vcpus")));
 	line("Memory:", memory);
 	line("Max memory:", max);
 	line("Persistent:", member_bool(m, "persistent") ? "yes" : "no");
@@ -177,8 +179,10 @@ int machine_disks_run(struct cli *c, GError **error)
 	struct table *t = table_new(columns);
 	size_t i;
 
-	json_array_foreach(json_object_get(m, "disks"), i, disk) {
-		g_autofree char *size = member_size(disk, "capacity"), *used = member_size(disk, "allocation");
+	json_array_foreach(json_object_get(m, "disks"), i, disk)
+	{
+		g_autofree char *size = member_size(disk, "capacity"),
+				*used = member_size(disk, "allocation");
 
 		table_cell(t, "%s", member_text(disk, "target"));
 		table_cell(t, "%s", member_text(disk, "device"));
@@ -204,7 +208,8 @@ int machine_cards_run(struct cli *c, GError **error)
 	struct table *t = table_new(columns);
 	size_t i;
 
-	json_array_foreach(json_object_get(m, "interfaces"), i, card) {
+	json_array_foreach(json_object_get(m, "interfaces"), i, card)
+	{
 		table_cell(t, "%s", member_text(card, "target"));
 		table_cell(t, "%s", member_text(card, "type"));
 		table_cell(t, "%s", member_text(card, "source"));
@@ -228,11 +233,12 @@ int machine_addresses_run(struct cli *c, GError **error)
 	struct table *t = table_new(columns);
 	size_t i;
 
-	json_array_foreach(list, i, a) {
+	json_array_foreach(list, i, a)
+	{
 		table_cell(t, "%s", member_text(a, "interface"));
 		table_cell(t, "%s", member_text(a, "mac"));
 		table_cell(t, "%s/%" JSON_INTEGER_FORMAT, member_text(a, "address"),
-			   member_int(a, "prefix"));
+			member_int(a, "prefix"));
 	}
 	if (list)
 		table_show(t);
@@ -246,7 +252,8 @@ int machine_addresses_run(struct cli *c, GError **error)
 
 const struct cli_option machine_stats_options[] = {
 	{ "domain", 0, CLI_TEXT, CLI_POSITIONAL, .value = "MACHINE",
-	  .help = "its name, id or UUID (default: all that run)", .complete = COMPLETE_MACHINE },
+		.help = "its name, id or UUID (default: all that run)",
+		.complete = COMPLETE_MACHINE },
 	CLIENT_OPTIONS,
 	{ NULL },
 };
@@ -257,7 +264,8 @@ static void print_stats(const json_t *s)
 	json_t *v;
 
 	printf("%s\n", member_text(s, "name"));
-	json_object_foreach((json_t *)s, name, v) {
+	json_object_foreach((json_t *)s, name, v)
+	{
 		if (json_is_integer(v))
 			printf("  %s=%" JSON_INTEGER_FORMAT "\n", name, json_integer_value(v));
 		else if (json_is_string(v) && strcmp(name, "name"))
@@ -269,14 +277,15 @@ int machine_stats_run(struct cli *c, GError **error)
 {
 	const char *name = cli_text(c, "domain");
 	int status;
-	json_t *v = daemon_ask(c, "GET", name ? client_path("/machines/%s/stats", name) :
-						g_strdup("/stats"), NULL, &status, error), *s;
+	json_t *v = daemon_ask(c, "GET",
+		       name ? client_path("/machines/%s/stats", name) : g_strdup("/stats"), NULL,
+		       &status, error),
+	       *s;
 	size_t i;
 
 	if (json_is_object(v))
 		print_stats(v);
-	json_array_foreach(v, i, s)
-		print_stats(s);
+	json_array_foreach(v, i, s) print_stats(s);
 	json_decref(v);
 	return status;
 }

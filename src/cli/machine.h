@@ -10,7 +10,8 @@ struct client;
 
 extern const struct cli_option machine_only_options[]; /* the machine, and the daemon */
 
-extern const struct cli_option machine_list_options[], machine_stats_options[], machine_log_options[];
+extern const struct cli_option machine_list_options[], machine_stats_options[],
+	machine_log_options[];
 int machine_list_run(struct cli *c, GError **error);
 int machine_info_run(struct cli *c, GError **error);
 int machine_member_run(struct cli *c, GError **error);
@@ -47,7 +48,8 @@ int machine_describe_run(struct cli *c, GError **error);
 extern const struct cli_option console_options[];
 int console_run(struct cli *c, GError **error);
 /* Until it ends or the person leaves; `name` for people. */
-int console_open(struct cli *c, struct client *cl, const char *path, const char *name, GError **error);
+int console_open(
+	struct cli *c, struct client *cl, const char *path, const char *name, GError **error);
 
 extern const struct cli_option device_xml_options[], device_disk_options[], device_target_options[],
 	device_card_options[], device_card_gone_options[], device_link_options[];

@@ -17,8 +17,11 @@ static char *machine_path(struct cli *c)
 /* ---- define, create, undefine ---- */
 
 #define FILE_ARGUMENT                                                                              \
-	{ "file", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .complete = CLI_COMPLETE_FILE,       \
-	  .help = "libvirt domain XML; - reads it from the standard input" }
+	{                                                                                          \
+		"file", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED,                                \
+			.complete = CLI_COMPLETE_FILE,                                             \
+			.help = "libvirt domain XML; - reads it from the standard input"           \
+	}
 
 const struct cli_option machine_define_options[] = {
 	FILE_ARGUMENT,
@@ -38,8 +41,8 @@ const struct cli_option machine_create_options[] = {
 static int define(struct cli *c, const char *query, const char *done, GError **error)
 {
 	g_autofree char *xml = daemon_read_file(cli_text(c, "file"), error);
-	char *path = g_strdup_printf("/machines?validate=%s%s",
-				     cli_flag(c, "validate") ? "true" : "false", query);
+	char *path = g_strdup_printf(
+		"/machines?validate=%s%s", cli_flag(c, "validate") ? "true" : "false", query);
 
 	if (xml)
 		return daemon_do_xml(c, "POST", path, xml, done, error);
@@ -55,7 +58,7 @@ int machine_define_run(struct cli *c, GError **error)
 int machine_create_run(struct cli *c, GError **error)
 {
 	return define(c, cli_flag(c, "paused") ? "&transient=true&paused=true" : "&transient=true",
-		      "The machine runs; it is forgotten when it stops", error);
+		"The machine runs; it is forgotten when it stops", error);
 }
 
 const struct cli_option machine_undefine_options[] = {
@@ -73,9 +76,9 @@ int machine_undefine_run(struct cli *c, GError **error)
 	g_autofree char *path = machine_path(c);
 	g_autofree char *done = g_strdup_printf("%s is forgotten", cli_text(c, "domain"));
 	char *full = g_strdup_printf("%s?managed_save=%s&snapshots=%s&storage=%s", path,
-				     cli_flag(c, "managed-save") ? "true" : "false",
-				     cli_flag(c, "snapshots-metadata") ? "true" : "false",
-				     cli_flag(c, "remove-all-storage") ? "true" : "false");
+		cli_flag(c, "managed-save") ? "true" : "false",
+		cli_flag(c, "snapshots-metadata") ? "true" : "false",
+		cli_flag(c, "remove-all-storage") ? "true" : "false");
 
 	return daemon_do(c, "DELETE", full, NULL, done, error);
 }
@@ -93,16 +96,17 @@ int machine_dumpxml_run(struct cli *c, GError **error)
 {
 	g_autofree char *path = machine_path(c);
 
-	return daemon_print_xml(
-		c, g_strconcat(path, "/xml", cli_flag(c, "inactive") ? "?inactive=true" : "", NULL), error);
+	return daemon_print_xml(c,
+		g_strconcat(path, "/xml", cli_flag(c, "inactive") ? "?inactive=true" : "", NULL),
+		error);
 }
 
 int machine_edit_run(struct cli *c, GError **error)
 {
 	g_autofree char *path = machine_path(c);
 
-	return daemon_edit_xml(c, g_strconcat(path, "/xml?inactive=true", NULL), g_strdup("/machines"),
-			       cli_text(c, "domain"), error);
+	return daemon_edit_xml(c, g_strconcat(path, "/xml?inactive=true", NULL),
+		g_strdup("/machines"), cli_text(c, "domain"), error);
 }
 
 /* ---- properties ---- */
@@ -138,8 +142,8 @@ const struct cli_option machine_autostart_options[] = {
 int machine_autostart_run(struct cli *c, GError **error)
 {
 	bool on = !cli_flag(c, "disable");
-	g_autofree char *done = g_strdup_printf("%s %s with the host", cli_text(c, "domain"),
-						on ? "starts" : "no longer starts");
+	g_autofree char *done = g_strdup_printf(
+		"%s %s with the host", cli_text(c, "domain"), on ? "starts" : "no longer starts");
 
 	return change_kept(c, json_pack("{s:b}", "autostart", on), done, error);
 }
@@ -153,17 +157,22 @@ const struct cli_option machine_rename_options[] = {
 
 int machine_rename_run(struct cli *c, GError **error)
 {
-	return change_kept(c, json_pack("{s:s}", "name", cli_text(c, "new-name")), "Renamed", error);
+	return change_kept(
+		c, json_pack("{s:s}", "name", cli_text(c, "new-name")), "Renamed", error);
 }
 
 #define WHERE_OPTIONS                                                                              \
 	{ "live", 0, CLI_FLAG, .help = "change the running machine" },                             \
-	{ "config", 0, CLI_FLAG, .help = "change the kept definition" },                           \
-	{ "current", 0, CLI_FLAG, .help = "change the running machine, or the kept one if it is off" }
+		{ "config", 0, CLI_FLAG, .help = "change the kept definition" },                   \
+	{                                                                                          \
+		"current", 0, CLI_FLAG,                                                            \
+			.help = "change the running machine, or the kept one if it is off"         \
+	}
 
 const struct cli_option machine_count_options[] = {
 	MACHINE_ARGUMENT,
-	{ "count", 0, CLI_NUMBER, CLI_POSITIONAL | CLI_REQUIRED, .help = "how many there shall be" },
+	{ "count", 0, CLI_NUMBER, CLI_POSITIONAL | CLI_REQUIRED,
+		.help = "how many there shall be" },
 	{ "maximum", 0, CLI_FLAG, .help = "how many there can be; for the next start" },
 	WHERE_OPTIONS,
 	CLIENT_OPTIONS,
@@ -174,13 +183,14 @@ int machine_setvcpus_run(struct cli *c, GError **error)
 {
 	const char *member = cli_flag(c, "maximum") ? "max_vcpus" : "vcpus";
 
-	return change(c, json_pack("{s:I}", member, (json_int_t)cli_number(c, "count", 0)), "Done", error);
+	return change(c, json_pack("{s:I}", member, (json_int_t)cli_number(c, "count", 0)), "Done",
+		error);
 }
 
 const struct cli_option machine_memory_options[] = {
 	MACHINE_ARGUMENT,
 	{ "size", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED,
-	  .help = "bytes with K, M, G, T; a bare number is KiB, as virsh has it" },
+		.help = "bytes with K, M, G, T; a bare number is KiB, as virsh has it" },
 	WHERE_OPTIONS,
 	CLIENT_OPTIONS,
 	{ NULL },
@@ -203,7 +213,7 @@ const struct cli_option machine_describe_options[] = {
 	MACHINE_ARGUMENT,
 	{ "title", 0, CLI_FLAG, .help = "its title instead of its description" },
 	{ "new-desc", 0, CLI_TEXT, CLI_POSITIONAL | CLI_MANY, .value = "TEXT",
-	  .help = "the new text; without it, the present one is shown" },
+		.help = "the new text; without it, the present one is shown" },
 	WHERE_OPTIONS,
 	CLIENT_OPTIONS,
 	{ NULL },

@@ -14,8 +14,8 @@ static int act(struct cli *c, const char *action, json_t *body, const char *done
 	g_autofree char *base = client_path("/machines/%s", name);
 	g_autofree char *note = g_strdup_printf("%s %s", name, done);
 
-	return daemon_do(c, "POST", g_strconcat(base, "/", action, NULL), body ? body : json_object(), note,
-			 error);
+	return daemon_do(c, "POST", g_strconcat(base, "/", action, NULL),
+		body ? body : json_object(), note, error);
 }
 
 /* ---- start ---- */
@@ -34,7 +34,7 @@ const struct cli_option machine_start_options[] = {
 int machine_start_run(struct cli *c, GError **error)
 {
 	json_t *body = json_pack("{s:b, s:b}", "paused", cli_flag(c, "paused"), "force_boot",
-				 cli_flag(c, "force-boot"));
+		cli_flag(c, "force-boot"));
 	int status = act(c, "start", body, "started", error);
 
 	return status == 0 && cli_flag(c, "console") ? console_run(c, error) : status;
@@ -78,7 +78,7 @@ int machine_shutdown_run(struct cli *c, GError **error)
 	bool reboot = !strcmp(c->verb->name, "reboot");
 
 	return act(c, c->verb->name, mode ? json_pack("{s:s}", "mode", mode) : NULL,
-		   reboot ? "is being rebooted" : "is being shut down", error);
+		reboot ? "is being rebooted" : "is being shut down", error);
 }
 
 /* ---- save, restore ---- */
@@ -86,7 +86,7 @@ int machine_shutdown_run(struct cli *c, GError **error)
 const struct cli_option machine_save_options[] = {
 	MACHINE_ARGUMENT,
 	{ "file", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .complete = CLI_COMPLETE_FILE,
-	  .help = "where on the daemon's host" },
+		.help = "where on the daemon's host" },
 	CLIENT_OPTIONS,
 	{ NULL },
 };
@@ -107,9 +107,9 @@ int machine_save_run(struct cli *c, GError **error)
 
 const struct cli_option machine_restore_options[] = {
 	{ "domain", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .value = "MACHINE",
-	  .help = "the machine that was saved", .complete = COMPLETE_MACHINE },
+		.help = "the machine that was saved", .complete = COMPLETE_MACHINE },
 	{ "file", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .complete = CLI_COMPLETE_FILE,
-	  .help = "what save wrote" },
+		.help = "what save wrote" },
 	{ "paused", 0, CLI_FLAG, .help = "do not let it run yet" },
 	CLIENT_OPTIONS,
 	{ NULL },

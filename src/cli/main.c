@@ -16,7 +16,8 @@ static bool named(const struct cli_verb *v, const char *name)
 {
 	g_auto(GStrv) aliases = g_strsplit(v->aliases ? v->aliases : "", " ", -1);
 
-	return !strcmp(v->name, name) || (*name && g_strv_contains((const char *const *)aliases, name));
+	return !strcmp(v->name, name) ||
+	       (*name && g_strv_contains((const char *const *)aliases, name));
 }
 
 const struct cli_group *cli_group_find(const char *name)
@@ -59,7 +60,7 @@ static int unknown_verb(const struct cli_group *group, const char *name, GError 
 		offer_verbs(group, &near);
 	hint = nearest_hint(&near);
 	return fail(error, LODGE_ERROR_USAGE, "there is no command '%s%s%s'%s",
-		    group ? group->name : "", group ? " " : "", name, hint);
+		group ? group->name : "", group ? " " : "", name, hint);
 }
 
 /* Fills c's group and verb from the words; *used of them. A group alone leaves the verb NULL. */
@@ -130,11 +131,12 @@ int cli_main(int argc, char **argv)
 	cli_init(&c);
 	status = run(&c, argv + MIN(argc, 1), &error);
 	if (error) {
-		fprintf(stderr, "%s%s\n", g_str_has_prefix(error->message, "usage: ") ? "" : "lodge: ",
+		fprintf(stderr, "%s%s\n",
+			g_str_has_prefix(error->message, "usage: ") ? "" : "lodge: ",
 			error->message);
-		status = c.error_status		       ? c.error_status :
-			 error->domain == LODGE_ERROR ? error->code :
-							LODGE_ERROR_INTERNAL;
+		status = c.error_status                 ? c.error_status
+			 : error->domain == LODGE_ERROR ? error->code
+							: LODGE_ERROR_INTERNAL;
 		g_error_free(error);
 	}
 	/* A full disk under stdout is a failure too. */

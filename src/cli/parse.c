@@ -24,8 +24,8 @@ const struct cli_option cli_common_options[] = {
 void cli_init(struct cli *c)
 {
 	*c = (struct cli){ .signals = -1 };
-	c->values = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
-		(GDestroyNotify)g_ptr_array_unref);
+	c->values = g_hash_table_new_full(
+		g_str_hash, g_str_equal, NULL, (GDestroyNotify)g_ptr_array_unref);
 	c->args = g_ptr_array_new();
 }
 
@@ -51,15 +51,16 @@ static unsigned tables(const struct cli *c, const struct cli_option *out[3])
 	return n;
 }
 
-const struct cli_option *cli_option_find(const struct cli *c, const char *name, size_t len, char letter)
+const struct cli_option *cli_option_find(
+	const struct cli *c, const char *name, size_t len, char letter)
 {
 	const struct cli_option *list[3];
 	unsigned n = tables(c, list);
 
 	for (unsigned i = 0; i < n; i++) {
 		for (const struct cli_option *o = list[i]; o->name; o++) {
-			if (name ? strlen(o->name) == len && !memcmp(o->name, name, len) :
-				   o->letter == letter)
+			if (name ? strlen(o->name) == len && !memcmp(o->name, name, len)
+				 : o->letter == letter)
 				return o;
 		}
 	}
@@ -97,7 +98,8 @@ static int check_choice(const struct cli_option *o, const char *value, GError **
 	}
 	hint = nearest_hint(&near);
 	all = g_strjoinv(", ", (char **)o->choices);
-	return fail(error, LODGE_ERROR_USAGE, "%s: '%s' is none of %s%s", o->name, value, all, hint);
+	return fail(
+		error, LODGE_ERROR_USAGE, "%s: '%s' is none of %s%s", o->name, value, all, hint);
 }
 
 static int check_value(const struct cli_option *o, const char *value, GError **error)
@@ -110,8 +112,8 @@ static int check_value(const struct cli_option *o, const char *value, GError **e
 		errno = 0;
 		g_ascii_strtoll(value, &end, 0);
 		if (errno || end == value || *end)
-			return fail(error, LODGE_ERROR_USAGE, "%s: '%s' is no number", o->name,
-				    value);
+			return fail(
+				error, LODGE_ERROR_USAGE, "%s: '%s' is no number", o->name, value);
 		return 0;
 	case CLI_SIZE:
 		if (size_parse(value, &size, error) < 0) {
@@ -119,10 +121,8 @@ static int check_value(const struct cli_option *o, const char *value, GError **e
 			return -1;
 		}
 		return 0;
-	case CLI_CHOICE:
-		return check_choice(o, value, error);
-	default:
-		return 0;
+	case CLI_CHOICE: return check_choice(o, value, error);
+	default: return 0;
 	}
 }
 
@@ -150,8 +150,8 @@ static int take_long(struct cli *c, char **words, int *i, GError **error)
 	if (!o)
 		return unknown_option(c, word, len, error);
 	if (o->kind == CLI_FLAG)
-		return eq ? fail(error, LODGE_ERROR_USAGE, "--%s takes no value", o->name) :
-			    take(c, o, NULL, error);
+		return eq ? fail(error, LODGE_ERROR_USAGE, "--%s takes no value", o->name)
+			  : take(c, o, NULL, error);
 	if (!eq && !words[*i + 1])
 		return fail(error, LODGE_ERROR_USAGE, "--%s needs a value", o->name);
 	return take(c, o, eq ? eq + 1 : words[++*i], error);
@@ -205,14 +205,14 @@ static int place_args(struct cli *c, GError **error)
 	}
 	if (n < c->args->len)
 		return fail(error, LODGE_ERROR_USAGE, "'%s' is one argument too many",
-			    (char *)c->args->pdata[n]);
+			(char *)c->args->pdata[n]);
 	for (const struct cli_option *o = c->verb->options; o && o->name; o++) {
 		g_autofree char *value = cli_value_name(o);
 
 		if ((o->flags & CLI_REQUIRED) && !g_hash_table_contains(c->values, o->name))
 			return fail(error, LODGE_ERROR_USAGE, "%s%s is missing",
-				    o->flags & CLI_POSITIONAL ? "" : "--",
-				    o->flags & CLI_POSITIONAL ? value : o->name);
+				o->flags & CLI_POSITIONAL ? "" : "--",
+				o->flags & CLI_POSITIONAL ? value : o->name);
 	}
 	return 0;
 }
@@ -250,8 +250,8 @@ int cli_parse(struct cli *c, char **words, int *ret_taken, GError **error)
 			plain = true;
 			continue;
 		}
-		r = words[i][1] == '-' ? take_long(c, words, &i, error) :
-					 take_letters(c, words, &i, error);
+		r = words[i][1] == '-' ? take_long(c, words, &i, error)
+				       : take_letters(c, words, &i, error);
 		if (r < 0)
 			return -1;
 	}

@@ -11,9 +11,9 @@
 #include "cli/table.h"
 
 enum {
-	BAR_US = 100 * 1000,	   /* between two drawings of the bar */
+	BAR_US = 100 * 1000,        /* between two drawings of the bar */
 	LINE_US = 10 * 1000 * 1000, /* between two lines where there is no terminal */
-	SETTLED_US = 1000 * 1000,  /* no forecast before that */
+	SETTLED_US = 1000 * 1000,   /* no forecast before that */
 	BAR_MAX = 40,
 };
 
@@ -32,8 +32,8 @@ static char *time_left(const struct progress *p, int64_t spent)
 	s = (double)spent / 1e6 * (double)(p->total - p->done) / (double)p->done;
 	if (s < 90)
 		return g_strdup_printf("  %.0f s left", s);
-	return s < 5400 ? g_strdup_printf("  %.0f min left", s / 60) :
-			  g_strdup_printf("  %.1f h left", s / 3600);
+	return s < 5400 ? g_strdup_printf("  %.0f min left", s / 60)
+			: g_strdup_printf("  %.1f h left", s / 3600);
 }
 
 static void draw(struct progress *p, int64_t now)

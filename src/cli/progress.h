@@ -9,7 +9,7 @@
 struct progress {
 	const char *what; /* "Converting"; borrowed */
 	bool silent, tty, shown;
-	int64_t began, last; /* monotonic, us */
+	int64_t began, last;  /* monotonic, us */
 	uint64_t done, total; /* bytes */
 };
 

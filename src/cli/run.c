@@ -23,18 +23,18 @@ enum { BOOT_SECONDS = 180 };
 
 const struct cli_option run_options[] = {
 	{ "image", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .complete = CLI_COMPLETE_FILE,
-	  .help = "debian, or a disk image" },
+		.help = "debian, or a disk image" },
 	{ "name", 'n', CLI_TEXT, .help = "its name (default: the image's, with a number)" },
 	{ "cpus", 0, CLI_NUMBER, .value = "N", .help = "virtual CPUs (default: 2)" },
 	{ "memory", 'm', CLI_SIZE, .value = "SIZE", .help = "memory (default: 1G)" },
 	{ "kernel", 0, CLI_TEXT, .value = "FILE", .complete = CLI_COMPLETE_FILE,
-	  .help = "kernel to start, for an image of yours" },
+		.help = "kernel to start, for an image of yours" },
 	{ "initrd", 0, CLI_TEXT, .value = "FILE", .complete = CLI_COMPLETE_FILE,
-	  .help = "its initial RAM disk" },
+		.help = "its initial RAM disk" },
 	{ "append", 0, CLI_TEXT, .value = "TEXT", .help = "the kernel's command line" },
 	{ "network", 0, CLI_TEXT, .value = "NAME",
-	  .help = "the network (default: default, or none of the host's in a user's daemon)",
-	  .complete = COMPLETE_NETWORK },
+		.help = "the network (default: default, or none of the host's in a user's daemon)",
+		.complete = COMPLETE_NETWORK },
 	{ "console", 0, CLI_FLAG, .help = "open the console instead of a shell" },
 	{ "detach", 'd', CLI_FLAG, .help = "open nothing: return when it has started" },
 	{ "rm", 0, CLI_FLAG, .help = "remove the machine and its disk when the shell ends" },
@@ -47,9 +47,9 @@ struct run {
 	struct client *client; /* owned */
 	struct guest_files files;
 	bool ready_made;
-	char *name, *disk; /* owned; disk: the overlay's path on the daemon's host */
+	char *name, *disk;        /* owned; disk: the overlay's path on the daemon's host */
 	char *base, *base_format; /* owned: what it is an overlay of, there */
-	char *kernel, *initrd;	  /* owned: there; NULL: none */
+	char *kernel, *initrd;    /* owned: there; NULL: none */
 	bool privileged, kvm;
 };
 
@@ -96,7 +96,7 @@ static int choose_name(struct run *r, GError **error)
 	r->cli->error_status = 0;
 	if (wish && taken(r, wish))
 		return fail(error, LODGE_ERROR_USAGE,
-			    "there is a machine '%s' already; 'lodge start %s' starts it", wish, wish);
+			"there is a machine '%s' already; 'lodge start %s' starts it", wish, wish);
 	if (dot && dot > base)
 		*dot = '\0';
 	r->name = g_strdup(wish ? wish : base);
@@ -135,7 +135,8 @@ static char *volume_path(struct run *r, const char *name, GError **error)
 
 static json_t *make_volume(struct run *r, const char *xml, GError **error)
 {
-	json_t *v = client_send_xml(r->client, "POST", "/pools/default/volumes?wait=60", xml, error);
+	json_t *v =
+		client_send_xml(r->client, "POST", "/pools/default/volumes?wait=60", xml, error);
 
 	return v ? client_finish(r->client, v, error) : NULL;
 }
@@ -159,7 +160,8 @@ static char *keep_file(struct run *r, const char *name, const char *file, GError
 	}
 	xml = g_markup_printf_escaped(
 		"<volume><name>%s</name><capacity>%lld</capacity><allocation>0</allocation>"
-		"<target><format type='raw'/></target></volume>", name, (long long)st.st_size);
+		"<target><format type='raw'/></target></volume>",
+		name, (long long)st.st_size);
 	v = make_volume(r, xml, error);
 	json_decref(v);
 	data = client_path("/pools/default/volumes/%s/data", name);
@@ -179,16 +181,17 @@ static char *compact_disk(struct run *r, GError **error)
 {
 	g_autofree char *name = g_strconcat(r->files.disk, ".qcow2", NULL);
 	g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
-	char *argv[] = { self, "image", "convert", "--quiet", "-f", "raw", "-O", "qcow2", r->files.disk, name,
-		NULL };
+	char *argv[] = { self, "image", "convert", "--quiet", "-f", "raw", "-O", "qcow2",
+		r->files.disk, name, NULL };
 	struct stat raw, packed;
 	int status;
 
 	if (stat(r->files.disk, &raw) == 0 && stat(name, &packed) == 0 &&
-	    packed.st_mtime >= raw.st_mtime)
+		packed.st_mtime >= raw.st_mtime)
 		return g_steal_pointer(&name);
 	unlink(name);
-	if (!g_spawn_sync(NULL, argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, NULL, &status, error))
+	if (!g_spawn_sync(
+		    NULL, argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, NULL, &status, error))
 		return NULL;
 	if (!g_spawn_check_wait_status(status, error))
 		return NULL;
@@ -208,7 +211,7 @@ static int keep_guest(struct run *r, GError **error)
 	}
 	r->base_format = g_strdup("qcow2");
 	if (!r->base || !(r->kernel = keep_file(r, kernel, r->files.kernel, error)) ||
-	    !(r->initrd = keep_file(r, initrd, r->files.initrd, error)))
+		!(r->initrd = keep_file(r, initrd, r->files.initrd, error)))
 		return -1;
 	return 0;
 }
@@ -216,7 +219,9 @@ static int keep_guest(struct run *r, GError **error)
 /* A person's own image is used as it is, from where it is. */
 static int own_image(struct run *r, GError **error)
 {
-	struct image_options o = { .path = cli_text(r->cli, "image"), .readonly = true, .no_lock = true };
+	struct image_options o = {
+		.path = cli_text(r->cli, "image"), .readonly = true, .no_lock = true
+	};
 	const char *kernel = cli_text(r->cli, "kernel"), *initrd = cli_text(r->cli, "initrd");
 	struct image *im = image_open(&o, error);
 
@@ -226,8 +231,9 @@ static int own_image(struct run *r, GError **error)
 	image_close(im);
 	if (!kernel)
 		return fail(error, LODGE_ERROR_USAGE,
-			    "%s: say which kernel starts it: --kernel FILE [--initrd FILE] "
-			    "[--append TEXT]", o.path);
+			"%s: say which kernel starts it: --kernel FILE [--initrd FILE] "
+			"[--append TEXT]",
+			o.path);
 	r->disk = g_canonicalize_filename(o.path, NULL);
 	r->kernel = g_canonicalize_filename(kernel, NULL);
 	r->initrd = initrd ? g_canonicalize_filename(initrd, NULL) : NULL;
@@ -238,14 +244,16 @@ static int make_overlay(struct run *r, GError **error)
 {
 	g_autofree char *name = g_strconcat(r->name, ".qcow2", NULL);
 	g_autoptr(GString) s = g_string_new("<volume>");
-	json_t *base = get(r, client_path("/pools/default/volumes/debian-%s.qcow2", r->files.version), error);
+	json_t *base = get(
+		r, client_path("/pools/default/volumes/debian-%s.qcow2", r->files.version), error);
 	json_t *v;
 
 	if (!base)
 		return -1;
-	append(s, "<name>%s</name><capacity>%lld</capacity><target><format type='qcow2'/></target>", name,
-	       (long long)member_int(base, "capacity"));
-	append(s, "<backingStore><path>%s</path><format type='qcow2'/></backingStore></volume>", r->base);
+	append(s, "<name>%s</name><capacity>%lld</capacity><target><format type='qcow2'/></target>",
+		name, (long long)member_int(base, "capacity"));
+	append(s, "<backingStore><path>%s</path><format type='qcow2'/></backingStore></volume>",
+		r->base);
 	json_decref(base);
 	v = make_volume(r, s->str, error);
 	json_decref(v);
@@ -274,12 +282,15 @@ static void add_card(const struct run *r, GString *s)
 	const char *network = cli_text(r->cli, "network");
 
 	if (network || r->privileged)
-		append(s, "<interface type='network'><source network='%s'/><model type='virtio'/></interface>",
-		       network ? network : "default");
+		append(s,
+			"<interface type='network'><source network='%s'/><model "
+			"type='virtio'/></interface>",
+			network ? network : "default");
 	else
-		append(s, "<interface type='user'><model type='virtio'/><portForward proto='tcp' "
-			  "address='127.0.0.1'><range start='%d' to='22'/></portForward></interface>",
-		       free_port());
+		append(s,
+			"<interface type='user'><model type='virtio'/><portForward proto='tcp' "
+			"address='127.0.0.1'><range start='%d' to='22'/></portForward></interface>",
+			free_port());
 }
 
 static char *machine_xml(const struct run *r)
@@ -289,24 +300,28 @@ static char *machine_xml(const struct run *r)
 
 	append(s, "<domain type='%s'><name>%s</name>", r->kvm ? "kvm" : "qemu", r->name);
 	if (r->ready_made)
-		g_string_append(s, "<metadata><lodge:run xmlns:lodge='urn:lodge:run' lodge:guest='debian'/>"
-				   "</metadata>");
+		g_string_append(s,
+			"<metadata><lodge:run xmlns:lodge='urn:lodge:run' lodge:guest='debian'/>"
+			"</metadata>");
 	append(s, "<memory unit='b'>%llu</memory><vcpu>%d</vcpu><os><type arch='x86_64'>hvm</type>",
-	       (unsigned long long)cli_size(r->cli, "memory", 1ull << 30),
-	       (int)cli_number(r->cli, "cpus", 2));
+		(unsigned long long)cli_size(r->cli, "memory", 1ull << 30),
+		(int)cli_number(r->cli, "cpus", 2));
 	append(s, "<kernel>%s</kernel>", r->kernel);
 	if (r->initrd)
 		append(s, "<initrd>%s</initrd>", r->initrd);
 	append(s, "<cmdline>%s%s%s</cmdline></os>", r->ready_made ? r->files.cmdline : "",
-	       r->ready_made && append_text ? " " : "", append_text ? append_text : "");
-	g_string_append(s, "<features><acpi/><apic/></features><on_reboot>restart</on_reboot><devices>");
-	append(s, "<disk type='file' device='disk'><driver name='qemu' type='%s'/><source file='%s'/>"
-		  "<target dev='vda' bus='virtio'/></disk>", r->ready_made ? "qcow2" : r->base_format,
-	       r->disk);
+		r->ready_made && append_text ? " " : "", append_text ? append_text : "");
+	g_string_append(
+		s, "<features><acpi/><apic/></features><on_reboot>restart</on_reboot><devices>");
+	append(s,
+		"<disk type='file' device='disk'><driver name='qemu' type='%s'/><source file='%s'/>"
+		"<target dev='vda' bus='virtio'/></disk>",
+		r->ready_made ? "qcow2" : r->base_format, r->disk);
 	add_card(r, s);
-	g_string_append(s, "<console type='pty'><target type='serial' port='0'/></console>"
-			   "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"
-			   "<memballoon model='virtio'/></devices></domain>");
+	g_string_append(s,
+		"<console type='pty'><target type='serial' port='0'/></console>"
+		"<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"
+		"<memballoon model='virtio'/></devices></domain>");
 	return g_string_free(s, FALSE);
 }
 
@@ -356,8 +371,8 @@ static int open_shell(struct run *r, GError **error)
 	g_ptr_array_add(argv, NULL);
 	guest_address_clear(&a);
 	if (!g_spawn_sync(NULL, (char **)argv->pdata, NULL,
-			  G_SPAWN_SEARCH_PATH | G_SPAWN_CHILD_INHERITS_STDIN, NULL, NULL, NULL, NULL,
-			  &status, error))
+		    G_SPAWN_SEARCH_PATH | G_SPAWN_CHILD_INHERITS_STDIN, NULL, NULL, NULL, NULL,
+		    &status, error))
 		return -1;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
@@ -367,8 +382,9 @@ static int come_up(struct run *r, GError **error)
 	int status;
 
 	if (cli_flag(r->cli, "detach") || r->cli->json) {
-		cli_note(r->cli, "%s runs; 'lodge shell %s' opens a shell, 'lodge console %s' its console",
-			 r->name, r->name, r->name);
+		cli_note(r->cli,
+			"%s runs; 'lodge shell %s' opens a shell, 'lodge console %s' its console",
+			r->name, r->name, r->name);
 		return 0;
 	}
 	if (cli_flag(r->cli, "console")) {
@@ -381,8 +397,10 @@ static int come_up(struct run *r, GError **error)
 	if (cli_flag(r->cli, "rm"))
 		remove_machine(r);
 	else if (status >= 0)
-		cli_note(r->cli, "%s goes on; 'lodge shutdown %s' ends it, 'lodge undefine %s "
-				 "--remove-all-storage' removes it", r->name, r->name, r->name);
+		cli_note(r->cli,
+			"%s goes on; 'lodge shutdown %s' ends it, 'lodge undefine %s "
+			"--remove-all-storage' removes it",
+			r->name, r->name, r->name);
 	return status;
 }
 

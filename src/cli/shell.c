@@ -12,9 +12,10 @@
 const struct cli_option shell_options[] = {
 	MACHINE_ARGUMENT,
 	{ "command", 0, CLI_TEXT, CLI_POSITIONAL | CLI_MANY | CLI_VERBATIM,
-	  .help = "what to run instead of a shell" },
+		.help = "what to run instead of a shell" },
 	{ "user", 'l', CLI_TEXT, .value = "NAME", .help = "who to be (default: root)" },
-	{ "wait", 'w', CLI_NUMBER, .value = "SECONDS", .help = "how long it may take to answer (default: 60)" },
+	{ "wait", 'w', CLI_NUMBER, .value = "SECONDS",
+		.help = "how long it may take to answer (default: 60)" },
 	CLIENT_OPTIONS,
 	{ NULL },
 };
@@ -32,7 +33,7 @@ static int become(GPtrArray *argv, GError **error)
 	g_ptr_array_add(argv, NULL);
 	execvp(argv->pdata[0], (char **)argv->pdata);
 	return fail_errno(error, LODGE_ERROR_HOST, errno, "%s: cannot start it",
-			  (const char *)argv->pdata[0]);
+		(const char *)argv->pdata[0]);
 }
 
 static int find(struct cli *c, const char *machine, struct guest_address *a, GError **error)
@@ -65,12 +66,13 @@ int shell_run(struct cli *c, GError **error)
 
 const struct cli_option cp_options[] = {
 	{ "from", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .complete = CLI_COMPLETE_FILE,
-	  .help = "a file here, or MACHINE:PATH" },
+		.help = "a file here, or MACHINE:PATH" },
 	{ "to", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .complete = CLI_COMPLETE_FILE,
-	  .help = "MACHINE:PATH, or a file here" },
+		.help = "MACHINE:PATH, or a file here" },
 	{ "recursive", 'r', CLI_FLAG, .help = "folders with what is in them" },
 	{ "user", 'l', CLI_TEXT, .value = "NAME", .help = "who to be (default: root)" },
-	{ "wait", 'w', CLI_NUMBER, .value = "SECONDS", .help = "how long it may take to answer (default: 60)" },
+	{ "wait", 'w', CLI_NUMBER, .value = "SECONDS",
+		.help = "how long it may take to answer (default: 60)" },
 	CLIENT_OPTIONS,
 	{ NULL },
 };
@@ -93,7 +95,8 @@ int cp_run(struct cli *c, GError **error)
 	char *who;
 
 	if (!machine || (colon(from) && colon(to)))
-		return fail(error, LODGE_ERROR_USAGE, "one of the two is in a machine: MACHINE:PATH");
+		return fail(
+			error, LODGE_ERROR_USAGE, "one of the two is in a machine: MACHINE:PATH");
 	if (find(c, machine, &a, error) < 0)
 		return -1;
 	g_ptr_array_add(argv, g_strdup("scp"));

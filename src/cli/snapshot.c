@@ -9,8 +9,10 @@
 #include "cli/table.h"
 
 #define SNAPSHOT_ARGUMENT                                                                          \
-	{ "snapshotname", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .value = "SNAPSHOT",         \
-	  .help = "its name" }
+	{                                                                                          \
+		"snapshotname", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .value = "SNAPSHOT",   \
+									    .help = "its name"     \
+	}
 
 static char *snapshots_path(struct cli *c)
 {
@@ -19,8 +21,8 @@ static char *snapshots_path(struct cli *c)
 
 static char *snapshot_path(struct cli *c)
 {
-	return client_path("/machines/%s/snapshots/%s", cli_text(c, "domain"),
-			   cli_text(c, "snapshotname"));
+	return client_path(
+		"/machines/%s/snapshots/%s", cli_text(c, "domain"), cli_text(c, "snapshotname"));
 }
 
 static const struct cli_option snapshot_options[] = { MACHINE_ARGUMENT, SNAPSHOT_ARGUMENT,
@@ -47,17 +49,20 @@ static void print_tree(const json_t *list, const char *parent, const char *inden
 	size_t left = 0, i;
 	json_t *s;
 
+	json_array_foreach(list, i, s) left += is_child(s, parent);
 	json_array_foreach(list, i, s)
-		left += is_child(s, parent);
-	json_array_foreach(list, i, s) {
+	{
 		const char *name = member_text(s, "name");
 		g_autofree char *below = NULL;
 
 		if (!is_child(s, parent))
 			continue;
 		left--;
-		printf("%s%s%s%s\n", indent, !parent ? "" : left ? "├─ " : "└─ ", name,
-		       member_bool(s, "current") ? "  *" : "");
+		printf("%s%s%s%s\n", indent,
+			!parent ? ""
+			: left  ? "├─ "
+				: "└─ ",
+			name, member_bool(s, "current") ? "  *" : "");
 		below = g_strconcat(indent, !parent ? "" : left ? "│  " : "   ", NULL);
 		print_tree(list, name, below);
 	}
@@ -71,7 +76,8 @@ static void print_table(const json_t *list)
 	json_t *s;
 	size_t i;
 
-	json_array_foreach(list, i, s) {
+	json_array_foreach(list, i, s)
+	{
 		g_autoptr(GDateTime) when = g_date_time_new_from_unix_local(
 			(gint64)json_number_value(json_object_get(s, "created")));
 		g_autofree char *text = when ? g_date_time_format(when, "%F %T") : g_strdup("-");
@@ -94,8 +100,7 @@ static int list_run(struct cli *c, GError **error)
 	if (list && cli_flag(c, "tree")) {
 		print_tree(list, NULL, "");
 	} else if (list && cli_flag(c, "name")) {
-		json_array_foreach(list, i, s)
-			puts(member_text(s, "name"));
+		json_array_foreach(list, i, s) puts(member_text(s, "name"));
 	} else if (list) {
 		print_table(list);
 	}
@@ -117,19 +122,21 @@ static const struct cli_option create_as_options[] = {
 static int create_as_run(struct cli *c, GError **error)
 {
 	const char *name = cli_text(c, "name"), *description = cli_text(c, "description");
-	g_autofree char *named = name ? g_markup_printf_escaped("<name>%s</name>", name) : g_strdup("");
-	g_autofree char *described = description ?
-		g_markup_printf_escaped("<description>%s</description>", description) : g_strdup("");
-	g_autofree char *xml = g_strdup_printf("<domainsnapshot>%s%s%s</domainsnapshot>", named, described,
-					       cli_flag(c, "disk-only") ? "<memory snapshot='no'/>" : "");
+	g_autofree char *named =
+		name ? g_markup_printf_escaped("<name>%s</name>", name) : g_strdup("");
+	g_autofree char *described =
+		description ? g_markup_printf_escaped("<description>%s</description>", description)
+			    : g_strdup("");
+	g_autofree char *xml = g_strdup_printf("<domainsnapshot>%s%s%s</domainsnapshot>", named,
+		described, cli_flag(c, "disk-only") ? "<memory snapshot='no'/>" : "");
 
 	return daemon_do_xml(c, "POST", snapshots_path(c), xml, "The snapshot is taken", error);
 }
 
 static int revert_run(struct cli *c, GError **error)
 {
-	return daemon_do(c, "POST", snapshot_path(c), json_object(), "The machine is as it was then",
-			 error);
+	return daemon_do(
+		c, "POST", snapshot_path(c), json_object(), "The machine is as it was then", error);
 }
 
 static int delete_run(struct cli *c, GError **error)

@@ -88,7 +88,8 @@ static void print_cell(FILE *out, const char *text, unsigned width, unsigned fla
 static void print_row(const struct table *t, FILE *out, const unsigned *widths, unsigned first)
 {
 	for (unsigned i = 0; i < t->count; i++) {
-		const char *text = first == G_MAXUINT ? t->columns[i].title : t->cells->pdata[first + i];
+		const char *text =
+			first == G_MAXUINT ? t->columns[i].title : t->cells->pdata[first + i];
 
 		print_cell(out, text, widths[i], t->columns[i].flags, i + 1 == t->count);
 		fprintf(out, i + 1 == t->count ? "\n" : "%*s", GAP, "");
@@ -114,7 +115,7 @@ void table_print(const struct table *t, FILE *out, unsigned width, gboolean plai
 
 		for (unsigned i = 0; i < t->count; i++) {
 			if ((t->columns[i].flags & TABLE_FLEX) && widths[i] > FLEX_MIN &&
-			    (widest == t->count || widths[i] > widths[widest]))
+				(widest == t->count || widths[i] > widths[widest]))
 				widest = i;
 		}
 		if (widest == t->count)

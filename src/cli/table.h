@@ -8,7 +8,7 @@
 
 enum table_flags {
 	TABLE_RIGHT = 1, /* numbers */
-	TABLE_FLEX = 2,	 /* gives way when the terminal is too narrow */
+	TABLE_FLEX = 2,  /* gives way when the terminal is too narrow */
 };
 
 struct table_column {

@@ -28,7 +28,8 @@ static const json_t *find(const json_t *list, const char *uuid)
 	json_t *s;
 	size_t i;
 
-	json_array_foreach(list, i, s) {
+	json_array_foreach(list, i, s)
+	{
 		if (!strcmp(member_text(s, "uuid"), uuid))
 			return s;
 	}
@@ -37,21 +38,23 @@ static const json_t *find(const json_t *list, const char *uuid)
 
 static double per_second(const json_t *now, const json_t *before, const char *name, double seconds)
 {
-	return before && seconds > 0 ?
-		       (double)(member_int(now, name) - member_int(before, name)) / seconds : 0;
+	return before && seconds > 0
+		       ? (double)(member_int(now, name) - member_int(before, name)) / seconds
+		       : 0;
 }
 
 static void show(const json_t *now, const json_t *before, double seconds, bool clear)
 {
 	static const struct table_column columns[] = { { "Name", TABLE_FLEX }, { "State", 0 },
 		{ "CPU %", TABLE_RIGHT }, { "Memory", TABLE_RIGHT }, { "Read/s", TABLE_RIGHT },
-		{ "Written/s", TABLE_RIGHT }, { "Net in/s", TABLE_RIGHT }, { "Net out/s", TABLE_RIGHT },
-		{ NULL } };
+		{ "Written/s", TABLE_RIGHT }, { "Net in/s", TABLE_RIGHT },
+		{ "Net out/s", TABLE_RIGHT }, { NULL } };
 	struct table *t = table_new(columns);
 	json_t *s;
 	size_t i;
 
-	json_array_foreach(now, i, s) {
+	json_array_foreach(now, i, s)
+	{
 		const json_t *was = find(before, member_text(s, "uuid"));
 		g_autofree char *memory = member_size(s, "memory_rss");
 
@@ -87,8 +90,8 @@ static bool pause_or_quit(struct cli *c, int ms, bool terminal)
 			return true;
 		if (left <= 0)
 			return false;
-		if (poll(&p, terminal ? 1 : 0, MIN(left, 100)) > 0 && read(STDIN_FILENO, &key, 1) == 1 &&
-		    (key == 'q' || key == 3))
+		if (poll(&p, terminal ? 1 : 0, MIN(left, 100)) > 0 &&
+			read(STDIN_FILENO, &key, 1) == 1 && (key == 'q' || key == 3))
 			return true;
 	}
 }

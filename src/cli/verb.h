@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * verb.h: the command line is a table. A verb is one row of its group's table (groups.c lists the
- * groups) and one function; parsing, --help, the manual pages and shell completion come from the rows.
+ * groups) and one function; parsing, --help, the manual pages and shell completion come from the
+ * rows.
  *
  * To add a verb: write `static int verb_run(struct cli *c, GError **error)` and its options in its
  * group's file, and add the row.
@@ -15,7 +16,7 @@
 #include <stdint.h>
 
 enum cli_kind {
-	CLI_FLAG,   /* takes no value */
+	CLI_FLAG, /* takes no value */
 	CLI_TEXT,
 	CLI_NUMBER, /* decimal or 0x, signed */
 	CLI_SIZE,   /* bytes, see base/size.h */
@@ -25,22 +26,24 @@ enum cli_kind {
 enum cli_option_flags {
 	CLI_POSITIONAL = 1, /* a plain argument, in the table's order; --NAME VALUE works as well */
 	CLI_REQUIRED = 2,
-	CLI_MANY = 4,	    /* may be repeated; as the last positional: takes all that are left */
-	CLI_VERBATIM = 16,  /* the last positional: once it has begun, what looks like an option is its too */
-	CLI_HIDDEN = 8,	    /* an old habit's spelling: works, and no help mentions it */
+	CLI_MANY = 4,      /* may be repeated; as the last positional: takes all that are left */
+	CLI_VERBATIM = 16, /* the last positional: once it has begun, what looks like an option is
+			      its too */
+	CLI_HIDDEN = 8,    /* an old habit's spelling: works, and no help mentions it */
 };
 
 #define CLI_COMPLETE_FILE "@file"
 
 struct cli_option {
 	const char *name; /* without the dashes; NULL ends a table */
-	char letter;	  /* 0: none */
+	char letter;      /* 0: none */
 	enum cli_kind kind;
 	unsigned flags;
-	const char *value;	    /* how help calls the value; NULL: NAME in capitals */
-	const char *help;	    /* half a sentence, small initial, no full stop */
+	const char *value;          /* how help calls the value; NULL: NAME in capitals */
+	const char *help;           /* half a sentence, small initial, no full stop */
 	const char *const *choices; /* CLI_CHOICE; NULL ends it */
-	const char *complete;	    /* shell completion: CLI_COMPLETE_FILE or a command that lists words */
+	const char
+		*complete; /* shell completion: CLI_COMPLETE_FILE or a command that lists words */
 };
 
 struct cli;
@@ -62,7 +65,7 @@ struct cli_group {
 	const struct cli_option *options; /* of all its verbs; NULL: none */
 };
 
-extern const struct cli_group *const cli_groups[]; /* groups.c; NULL ends it */
+extern const struct cli_group *const cli_groups[];   /* groups.c; NULL ends it */
 extern const struct cli_option cli_common_options[]; /* of every verb */
 
 /* What was typed. */
@@ -70,10 +73,10 @@ struct cli {
 	const struct cli_group *group;
 	const struct cli_verb *verb;
 	bool json, quiet;
-	int error_status; /* exit status when run() fails; 0: the error's own */
-	int signals;	  /* signalfd, see cli_catch_signals(); -1: none */
+	int error_status;   /* exit status when run() fails; 0: the error's own */
+	int signals;        /* signalfd, see cli_catch_signals(); -1: none */
 	GHashTable *values; /* option's name -> GPtrArray of char * */
-	GPtrArray *args;  /* positional arguments, for `help` */
+	GPtrArray *args;    /* positional arguments, for `help` */
 };
 
 /* Reads; names are the table's. A name that is not in it is a bug and aborts. */
@@ -92,8 +95,9 @@ void cli_print_json(json_t *value);
 void cli_note(const struct cli *c, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 
 /*
- * From now on SIGINT, SIGTERM and SIGHUP no longer end the process; the verb asks every now and then
- * whether one came, cleans up and fails with cli_fail_interrupted(). Call before starting threads.
+ * From now on SIGINT, SIGTERM and SIGHUP no longer end the process; the verb asks every now and
+ * then whether one came, cleans up and fails with cli_fail_interrupted(). Call before starting
+ * threads.
  */
 void cli_catch_signals(struct cli *c);
 bool cli_interrupted(struct cli *c);
@@ -108,7 +112,8 @@ int cli_parse(struct cli *c, char **words, int *ret_taken, GError **error);
 void cli_init(struct cli *c);
 void cli_fini(struct cli *c);
 /* Looks in the verb's, the group's and the common options; NULL: none. letter or name. */
-const struct cli_option *cli_option_find(const struct cli *c, const char *name, size_t len, char letter);
+const struct cli_option *cli_option_find(
+	const struct cli *c, const char *name, size_t len, char letter);
 
 /* NULL with error and the nearest name. *ret_group is set with it. */
 const struct cli_verb *cli_verb_find(const struct cli_group *group, const char *name);

@@ -13,10 +13,15 @@
 #include "cli/table.h"
 
 #define POOL_OPTION                                                                                \
-	{ "pool", 0, CLI_TEXT, .help = "the pool it is in (default: default)",                     \
-	  .complete = COMPLETE_POOL }
+	{                                                                                          \
+		"pool", 0, CLI_TEXT, .help = "the pool it is in (default: default)",               \
+				     .complete = COMPLETE_POOL                                     \
+	}
 #define VOLUME_ARGUMENT                                                                            \
-	{ "vol", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .value = "VOLUME", .help = "its name" }
+	{                                                                                          \
+		"vol", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .value = "VOLUME",              \
+								   .help = "its name"              \
+	}
 
 static const char *pool_of(struct cli *c)
 {
@@ -25,8 +30,7 @@ static const char *pool_of(struct cli *c)
 
 static char *volume_path(struct cli *c, const char *below)
 {
-	g_autofree char *path =
-		client_path("/pools/%s/volumes/%s", pool_of(c), cli_text(c, "vol"));
+	g_autofree char *path = client_path("/pools/%s/volumes/%s", pool_of(c), cli_text(c, "vol"));
 
 	return g_strconcat(path, below, NULL);
 }
@@ -38,7 +42,7 @@ static const struct cli_option volume_options[] = { VOLUME_ARGUMENT, POOL_OPTION
 
 static const struct cli_option list_options[] = {
 	{ "pool", 0, CLI_TEXT, CLI_POSITIONAL, .help = "the pool (default: default)",
-	  .complete = COMPLETE_POOL },
+		.complete = COMPLETE_POOL },
 	{ "details", 0, CLI_FLAG, CLI_HIDDEN },
 	CLIENT_OPTIONS,
 	{ NULL },
@@ -47,15 +51,19 @@ static const struct cli_option list_options[] = {
 static int list_run(struct cli *c, GError **error)
 {
 	static const struct table_column columns[] = { { "Name", TABLE_FLEX }, { "Format", 0 },
-		{ "Capacity", TABLE_RIGHT }, { "Used", TABLE_RIGHT }, { "Path", TABLE_FLEX }, { NULL } };
+		{ "Capacity", TABLE_RIGHT }, { "Used", TABLE_RIGHT }, { "Path", TABLE_FLEX },
+		{ NULL } };
 	struct table *t = table_new(columns);
 	int status;
-	json_t *list = daemon_ask(c, "GET", client_path("/pools/%s/volumes", pool_of(c)), NULL, &status,
-				  error), *v;
+	json_t *list = daemon_ask(c, "GET", client_path("/pools/%s/volumes", pool_of(c)), NULL,
+		       &status, error),
+	       *v;
 	size_t i;
 
-	json_array_foreach(list, i, v) {
-		g_autofree char *capacity = member_size(v, "capacity"), *used = member_size(v, "allocation");
+	json_array_foreach(list, i, v)
+	{
+		g_autofree char *capacity = member_size(v, "capacity"),
+				*used = member_size(v, "allocation");
 
 		table_cell(t, "%s", member_text(v, "name"));
 		table_cell(t, "%s", member_text(v, "format"));
@@ -75,13 +83,15 @@ static int info_run(struct cli *c, GError **error)
 {
 	int status;
 	json_t *v = daemon_ask(c, "GET", volume_path(c, ""), NULL, &status, error);
-	g_autofree char *capacity = member_size(v, "capacity"), *used = member_size(v, "allocation");
+	g_autofree char *capacity = member_size(v, "capacity"),
+			*used = member_size(v, "allocation");
 
 	if (v)
 		printf("Name:           %s\nType:           %s\nFormat:         %s\n"
-		       "Capacity:       %s\nAllocation:     %s\nBacking:        %s\nPath:           %s\n",
-		       member_text(v, "name"), member_text(v, "type"), member_text(v, "format"), capacity,
-		       used, member_text(v, "backing"), member_text(v, "path"));
+		       "Capacity:       %s\nAllocation:     %s\nBacking:        %s\nPath:          "
+		       " %s\n",
+			member_text(v, "name"), member_text(v, "type"), member_text(v, "format"),
+			capacity, used, member_text(v, "backing"), member_text(v, "path"));
 	json_decref(v);
 	return status;
 }
@@ -106,10 +116,10 @@ static int dumpxml_run(struct cli *c, GError **error)
 
 static const struct cli_option create_as_options[] = {
 	{ "pool", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .help = "the pool",
-	  .complete = COMPLETE_POOL },
+		.complete = COMPLETE_POOL },
 	{ "name", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .help = "the new volume's name" },
 	{ "capacity", 0, CLI_SIZE, CLI_POSITIONAL | CLI_REQUIRED, .value = "SIZE",
-	  .help = "how large the guest sees it" },
+		.help = "how large the guest sees it" },
 	{ "allocation", 0, CLI_SIZE, .value = "SIZE", .help = "how much room to take at once" },
 	{ "format", 0, CLI_TEXT, .help = "raw, qcow2, … (default: the pool's)" },
 	{ "backing-vol", 0, CLI_TEXT, .value = "PATH", .help = "what it is an overlay of" },
@@ -137,16 +147,18 @@ static char *volume_xml(struct cli *c)
 	const char *backing = cli_text(c, "backing-vol");
 
 	append(s, "<name>%s</name>", cli_text(c, "name"));
-	g_string_append_printf(s, "<capacity>%" G_GUINT64_FORMAT "</capacity>",
-			       cli_size(c, "capacity", 0));
+	g_string_append_printf(
+		s, "<capacity>%" G_GUINT64_FORMAT "</capacity>", cli_size(c, "capacity", 0));
 	if (cli_has(c, "allocation"))
 		g_string_append_printf(s, "<allocation>%" G_GUINT64_FORMAT "</allocation>",
-				       cli_size(c, "allocation", 0));
+			cli_size(c, "allocation", 0));
 	if (cli_text(c, "format"))
 		append(s, "<target><format type='%s'/></target>", cli_text(c, "format"));
 	if (backing)
-		append(s, "<backingStore><path>%s</path><format type='%s'/></backingStore>", backing,
-		       cli_text(c, "backing-vol-format") ? cli_text(c, "backing-vol-format") : "qcow2");
+		append(s, "<backingStore><path>%s</path><format type='%s'/></backingStore>",
+			backing,
+			cli_text(c, "backing-vol-format") ? cli_text(c, "backing-vol-format")
+							  : "qcow2");
 	g_string_append(s, "</volume>");
 	return g_string_free(s, FALSE);
 }
@@ -156,14 +168,14 @@ static int create_as_run(struct cli *c, GError **error)
 	g_autofree char *xml = volume_xml(c);
 
 	return daemon_do_xml(c, "POST", client_path("/pools/%s/volumes", cli_text(c, "pool")), xml,
-			     "The volume is made", error);
+		"The volume is made", error);
 }
 
 static const struct cli_option create_options[] = {
 	{ "pool", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .help = "the pool",
-	  .complete = COMPLETE_POOL },
+		.complete = COMPLETE_POOL },
 	{ "file", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .complete = CLI_COMPLETE_FILE,
-	  .help = "libvirt volume XML; - reads it from the standard input" },
+		.help = "libvirt volume XML; - reads it from the standard input" },
 	CLIENT_OPTIONS,
 	{ NULL },
 };
@@ -172,14 +184,15 @@ static int create_run(struct cli *c, GError **error)
 {
 	g_autofree char *xml = daemon_read_file(cli_text(c, "file"), error);
 
-	return xml ? daemon_do_xml(c, "POST", client_path("/pools/%s/volumes", cli_text(c, "pool")), xml,
-				   "The volume is made", error) : -1;
+	return xml ? daemon_do_xml(c, "POST", client_path("/pools/%s/volumes", cli_text(c, "pool")),
+			     xml, "The volume is made", error)
+		   : -1;
 }
 
 static const struct cli_option clone_options[] = {
 	VOLUME_ARGUMENT,
 	{ "newname", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .value = "NAME",
-	  .help = "the copy's name" },
+		.help = "the copy's name" },
 	POOL_OPTION,
 	CLIENT_OPTIONS,
 	{ NULL },
@@ -187,16 +200,18 @@ static const struct cli_option clone_options[] = {
 
 static int clone_run(struct cli *c, GError **error)
 {
-	g_autofree char *xml = g_markup_printf_escaped("<volume><name>%s</name></volume>",
-						       cli_text(c, "newname"));
+	g_autofree char *xml =
+		g_markup_printf_escaped("<volume><name>%s</name></volume>", cli_text(c, "newname"));
 
-	return daemon_do_xml(c, "POST", client_path("/pools/%s/volumes?from=%s", pool_of(c),
-						    cli_text(c, "vol")), xml, "The volume is copied", error);
+	return daemon_do_xml(c, "POST",
+		client_path("/pools/%s/volumes?from=%s", pool_of(c), cli_text(c, "vol")), xml,
+		"The volume is copied", error);
 }
 
 static const struct cli_option resize_options[] = {
 	VOLUME_ARGUMENT,
-	{ "capacity", 0, CLI_SIZE, CLI_POSITIONAL | CLI_REQUIRED, .value = "SIZE", .help = "its new size" },
+	{ "capacity", 0, CLI_SIZE, CLI_POSITIONAL | CLI_REQUIRED, .value = "SIZE",
+		.help = "its new size" },
 	{ "shrink", 0, CLI_FLAG, .help = "it may become smaller: what is behind the end is lost" },
 	POOL_OPTION,
 	CLIENT_OPTIONS,
@@ -206,8 +221,9 @@ static const struct cli_option resize_options[] = {
 static int resize_run(struct cli *c, GError **error)
 {
 	return daemon_do(c, "PATCH", volume_path(c, ""),
-			 json_pack("{s:I, s:b}", "capacity", (json_int_t)cli_size(c, "capacity", 0),
-				   "shrink", cli_flag(c, "shrink")), "Done", error);
+		json_pack("{s:I, s:b}", "capacity", (json_int_t)cli_size(c, "capacity", 0),
+			"shrink", cli_flag(c, "shrink")),
+		"Done", error);
 }
 
 static int delete_run(struct cli *c, GError **error)
@@ -220,7 +236,7 @@ static int delete_run(struct cli *c, GError **error)
 static const struct cli_option transfer_options[] = {
 	VOLUME_ARGUMENT,
 	{ "file", 0, CLI_TEXT, CLI_POSITIONAL | CLI_REQUIRED, .complete = CLI_COMPLETE_FILE,
-	  .help = "the file here" },
+		.help = "the file here" },
 	POOL_OPTION,
 	{ "sparse", 0, CLI_FLAG, CLI_HIDDEN },
 	CLIENT_OPTIONS,
@@ -231,7 +247,8 @@ static int transfer_run(struct cli *c, GError **error)
 {
 	bool up = !strcmp(c->verb->name, "vol-upload");
 	const char *file = cli_text(c, "file");
-	int fd = open(file, up ? O_RDONLY | O_CLOEXEC : O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int fd = open(
+		file, up ? O_RDONLY | O_CLOEXEC : O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	g_autofree char *path = volume_path(c, "/data");
 	struct client *cl;
 	int status = -1;
@@ -241,8 +258,8 @@ static int transfer_run(struct cli *c, GError **error)
 	cli_catch_signals(c);
 	cl = client_open(c, error);
 	if (cl)
-		status = up ? client_upload(cl, path, fd, "Sending", error) :
-			      client_download(cl, path, fd, "Receiving", error);
+		status = up ? client_upload(cl, path, fd, "Sending", error)
+			    : client_download(cl, path, fd, "Receiving", error);
 	client_close(cl);
 	if (close(fd) < 0 && !status)
 		status = fail_errno(error, LODGE_ERROR_FILE, errno, "%s: cannot write it", file);

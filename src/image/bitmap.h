@@ -12,7 +12,7 @@ struct image;
 struct image_bitmap {
 	char name[1024];
 	uint32_t granularity; /* bytes, a power of two */
-	bool enabled;	      /* writes set bits */
+	bool enabled;         /* writes set bits */
 	bool inconsistent;    /* was not closed properly: may only be removed */
 };
 

@@ -15,7 +15,7 @@ struct image_cipher {
 	void (*encrypt)(struct image_cipher *c, uint64_t off, void *buf, size_t n);
 	void (*free)(struct image_cipher *c);
 	uint32_t sector; /* bytes */
-	int by_guest;	 /* 1: off is the guest's offset (old AES); 0: the offset in the file */
+	int by_guest;    /* 1: off is the guest's offset (old AES); 0: the offset in the file */
 };
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * convert.c: copies what one image reads as into another. Threads take pieces of the source in turn;
- * holes are skipped by the source's tables, zeroes by looking. A piece fits a core's cache, so that
- * the data pass through it once on the way.
+ * convert.c: copies what one image reads as into another. Threads take pieces of the source in
+ * turn; holes are skipped by the source's tables, zeroes by looking. A piece fits a core's cache,
+ * so that the data pass through it once on the way.
  */
 #include "image/convert.h"
 
@@ -20,9 +20,9 @@
 #include "image/image.h"
 
 enum {
-	PIECE = 256 << 10,	/* bytes read at a time */
+	PIECE = 256 << 10, /* bytes read at a time */
 	PACKED_SHARE = 1 << 20,
-	SHARE = 4 << 20,	/* bytes a thread takes at a time: writes of one thread are in order */
+	SHARE = 4 << 20, /* bytes a thread takes at a time: writes of one thread are in order */
 	THREADS_MAX = 64,
 	TICK_US = 100 * 1000,
 	ALIGN = 4096,
@@ -31,18 +31,18 @@ enum {
 struct job {
 	struct image *from, *to;
 	const struct convert_options *o;
-	uint64_t size;	  /* bytes to copy */
+	uint64_t size; /* bytes to copy */
 	uint32_t piece, share;
-	int depth;	  /* layers to look at below the source */
+	int depth; /* layers to look at below the source */
 	bool both_raw, offload, packed;
-	bool zeroed;	  /* the target reads as zeroes where nothing is written */
+	bool zeroed; /* the target reads as zeroes where nothing is written */
 	GMutex lock;
 	GCond ended;
-	uint64_t next;	  /* first byte nobody has taken */
+	uint64_t next;    /* first byte nobody has taken */
 	uint64_t written; /* packed: all before it is */
 	GCond turned;
 	unsigned running;
-	GError *error;	  /* the first */
+	GError *error; /* the first */
 	_Atomic bool stop;
 	_Atomic bool no_offload;
 	_Atomic uint64_t done, unreadable;
@@ -73,8 +73,8 @@ static int put(struct job *j, uint64_t off, const uint8_t *buf, size_t n, GError
 		return image_pwrite(j->to, off, buf, n, error);
 	for (size_t at = 0; at < n; at += run) {
 		run = zero_run(buf + at, n - at, j->o->sparse, &zero);
-		if ((zero ? put_zero(j, off + at, run, error) :
-			    image_pwrite(j->to, off + at, buf + at, run, error)) < 0)
+		if ((zero ? put_zero(j, off + at, run, error)
+			  : image_pwrite(j->to, off + at, buf + at, run, error)) < 0)
 			return -1;
 	}
 	return 0;
@@ -102,8 +102,8 @@ static int get(struct job *j, uint64_t off, uint8_t *buf, size_t n, GError **err
 }
 
 /*
- * Raw to raw: the file system shares the bytes, or copies them itself. Done: true. Where it can only
- * copy, looking for zeroes is worth more.
+ * Raw to raw: the file system shares the bytes, or copies them itself. Done: true. Where it can
+ * only copy, looking for zeroes is worth more.
  */
 static bool offload(struct job *j, const struct image_run *run, uint64_t off, uint64_t n)
 {
@@ -111,7 +111,7 @@ static bool offload(struct job *j, const struct image_run *run, uint64_t off, ui
 	ssize_t r;
 
 	if (!j->offload || j->no_offload || !run->has_at || j->from->file->fd < 0 ||
-	    run->path != j->from->file->path)
+		run->path != j->from->file->path)
 		return false;
 	while (n) {
 		r = copy_file_range(j->from->file->fd, &at, j->to->file->fd, &to, n, 0);
@@ -179,21 +179,22 @@ static int copy_share(struct job *j, uint64_t off, uint64_t end, uint8_t *buf, G
 /* ---- compressed ---- */
 
 /*
- * A share is read and compressed by any thread, and then written when those before it were: the clusters
- * lie in the file in the disk's order, which formats that are read as streams need.
+ * A share is read and compressed by any thread, and then written when those before it were: the
+ * clusters lie in the file in the disk's order, which formats that are read as streams need.
  */
 struct packed_share {
 	uint8_t *room; /* owned: the results */
 	struct piece {
 		uint64_t off;
 		size_t n, plain; /* bytes in room; plain: of the disk, not compressed */
-		uint8_t *at;	 /* NULL: zeroes */
-	} *pieces; /* owned */
+		uint8_t *at;     /* NULL: zeroes */
+	} * pieces;              /* owned */
 	unsigned count;
 };
 
 /* Whether [off, off + n) is zeroes or absent in whole, by the source's tables. */
-static int look_whole(struct job *j, uint64_t off, uint64_t n, bool *ret_absent, bool *ret_zero, GError **error)
+static int look_whole(
+	struct job *j, uint64_t off, uint64_t n, bool *ret_absent, bool *ret_zero, GError **error)
 {
 	*ret_absent = *ret_zero = true;
 	for (uint64_t at = 0; at < n && (*ret_absent || *ret_zero);) {
@@ -211,8 +212,8 @@ static int look_whole(struct job *j, uint64_t off, uint64_t n, bool *ret_absent,
 }
 
 /* Fills the next piece of the share; *used bytes of its room are taken. */
-static int pack_one(struct job *j, struct packed_share *p, uint64_t off, size_t n, uint8_t *buf, size_t *used,
-	GError **error)
+static int pack_one(struct job *j, struct packed_share *p, uint64_t off, size_t n, uint8_t *buf,
+	size_t *used, GError **error)
 {
 	const struct image *to = j->to;
 	struct piece *x = &p->pieces[p->count];
@@ -250,12 +251,12 @@ static int write_share(struct job *j, const struct packed_share *p, GError **err
 		if (x->at && !x->plain) {
 			r = engine_put_packed(j->to, x->off, x->at, x->n);
 			if (r < 0)
-				return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot write to it",
-						  image_path(j->to));
+				return fail_errno(error, LODGE_ERROR_FILE, -r,
+					"%s: cannot write to it", image_path(j->to));
 			continue;
 		}
-		r = x->at ? image_pwrite(j->to, x->off, x->at, x->plain, error) :
-			    put_zero(j, x->off, x->n, error);
+		r = x->at ? image_pwrite(j->to, x->off, x->at, x->plain, error)
+			  : put_zero(j, x->off, x->n, error);
 		if (r < 0)
 			return -1;
 	}
@@ -389,8 +390,8 @@ int image_convert(struct image *from, struct image *to, struct convert_options *
 		j.piece *= 2;
 	j.packed = o->packed || to->packed_only;
 	if (j.packed && (!to->format->pack || !to->format->write_packed))
-		return fail(error, LODGE_ERROR_USAGE, "%s: %s images cannot be compressed", image_path(to),
-			    to->format->name);
+		return fail(error, LODGE_ERROR_USAGE, "%s: %s images cannot be compressed",
+			image_path(to), to->format->name);
 	if (j.packed)
 		j.share = MAX(PACKED_SHARE, to->cluster);
 	/* An empty encrypted disk without tables deciphers to noise. */

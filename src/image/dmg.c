@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * dmg.c: Apple's disk images (UDIF), to be read: plain, zero and zlib blocks. Spec: Apple publishes none;
- * the trailer ("koly") and block tables ("mish") as widely described. Big-endian.
+ * dmg.c: Apple's disk images (UDIF), to be read: plain, zero and zlib blocks. Spec: Apple publishes
+ * none; the trailer ("koly") and block tables ("mish") as widely described. Big-endian.
  */
 #include <errno.h>
 #include <libdeflate.h>
@@ -12,16 +12,26 @@
 #include "image/format.h"
 
 enum {
-	TRAILER = 512, T_DATA = 24, T_XML = 216, T_XML_SIZE = 224, T_SECTORS = 492,
+	TRAILER = 512,
+	T_DATA = 24,
+	T_XML = 216,
+	T_XML_SIZE = 224,
+	T_SECTORS = 492,
 	XML_MAX = 16 << 20,
-	MISH = 204, M_FIRST = 8, M_RUNS = 200, RUN = 40,
-	RUN_RAW = 1, RUN_IGNORE = 2, RUN_ZERO = 0,
-	CLUSTER_MAX = 16 << 20, RUNS_MAX = 1 << 20,
+	MISH = 204,
+	M_FIRST = 8,
+	M_RUNS = 200,
+	RUN = 40,
+	RUN_RAW = 1,
+	RUN_IGNORE = 2,
+	RUN_ZERO = 0,
+	CLUSTER_MAX = 16 << 20,
+	RUNS_MAX = 1 << 20,
 };
 
-#define RUN_ZLIB 0x80000005u
+#define RUN_ZLIB    0x80000005u
 #define RUN_COMMENT 0x7ffffffeu
-#define RUN_END 0xffffffffu
+#define RUN_END     0xffffffffu
 
 struct dmg_run {
 	uint64_t start, len, at, packed; /* bytes; packed: of the file */
@@ -38,22 +48,32 @@ static int add_runs(struct image *im, const uint8_t *mish, size_t n, uint64_t da
 	struct dmg *s = im->state;
 	uint32_t count = n >= MISH ? load_be32(mish + M_RUNS) : 0;
 
-	if (n < MISH || memcmp(mish, "mish", 4) || count > (n - MISH) / RUN || s->runs->len + count > RUNS_MAX)
-		return fail(error, LODGE_ERROR_FILE, "%s: a block table is damaged", im->file->path);
+	if (n < MISH || memcmp(mish, "mish", 4) || count > (n - MISH) / RUN ||
+		s->runs->len + count > RUNS_MAX)
+		return fail(
+			error, LODGE_ERROR_FILE, "%s: a block table is damaged", im->file->path);
 	for (uint32_t i = 0; i < count; i++) {
 		const uint8_t *p = mish + MISH + (size_t)i * RUN;
-		struct dmg_run r = { .type = load_be32(p), .at = data + load_be64(p + 24),
+		struct dmg_run r = { .type = load_be32(p),
+			.at = data + load_be64(p + 24),
 			.packed = load_be64(p + 32) };
-		uint64_t first = load_be64(mish + M_FIRST) + load_be64(p + 8), sectors = load_be64(p + 16);
+		uint64_t first = load_be64(mish + M_FIRST) + load_be64(p + 8),
+			 sectors = load_be64(p + 16);
 
 		if (r.type == RUN_COMMENT || r.type == RUN_END)
 			continue;
-		if (r.type != RUN_ZERO && r.type != RUN_RAW && r.type != RUN_IGNORE && r.type != RUN_ZLIB)
-			return fail(error, LODGE_ERROR_FILE, "%s: is compressed in a way that is not known "
-				    "(%#x)", im->file->path, r.type);
-		if (!sectors || first > INT64_MAX / 1024 || sectors > INT64_MAX / 1024 || r.at > INT64_MAX / 2 ||
-		    (r.type == RUN_ZLIB && (sectors * 512 > CLUSTER_MAX || r.packed > 2 * CLUSTER_MAX)))
-			return fail(error, LODGE_ERROR_FILE, "%s: a block is of an absurd size", im->file->path);
+		if (r.type != RUN_ZERO && r.type != RUN_RAW && r.type != RUN_IGNORE &&
+			r.type != RUN_ZLIB)
+			return fail(error, LODGE_ERROR_FILE,
+				"%s: is compressed in a way that is not known "
+				"(%#x)",
+				im->file->path, r.type);
+		if (!sectors || first > INT64_MAX / 1024 || sectors > INT64_MAX / 1024 ||
+			r.at > INT64_MAX / 2 ||
+			(r.type == RUN_ZLIB &&
+				(sectors * 512 > CLUSTER_MAX || r.packed > 2 * CLUSTER_MAX)))
+			return fail(error, LODGE_ERROR_FILE, "%s: a block is of an absurd size",
+				im->file->path);
 		r.start = first * 512;
 		r.len = sectors * 512;
 		g_array_append_val(s->runs, r);
@@ -98,14 +118,16 @@ static int dmg_open(struct image *im, const struct image_options *o, GError **er
 	uint64_t size, end = 0, longest = 512;
 
 	s->runs = g_array_new(FALSE, FALSE, sizeof(struct dmg_run));
-	if (n < TRAILER || file_read_full(im->file, n - TRAILER, t, TRAILER) < 0 || memcmp(t, "koly", 4))
+	if (n < TRAILER || file_read_full(im->file, n - TRAILER, t, TRAILER) < 0 ||
+		memcmp(t, "koly", 4))
 		return fail(error, LODGE_ERROR_FILE, "%s: is no DMG image", im->file->path);
 	size = load_be64(t + T_XML_SIZE);
 	if (!size || size > XML_MAX || load_be64(t + T_XML) > (uint64_t)n)
-		return fail(error, LODGE_ERROR_FILE, "%s: has no block tables that can be read", im->file->path);
+		return fail(error, LODGE_ERROR_FILE, "%s: has no block tables that can be read",
+			im->file->path);
 	xml = g_malloc0(size + 1);
 	if (file_read_full(im->file, load_be64(t + T_XML), xml, size) < 0 ||
-	    parse_xml(im, xml, load_be64(t + T_DATA), error) < 0)
+		parse_xml(im, xml, load_be64(t + T_DATA), error) < 0)
 		return fail(error, LODGE_ERROR_FILE, "%s: cannot read its tables", im->file->path);
 	g_array_sort(s->runs, by_start);
 	for (unsigned i = 0; i < s->runs->len; i++) {
@@ -123,8 +145,10 @@ static int dmg_open(struct image *im, const struct image_options *o, GError **er
 		const struct dmg_run *r = &g_array_index(s->runs, struct dmg_run, i);
 
 		if (r->type == RUN_ZLIB && (r->start % im->cluster || r->len > im->cluster))
-			return fail(error, LODGE_ERROR_FILE, "%s: its blocks have sizes that do not fit each "
-				    "other; convert it with 'hdiutil' first", im->file->path);
+			return fail(error, LODGE_ERROR_FILE,
+				"%s: its blocks have sizes that do not fit each "
+				"other; convert it with 'hdiutil' first",
+				im->file->path);
 	}
 	return im->size ? 0 : fail(error, LODGE_ERROR_FILE, "%s: is empty", im->file->path);
 }

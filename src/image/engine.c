@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * engine.c: guest bytes to places and back, in blocking calls: down the backing chain, through packing
- * and encryption, and writes that need room first. queue.c does the frequent cases without waiting.
+ * engine.c: guest bytes to places and back, in blocking calls: down the backing chain, through
+ * packing and encryption, and writes that need room first. queue.c does the frequent cases without
+ * waiting.
  */
 #include "image/engine.h"
 
@@ -12,8 +13,8 @@
 #include "image/cipher.h"
 
 enum {
-	CHUNK = 1 << 20,	 /* bytes copied at a time */
-	JOIN_MAX = 256 << 10,	 /* a cluster up to this size is written in one go */
+	CHUNK = 1 << 20,      /* bytes copied at a time */
+	JOIN_MAX = 256 << 10, /* a cluster up to this size is written in one go */
 };
 
 /* ---- locks and epochs ---- */
@@ -94,8 +95,8 @@ static int find_here(struct image *im, uint64_t off, uint64_t len, unsigned flag
 	return r;
 }
 
-int engine_find(struct image *im, uint64_t off, uint64_t len, unsigned flags, int depth,
-	struct place *out)
+int engine_find(
+	struct image *im, uint64_t off, uint64_t len, unsigned flags, int depth, struct place *out)
 {
 	out->im = im;
 	out->depth = 0;
@@ -151,8 +152,8 @@ int engine_read_extent(struct image *im, const struct extent *x, uint64_t off, v
 {
 	switch (x->kind) {
 	case EXTENT_DATA:
-		return im->cipher ? read_sealed(im, x, off, buf, n) :
-				    file_read_full(x->file, x->at, buf, n);
+		return im->cipher ? read_sealed(im, x, off, buf, n)
+				  : file_read_full(x->file, x->at, buf, n);
 	case EXTENT_PACKED: {
 		size_t part = MIN(n, im->cluster - off % im->cluster);
 
@@ -160,9 +161,7 @@ int engine_read_extent(struct image *im, const struct extent *x, uint64_t off, v
 			return -EIO; /* formats map packed clusters one by one */
 		return packed_read(im, x, off, buf, n);
 	}
-	default:
-		memset(buf, 0, n);
-		return 0;
+	default: memset(buf, 0, n); return 0;
 	}
 }
 
@@ -185,8 +184,8 @@ int engine_read(struct image *im, uint64_t off, void *buf, size_t n)
 
 /* ---- writing ---- */
 
-int engine_seal(struct image *im, uint64_t off, uint64_t at, const void *buf, size_t n,
-	void **ret_copy)
+int engine_seal(
+	struct image *im, uint64_t off, uint64_t at, const void *buf, size_t n, void **ret_copy)
 {
 	struct image_cipher *c = im->cipher;
 
@@ -201,9 +200,10 @@ int engine_seal(struct image *im, uint64_t off, uint64_t at, const void *buf, si
 }
 
 /* Into room the guest bytes from off on have at x->at. With a cipher the sectors at both ends, if
- * they are touched in part, are read first: from that room, or, if it is new, from the guest's view. */
-static int write_room(struct image *im, const struct extent *x, uint64_t off, const void *buf,
-	size_t n)
+ * they are touched in part, are read first: from that room, or, if it is new, from the guest's
+ * view. */
+static int write_room(
+	struct image *im, const struct extent *x, uint64_t off, const void *buf, size_t n)
 {
 	struct image_cipher *c = im->cipher;
 	g_autofree void *sealed = NULL;
@@ -357,7 +357,7 @@ bool engine_is_zero(struct image *im, uint64_t off, uint64_t end)
 
 	for (end = MIN(end, map_end(im)); off < end; off += p.x.len) {
 		if (engine_find(im, off, end - off, IMAGE_NOWAIT, ENGINE_ALL_LAYERS, &p) < 0 ||
-		    p.x.kind != EXTENT_ZERO)
+			p.x.kind != EXTENT_ZERO)
 			return false;
 	}
 	return true;
@@ -501,8 +501,8 @@ static int drop_units(struct image *im, uint64_t off, uint64_t n, bool to_zero, 
 
 /* The whole units in [off, off + n); *ret_end < *ret_start if there are none. The last one of the
  * disk may be cut short. */
-static void whole_units(const struct image *im, uint64_t off, uint64_t n, uint64_t *ret_start,
-	uint64_t *ret_end)
+static void whole_units(
+	const struct image *im, uint64_t off, uint64_t n, uint64_t *ret_start, uint64_t *ret_end)
 {
 	uint64_t unit = MAX(im->unit, 1), end = off + n;
 

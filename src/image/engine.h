@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * engine.h: the blocking half of the engine, for workers of queues (queue.c) and the synchronous
- * calls of image.h. All return 0 or a negative errno; offsets and sizes need no alignment unless said.
+ * calls of image.h. All return 0 or a negative errno; offsets and sizes need no alignment unless
+ * said.
  */
 #ifndef IMAGE_ENGINE_H
 #define IMAGE_ENGINE_H
@@ -12,13 +13,13 @@
 struct place {
 	struct image *im; /* borrowed; the last layer if the bytes are nowhere */
 	int depth;
-	bool absent;	  /* no layer has them */
+	bool absent;     /* no layer has them */
 	struct extent x; /* never BACKING */
 };
 
 /* Down the chain, at most `depth` layers below im; flags: IMAGE_NOWAIT. */
-int engine_find(struct image *im, uint64_t off, uint64_t len, unsigned flags, int depth,
-	struct place *out);
+int engine_find(
+	struct image *im, uint64_t off, uint64_t len, unsigned flags, int depth, struct place *out);
 enum { ENGINE_ALL_LAYERS = 1 << 20 };
 
 int engine_read(struct image *im, uint64_t off, void *buf, size_t n);
@@ -27,8 +28,8 @@ int engine_read_extent(struct image *im, const struct extent *x, uint64_t off, v
 int engine_write(struct image *im, uint64_t off, const void *buf, size_t n);
 /* The same, of one range whose clusters the caller has locked with range_try(). */
 int engine_write_locked(struct image *im, uint64_t off, const void *buf, size_t n);
-/* Fills new room x, which stands for the guest's bytes from `start` on, with [off, off + n) from buf
- * and what belongs around them; then commits it, or abandons it on failure. */
+/* Fills new room x, which stands for the guest's bytes from `start` on, with [off, off + n) from
+ * buf and what belongs around them; then commits it, or abandons it on failure. */
 int engine_write_new(struct image *im, const struct extent *x, uint64_t start, uint64_t off,
 	const void *buf, size_t n);
 /* Commits, or abandons if that fails or `err` is a failure already. */
@@ -41,8 +42,8 @@ int engine_flush(struct image *im);
 /* The layer holds nothing any more: all is as below. */
 int engine_empty(struct image *im);
 /* Encrypts into a copy if im has a cipher (else *ret_copy is NULL): what to write at `at`. */
-int engine_seal(struct image *im, uint64_t off, uint64_t at, const void *buf, size_t n,
-	void **ret_copy);
+int engine_seal(
+	struct image *im, uint64_t off, uint64_t at, const void *buf, size_t n, void **ret_copy);
 
 /* Requests are held back and nothing is in flight until image_resume(). Nests. Not on a thread that
  * runs a queue's callbacks. */
@@ -65,10 +66,10 @@ void epoch_leave(struct image *im, unsigned e);
 /* range.c: clusters whose place is being changed. */
 struct image_range {
 	uint64_t start, end;
-	struct image_range *next;	/* among image.ranges */
+	struct image_range *next; /* among image.ranges */
 	/* Called, without locks, when the range another one waited for is free; it tries again. */
 	void (*wake)(struct image_range *r);
-	struct image_range *waiters;	/* linked through next_waiter */
+	struct image_range *waiters; /* linked through next_waiter */
 	struct image_range *next_waiter;
 };
 

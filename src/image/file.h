@@ -15,9 +15,11 @@
 
 struct file;
 
-/* Any thread, several at a time. 0, a count or a negative errno. NULL: not possible (-EOPNOTSUPP). */
+/* Any thread, several at a time. 0, a count or a negative errno. NULL: not possible (-EOPNOTSUPP).
+ */
 struct file_ops {
-	ssize_t (*read)(struct file *f, uint64_t at, void *buf, size_t n); /* short at the end only */
+	ssize_t (*read)(
+		struct file *f, uint64_t at, void *buf, size_t n); /* short at the end only */
 	int (*write)(struct file *f, uint64_t at, const void *buf, size_t n); /* grows the file */
 	int (*sync)(struct file *f);
 	/* The range, within the file, reads as zeroes afterwards; its room is given back if `unmap`
@@ -37,13 +39,13 @@ struct file_ops {
 
 struct file {
 	const struct file_ops *ops;
-	void *opaque;	    /* owned by ops */
-	char *path;	    /* owned; what a person would write: a path or a URL */
-	int fd;		    /* through the page cache; holds the locks; -1: none, use ops */
-	int direct_fd;	    /* O_DIRECT on the same inode, or -1 */
-	uint32_t align;	    /* of memory, offset and length on direct_fd; 1 without it */
+	void *opaque;   /* owned by ops */
+	char *path;     /* owned; what a person would write: a path or a URL */
+	int fd;         /* through the page cache; holds the locks; -1: none, use ops */
+	int direct_fd;  /* O_DIRECT on the same inode, or -1 */
+	uint32_t align; /* of memory, offset and length on direct_fd; 1 without it */
 	bool readonly, block;
-	bool no_sync;	    /* file_sync() does nothing: a copy that is made anew after a crash */
+	bool no_sync; /* file_sync() does nothing: a copy that is made anew after a crash */
 	uint32_t discard_granularity; /* 0: no discard */
 	/* Learned from the first refusal, so that each is tried once. */
 	_Atomic bool no_punch, no_zero_range, no_nowait_read, no_nowait_write;
@@ -52,7 +54,7 @@ struct file {
 struct file_options {
 	const char *path;
 	bool readonly, direct, no_lock;
-	bool create;	/* makes it, empty; fails if it is there, unless overwrite */
+	bool create;    /* makes it, empty; fails if it is there, unless overwrite */
 	bool overwrite; /* with create: empties what is there, once the lock is held */
 };
 
@@ -99,11 +101,11 @@ struct file *file_http_open(const struct file_options *o, GError **error);
 struct file *file_posix_open(const struct file_options *o, GError **error);
 
 /*
- * Takes the byte-range locks QEMU takes on image files, so that neither program opens what the other
- * writes: an owner read-locks (F_OFD_SETLK) byte 100 + p for each permission p it uses and byte
- * 200 + p for each permission it does not share (p: consistent read 0, write 1, unchanged write 2,
- * resize 3), and then looks for a foreign lock on the opposite bytes. `fd` must be readable; locks
- * end with its last close.
+ * Takes the byte-range locks QEMU takes on image files, so that neither program opens what the
+ * other writes: an owner read-locks (F_OFD_SETLK) byte 100 + p for each permission p it uses and
+ * byte 200 + p for each permission it does not share (p: consistent read 0, write 1, unchanged
+ * write 2, resize 3), and then looks for a foreign lock on the opposite bytes. `fd` must be
+ * readable; locks end with its last close.
  */
 int file_lock(int fd, const char *path, bool write, GError **error);
 

@@ -9,16 +9,16 @@ enum { SECTOR = 512 };
 
 /* A write that no sync has covered yet. */
 struct loose {
-	uint64_t at, n;	/* n 0: a truncation to `at` */
+	uint64_t at, n; /* n 0: a truncation to `at` */
 	uint8_t *bytes;
 };
 
 struct fault {
 	GMutex lock;
 	uint64_t cap;
-	GByteArray *now;	/* as a reader sees it */
-	GByteArray *safe;	/* as of the last sync */
-	GArray *loose;		/* struct loose, in order */
+	GByteArray *now;  /* as a reader sees it */
+	GByteArray *safe; /* as of the last sync */
+	GArray *loose;    /* struct loose, in order */
 	bool cut;
 	void (*moment)(void *opaque);
 	void *opaque;

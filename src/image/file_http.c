@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * file_http.c: a page of a web server as a container that can be read, by range requests through libcurl.
- * What was fetched is kept in an unlinked file beside, so that nothing is fetched twice. Spec: RFC 9110, 14.
+ * file_http.c: a page of a web server as a container that can be read, by range requests through
+ * libcurl. What was fetched is kept in an unlinked file beside, so that nothing is fetched twice.
+ * Spec: RFC 9110, 14.
  */
 #include <curl/curl.h>
 #include <errno.h>
@@ -21,12 +22,12 @@ enum {
 
 struct http {
 	uint64_t size;
-	int cache;	   /* unlinked file with what was fetched */
-	GMutex lock;	   /* have, idle */
-	uint8_t *have;	   /* owned: a bit for each block */
-	GPtrArray *idle;   /* CURL *, owned: connections nobody uses */
+	int cache;       /* unlinked file with what was fetched */
+	GMutex lock;     /* have, idle */
+	uint8_t *have;   /* owned: a bit for each block */
+	GPtrArray *idle; /* CURL *, owned: connections nobody uses */
 	GCond arrived;
-	uint8_t *coming;   /* owned: a bit for each block somebody fetches now */
+	uint8_t *coming; /* owned: a bit for each block somebody fetches now */
 };
 
 struct answer {
@@ -89,7 +90,8 @@ static CURL *handle_take(struct file *f)
 static int fetch(struct file *f, uint64_t at, size_t n)
 {
 	struct http *s = f->opaque;
-	g_autofree char *range = g_strdup_printf("%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, at, at + n - 1);
+	g_autofree char *range =
+		g_strdup_printf("%" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT, at, at + n - 1);
 	g_autofree uint8_t *buf = g_try_malloc(n);
 	struct answer a = { .to = buf, .n = n };
 	CURL *c = handle_take(f);
@@ -112,7 +114,8 @@ static uint64_t missing_run(const struct http *s, uint64_t block, uint64_t most)
 {
 	uint64_t blocks = (s->size + BLOCK - 1) / BLOCK, n = 0;
 
-	while (n < most && block + n < blocks && !bit(s->have, block + n) && !bit(s->coming, block + n))
+	while (n < most && block + n < blocks && !bit(s->have, block + n) &&
+		!bit(s->coming, block + n))
 		n++;
 	return n;
 }
@@ -134,7 +137,8 @@ static int need(struct file *f, uint64_t block, uint64_t last)
 			g_cond_wait(&s->arrived, &s->lock);
 			continue;
 		}
-		n = missing_run(s, block, CLAMP(last - block + 1, FETCH_MIN / BLOCK, FETCH_MAX / BLOCK));
+		n = missing_run(
+			s, block, CLAMP(last - block + 1, FETCH_MIN / BLOCK, FETCH_MAX / BLOCK));
 		set_bits(s->coming, block, n, true);
 		g_mutex_unlock(&s->lock);
 		r = fetch(f, block * BLOCK, MIN(n * BLOCK, s->size - block * BLOCK));
@@ -222,9 +226,12 @@ static int ask(struct file *f, struct http *s, GError **error)
 		return 0;
 	}
 	if (r != CURLE_OK && code != 200)
-		return fail(error, LODGE_ERROR_FILE, "%s: cannot read it: %s", f->path, curl_easy_strerror(r));
-	return fail(error, LODGE_ERROR_FILE, "%s: the server tells no size or serves no parts of files; download "
-		    "it first", f->path);
+		return fail(error, LODGE_ERROR_FILE, "%s: cannot read it: %s", f->path,
+			curl_easy_strerror(r));
+	return fail(error, LODGE_ERROR_FILE,
+		"%s: the server tells no size or serves no parts of files; download "
+		"it first",
+		f->path);
 }
 
 struct file *file_http_open(const struct file_options *o, GError **error)
@@ -245,7 +252,8 @@ struct file *file_http_open(const struct file_options *o, GError **error)
 	s->idle = g_ptr_array_new_with_free_func(curl_easy_cleanup);
 	s->cache = open(g_get_tmp_dir(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (s->cache < 0)
-		fail_errno(error, LODGE_ERROR_HOST, errno, "%s: no file to keep parts of it in", g_get_tmp_dir());
+		fail_errno(error, LODGE_ERROR_HOST, errno, "%s: no file to keep parts of it in",
+			g_get_tmp_dir());
 	if (s->cache < 0 || ask(f, s, error) < 0) {
 		file_close(f);
 		return NULL;

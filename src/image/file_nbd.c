@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * file_nbd.c: an NBD export as a container, through libnbd. Several connections where the server allows
- * it, since each carries one call at a time here. Spec: NetworkBlockDevice/nbd, doc/proto.md and uri.md.
+ * file_nbd.c: an NBD export as a container, through libnbd. Several connections where the server
+ * allows it, since each carries one call at a time here. Spec: NetworkBlockDevice/nbd, doc/proto.md
+ * and uri.md.
  */
 #include <errno.h>
 #include <libnbd.h>
@@ -13,8 +14,8 @@
 
 enum {
 	CONNECTIONS = 4,
-	PART_MAX = 16 << 20,   /* bytes of one request, unless the server wants less */
-	STATUS_MAX = 1 << 30,  /* bytes asked about at a time */
+	PART_MAX = 16 << 20,  /* bytes of one request, unless the server wants less */
+	STATUS_MAX = 1 << 30, /* bytes asked about at a time */
 };
 
 struct nbd {
@@ -24,7 +25,7 @@ struct nbd {
 	uint64_t size, part;
 	uint32_t unit; /* bytes requests are multiples of */
 	bool extents;
-	GMutex edge;   /* around reading, changing and writing a unit in part */
+	GMutex edge; /* around reading, changing and writing a unit in part */
 };
 
 static struct nbd_handle *pick(struct nbd *n)
@@ -127,7 +128,8 @@ static int nbd_file_zero(struct file *f, uint64_t at, uint64_t n, bool unmap)
 {
 	struct nbd *s = f->opaque;
 
-	if (nbd_can_zero(s->handle[0]) != 1 || at % s->unit || n % s->unit || at > s->size || n > s->size - at)
+	if (nbd_can_zero(s->handle[0]) != 1 || at % s->unit || n % s->unit || at > s->size ||
+		n > s->size - at)
 		return -EOPNOTSUPP;
 	while (n) {
 		uint64_t part = MIN(n, STATUS_MAX);
@@ -169,8 +171,8 @@ struct search {
 	bool data, found;
 };
 
-static int on_extents(void *opaque, const char *context, uint64_t offset, uint32_t *entries, size_t count,
-	int *error)
+static int on_extents(void *opaque, const char *context, uint64_t offset, uint32_t *entries,
+	size_t count, int *error)
 {
 	struct search *x = opaque;
 
@@ -203,7 +205,8 @@ static int nbd_file_seek(struct file *f, uint64_t at, bool data, uint64_t *ret_a
 		uint64_t before = x.at;
 
 		if (nbd_block_status(s->handle[0], MIN(STATUS_MAX, s->size - x.at), x.at,
-			    (nbd_extent_callback){ .callback = on_extents, .user_data = &x }, 0) < 0)
+			    (nbd_extent_callback){ .callback = on_extents, .user_data = &x },
+			    0) < 0)
 			return failure();
 		if (!x.found && x.at <= before)
 			return -EIO; /* a server that tells nothing */
@@ -242,7 +245,8 @@ static struct nbd_handle *join(const char *url, GError **error)
 {
 	struct nbd_handle *h = nbd_create();
 
-	if (h && !nbd_add_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) && !nbd_connect_uri(h, url))
+	if (h && !nbd_add_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) &&
+		!nbd_connect_uri(h, url))
 		return h;
 	fail(error, LODGE_ERROR_FILE, "%s: cannot connect: %s", url, nbd_get_error());
 	nbd_close(h);
@@ -256,7 +260,8 @@ struct file *file_nbd_open(const struct file_options *o, GError **error)
 	int64_t unit, most, size;
 
 	if (o->create && !o->overwrite) {
-		fail(error, LODGE_ERROR_USAGE, "%s: an NBD export cannot be made, only written to", o->path);
+		fail(error, LODGE_ERROR_USAGE, "%s: an NBD export cannot be made, only written to",
+			o->path);
 		return NULL;
 	}
 	f = file_new(&ops, o->path, o->readonly);
@@ -279,7 +284,8 @@ struct file *file_nbd_open(const struct file_options *o, GError **error)
 	s->part -= s->part % s->unit;
 	s->extents = nbd_can_meta_context(s->handle[0], LIBNBD_CONTEXT_BASE_ALLOCATION) == 1;
 	if (!o->readonly && nbd_is_read_only(s->handle[0]) == 1) {
-		fail(error, LODGE_ERROR_FILE, "%s: is exported read-only; open it with readonly=on", o->path);
+		fail(error, LODGE_ERROR_FILE, "%s: is exported read-only; open it with readonly=on",
+			o->path);
 		goto failed;
 	}
 	while (nbd_can_multi_conn(s->handle[0]) == 1 && s->count < CONNECTIONS) {

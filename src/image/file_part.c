@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* file_part.c: a run of another container's bytes as one of its own, to be read: a disk in an archive. */
+/* file_part.c: a run of another container's bytes as one of its own, to be read: a disk in an
+ * archive. */
 #include <errno.h>
 
 #include "image/file.h"

@@ -19,27 +19,26 @@ static int open_error(const char *path, bool readonly, int err, GError **error)
 	switch (err) {
 	case ENOENT:
 		return fail(error, LODGE_ERROR_FILE,
-			    "%s: no such disk image; create one with 'truncate -s 20G %s'", path,
-			    path);
+			"%s: no such disk image; create one with 'truncate -s 20G %s'", path, path);
 	case EACCES:
 	case EPERM:
 		return fail(error, LODGE_ERROR_FILE,
-			    "%s: no permission to %s it; check the owner and mode of the file and of "
-			    "every folder above it%s",
-			    path, readonly ? "read" : "write",
-			    readonly ? "" : ", or open it with readonly=on");
+			"%s: no permission to %s it; check the owner and mode of the file and of "
+			"every folder above it%s",
+			path, readonly ? "read" : "write",
+			readonly ? "" : ", or open it with readonly=on");
 	case EROFS:
 		return fail(error, LODGE_ERROR_FILE,
-			    "%s: is on a read-only file system; open it with readonly=on", path);
+			"%s: is on a read-only file system; open it with readonly=on", path);
 	case ETXTBSY:
-		return fail(error, LODGE_ERROR_FILE, "%s: is in use as a program or swap file",
-			    path);
+		return fail(
+			error, LODGE_ERROR_FILE, "%s: is in use as a program or swap file", path);
 	case EEXIST:
 		return fail(error, LODGE_ERROR_FILE,
-			    "%s: is already there; remove it first, or say that it may be "
-			    "overwritten", path);
-	default:
-		return fail_errno(error, LODGE_ERROR_FILE, err, "%s: cannot open it", path);
+			"%s: is already there; remove it first, or say that it may be "
+			"overwritten",
+			path);
+	default: return fail_errno(error, LODGE_ERROR_FILE, err, "%s: cannot open it", path);
 	}
 }
 
@@ -50,11 +49,11 @@ static int check_kind(struct file *f, GError **error)
 	if (fstat(f->fd, &st) < 0)
 		return fail_errno(error, LODGE_ERROR_FILE, errno, "%s", f->path);
 	if (S_ISDIR(st.st_mode))
-		return fail(error, LODGE_ERROR_FILE, "%s: is a directory, not a disk image",
-			    f->path);
+		return fail(
+			error, LODGE_ERROR_FILE, "%s: is a directory, not a disk image", f->path);
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return fail(error, LODGE_ERROR_FILE,
-			    "%s: is neither a file nor a block device", f->path);
+		return fail(error, LODGE_ERROR_FILE, "%s: is neither a file nor a block device",
+			f->path);
 	f->block = S_ISBLK(st.st_mode);
 	/* It did its work; on block devices it would turn waiting into EAGAIN. */
 	fcntl(f->fd, F_SETFL, fcntl(f->fd, F_GETFL) & ~O_NONBLOCK);
@@ -87,17 +86,16 @@ static int open_direct(struct file *f, GError **error)
 
 	f->direct_fd = open(self, mode | O_DIRECT | O_CLOEXEC);
 	if (f->direct_fd < 0)
-		return errno == EINVAL ?
-			       fail(error, LODGE_ERROR_FILE,
-				    "%s: its file system has no direct I/O; leave out direct=on",
-				    f->path) :
-			       fail_errno(error, LODGE_ERROR_FILE, errno,
-					  "%s: cannot open it for direct I/O", f->path);
+		return errno == EINVAL ? fail(error, LODGE_ERROR_FILE,
+						 "%s: its file system has no direct I/O; leave out "
+						 "direct=on",
+						 f->path)
+				       : fail_errno(error, LODGE_ERROR_FILE, errno,
+						 "%s: cannot open it for direct I/O", f->path);
 	f->align = probe_align(f->direct_fd);
 	if (!f->align)
 		return fail(error, LODGE_ERROR_FILE,
-			    "%s: direct I/O fails with every alignment; leave out direct=on",
-			    f->path);
+			"%s: direct I/O fails with every alignment; leave out direct=on", f->path);
 	return 0;
 }
 
@@ -108,8 +106,8 @@ static uint32_t block_granularity(int fd)
 
 	if (fstat(fd, &st) < 0)
 		return 0;
-	path = g_strdup_printf("/sys/dev/block/%u:%u/queue/discard_granularity",
-			       major(st.st_rdev), minor(st.st_rdev));
+	path = g_strdup_printf("/sys/dev/block/%u:%u/queue/discard_granularity", major(st.st_rdev),
+		minor(st.st_rdev));
 	if (!g_file_get_contents(path, &text, NULL, NULL))
 		return 0;
 	return MIN(g_ascii_strtoull(text, NULL, 10), 1u << 30);
@@ -120,9 +118,8 @@ static uint32_t file_granularity(int fd)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) < 0 ||
-	    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		      (st.st_size + 65536) & ~65535ll, 65536) < 0)
+	if (fstat(fd, &st) < 0 || fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					  (st.st_size + 65536) & ~65535ll, 65536) < 0)
 		return 0;
 	return st.st_blksize > 0 ? st.st_blksize : 4096;
 }
@@ -158,12 +155,13 @@ struct file *file_posix_open(const struct file_options *o, GError **error)
 		goto failed;
 	}
 	if (check_kind(f, error) < 0 ||
-	    (!o->no_lock && file_lock(f->fd, f->path, !o->readonly, error) < 0) ||
-	    (o->create && start_empty(f, error) < 0) || (o->direct && open_direct(f, error) < 0))
+		(!o->no_lock && file_lock(f->fd, f->path, !o->readonly, error) < 0) ||
+		(o->create && start_empty(f, error) < 0) ||
+		(o->direct && open_direct(f, error) < 0))
 		goto failed;
 	if (!f->readonly)
-		f->discard_granularity = f->block ? block_granularity(f->fd) :
-						    file_granularity(f->fd);
+		f->discard_granularity =
+			f->block ? block_granularity(f->fd) : file_granularity(f->fd);
 	return f;
 failed:
 	file_close(f);
@@ -190,8 +188,8 @@ static int64_t posix_length(struct file *f)
 
 static int best_fd(const struct file *f, uint64_t at, const void *buf, size_t n)
 {
-	return f->direct_fd >= 0 && !((at | (uintptr_t)buf | n) & (f->align - 1)) ? f->direct_fd :
-										    f->fd;
+	return f->direct_fd >= 0 && !((at | (uintptr_t)buf | n) & (f->align - 1)) ? f->direct_fd
+										  : f->fd;
 }
 
 static ssize_t posix_read(struct file *f, uint64_t at, void *buf, size_t n)
@@ -268,11 +266,11 @@ static int posix_zero(struct file *f, uint64_t at, uint64_t n, bool unmap)
 	/* A hole behind the end is made by growing. */
 	inside = at >= (uint64_t)end ? 0 : MIN(n, end - at);
 	if (inside && unmap)
-		r = try_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, inside,
-				  &f->no_punch);
+		r = try_fallocate(
+			f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, inside, &f->no_punch);
 	if (inside && r == -EOPNOTSUPP)
 		r = try_fallocate(f, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, at, inside,
-				  &f->no_zero_range);
+			&f->no_zero_range);
 	if (inside && r < 0)
 		return r;
 	/* Not with ftruncate(): another thread may have grown the file further meanwhile. */

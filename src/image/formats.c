@@ -9,9 +9,20 @@
 
 /* LUKS has no probe on purpose: guests put LUKS headers on their raw disks all the time. */
 const struct image_format *const image_formats[] = {
-	&image_format_raw, &image_format_qcow2, &image_format_vmdk, &image_format_vdi, &image_format_vhd,
-	&image_format_vhdx, &image_format_luks, &image_format_qcow1, &image_format_qed,
-	&image_format_parallels, &image_format_bochs, &image_format_cloop, &image_format_dmg, NULL,
+	&image_format_raw,
+	&image_format_qcow2,
+	&image_format_vmdk,
+	&image_format_vdi,
+	&image_format_vhd,
+	&image_format_vhdx,
+	&image_format_luks,
+	&image_format_qcow1,
+	&image_format_qed,
+	&image_format_parallels,
+	&image_format_bochs,
+	&image_format_cloop,
+	&image_format_dmg,
+	NULL,
 };
 
 const struct image_format *format_by_name(const char *name)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * host_io.c: one operation on a host file at a time: through io_uring, or through a thread pool where
- * the kernel refuses that. Both report through the queue's eventfd. Spec: io_uring(7).
+ * host_io.c: one operation on a host file at a time: through io_uring, or through a thread pool
+ * where the kernel refuses that. Both report through the queue's eventfd. Spec: io_uring(7).
  */
 #include "image/queue_priv.h"
 
@@ -23,18 +23,12 @@ static ssize_t host_run(struct io *io)
 
 	do {
 		switch (io->op) {
-		case HOST_READ:
-			r = preadv2(io->fd, io->iov, io->iovcnt, io->at, 0);
-			break;
+		case HOST_READ: r = preadv2(io->fd, io->iov, io->iovcnt, io->at, 0); break;
 		case HOST_WRITE:
 			r = pwritev2(io->fd, io->iov, io->iovcnt, io->at, io->flags);
 			break;
-		case HOST_SYNC:
-			r = fdatasync(io->fd);
-			break;
-		default:
-			r = fallocate(io->fd, io->flags, io->at, io->part);
-			break;
+		case HOST_SYNC: r = fdatasync(io->fd); break;
+		default: r = fallocate(io->fd, io->flags, io->at, io->part); break;
 		}
 	} while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : r;
@@ -83,18 +77,12 @@ static void uring_push(struct image_queue *q, struct io *io)
 	while (!(sqe = io_uring_get_sqe(&q->ring)))
 		uring_flush(q);
 	switch (io->op) {
-	case HOST_READ:
-		io_uring_prep_readv(sqe, io->fd, io->iov, io->iovcnt, io->at);
-		break;
+	case HOST_READ: io_uring_prep_readv(sqe, io->fd, io->iov, io->iovcnt, io->at); break;
 	case HOST_WRITE:
 		io_uring_prep_writev2(sqe, io->fd, io->iov, io->iovcnt, io->at, io->flags);
 		break;
-	case HOST_SYNC:
-		io_uring_prep_fsync(sqe, io->fd, IORING_FSYNC_DATASYNC);
-		break;
-	default:
-		io_uring_prep_fallocate(sqe, io->fd, io->flags, io->at, io->part);
-		break;
+	case HOST_SYNC: io_uring_prep_fsync(sqe, io->fd, IORING_FSYNC_DATASYNC); break;
+	default: io_uring_prep_fallocate(sqe, io->fd, io->flags, io->at, io->part); break;
 	}
 	if (io->apart && (io->op == HOST_READ || io->op == HOST_WRITE))
 		sqe->flags |= IOSQE_ASYNC;
@@ -106,8 +94,9 @@ void host_push(struct io *io)
 	if (io->q->uring && io->op != HOST_CALL)
 		uring_push(io->q, io);
 	else
-		g_thread_pool_push(io->op == HOST_CALL && io->patient ? io->q->patient :
-									io->q->pool, io, NULL);
+		g_thread_pool_push(
+			io->op == HOST_CALL && io->patient ? io->q->patient : io->q->pool, io,
+			NULL);
 }
 
 void host_flush(struct image_queue *q)

@@ -87,8 +87,8 @@ const struct image_bitmap_ops *image_bitmaps(const struct image *im)
 int image_queue_attach(struct image *im, unsigned queue, GMainContext *ctx, GError **error)
 {
 	if (queue >= im->queue_count || im->queues[queue])
-		return fail(error, LODGE_ERROR_INTERNAL, "%s: queue %u is not free",
-			    im->file->path, queue);
+		return fail(error, LODGE_ERROR_INTERNAL, "%s: queue %u is not free", im->file->path,
+			queue);
 	im->queues[queue] = queue_new(im, ctx, error);
 	return im->queues[queue] ? 0 : -1;
 }
@@ -101,7 +101,7 @@ static int check_request(struct image *im, const struct image_request *r)
 	if (r->op == IMAGE_FLUSH)
 		return 0;
 	if ((r->offset | r->length) & 511 || r->offset > im->size ||
-	    r->length > im->size - r->offset)
+		r->length > im->size - r->offset)
 		return EINVAL;
 	if (modifies && im->readonly)
 		return EROFS;
@@ -150,9 +150,8 @@ static int check_range(struct image *im, uint64_t off, uint64_t n, bool write, G
 {
 	if (off > im->size || n > im->size - off)
 		return fail(error, LODGE_ERROR_FILE,
-			    "%s: bytes %" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT
-			    " are behind its end",
-			    im->file->path, off, n);
+			"%s: bytes %" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT " are behind its end",
+			im->file->path, off, n);
 	if (write && im->readonly)
 		return fail(error, LODGE_ERROR_FILE, "%s: is open read-only", im->file->path);
 	return 0;
@@ -197,8 +196,8 @@ static int write_packed(struct image *im, uint64_t off, const uint8_t *cluster, 
 {
 	size_t n = im->format->pack(im, cluster, packed, engine_pack_cap(im));
 
-	return n ? engine_put_packed(im, off, packed, n) :
-		   engine_write(im, off, cluster, MIN(im->cluster, im->size - off));
+	return n ? engine_put_packed(im, off, packed, n)
+		 : engine_write(im, off, cluster, MIN(im->cluster, im->size - off));
 }
 
 size_t engine_pack_cap(const struct image *im)
@@ -231,10 +230,10 @@ int image_pwrite_packed(struct image *im, uint64_t off, const void *buf, size_t 
 		return -1;
 	if (!im->format->pack || !im->format->write_packed)
 		return fail(error, LODGE_ERROR_USAGE, "%s: %s images cannot be compressed",
-			    im->file->path, im->format->name);
+			im->file->path, im->format->name);
 	if (off % im->cluster || (n % im->cluster && off + n != im->size))
-		return fail(error, LODGE_ERROR_INTERNAL, "%s: parts of clusters cannot be compressed",
-			    im->file->path);
+		return fail(error, LODGE_ERROR_INTERNAL,
+			"%s: parts of clusters cannot be compressed", im->file->path);
 	packed = g_malloc(engine_pack_cap(im));
 	e = epoch_enter(im);
 	r = before_write(im, off, n);
@@ -351,7 +350,7 @@ int image_map(struct image *im, uint64_t off, uint64_t n, struct image_run *out,
 static int cannot(const struct image *im, const char *what, GError **error)
 {
 	return fail(error, LODGE_ERROR_USAGE, "%s: %s images cannot be %s", im->file->path,
-		    im->format->name, what);
+		im->format->name, what);
 }
 
 int image_check(struct image *im, struct image_report *out, bool repair, GError **error)
@@ -439,8 +438,8 @@ int image_set_backing(struct image *im, const char *path, const char *format, GE
 	if (!im->format->set_backing)
 		return cannot(im, "given a backing file", error);
 	if (path && !format)
-		return fail(error, LODGE_ERROR_USAGE,
-			    "%s: say in which format the backing file is", im->file->path);
+		return fail(error, LODGE_ERROR_USAGE, "%s: say in which format the backing file is",
+			im->file->path);
 	engine_lock(im);
 	r = im->format->set_backing(im, path, format, error);
 	engine_unlock(im);
@@ -467,7 +466,7 @@ int image_vmstate_pread(struct image *im, uint64_t off, void *buf, size_t n, GEr
 	if (!im->format->vmstate_base)
 		return cannot(im, "asked for machine state", error);
 	return failed(im, engine_read(im, im->format->vmstate_base(im) + off, buf, n),
-		      "read machine state of it", error);
+		"read machine state of it", error);
 }
 
 int image_vmstate_pwrite(struct image *im, uint64_t off, const void *buf, size_t n, GError **error)
@@ -475,5 +474,5 @@ int image_vmstate_pwrite(struct image *im, uint64_t off, const void *buf, size_t
 	if (!im->format->vmstate_base || im->readonly)
 		return cannot(im, "given machine state", error);
 	return failed(im, engine_write(im, im->format->vmstate_base(im) + off, buf, n),
-		      "write machine state to it", error);
+		"write machine state to it", error);
 }

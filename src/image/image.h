@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * image.h: a disk image as its user sees it: asynchronous reads, writes, flushes, discards and
- * zeroing of guest bytes, whatever the format below. A format (format.h) only says where bytes live.
+ * zeroing of guest bytes, whatever the format below. A format (format.h) only says where bytes
+ * live.
  */
 #ifndef IMAGE_IMAGE_H
 #define IMAGE_IMAGE_H
@@ -21,25 +22,27 @@ struct image_spec;
 
 struct image_options {
 	const char *path;
-	const char *format; /* "raw", later "qcow2", …; NULL: by content, never trusting a raw disk's
-			       own bytes (a probed image that turns out raw gets a warning) */
+	const char
+		*format; /* "raw", later "qcow2", …; NULL: by content, never trusting a raw disk's
+			    own bytes (a probed image that turns out raw gets a warning) */
 	bool readonly;
-	bool direct;	    /* O_DIRECT */
-	bool no_lock;	    /* open although another process holds the image: only for inspection */
+	bool direct;        /* O_DIRECT */
+	bool no_lock;       /* open although another process holds the image: only for inspection */
 	unsigned queues;    /* independent submission contexts, 1.. */
-	bool threads;	    /* a thread pool even where io_uring works */
+	bool threads;       /* a thread pool even where io_uring works */
 	const char *secret; /* of an encrypted image */
-	uint64_t cache;	    /* bytes of tables kept in memory, at most; 0: as the format likes */
-	bool for_check;	    /* a damaged image is opened as far as possible; no backing files */
+	uint64_t cache;     /* bytes of tables kept in memory, at most; 0: as the format likes */
+	bool for_check;     /* a damaged image is opened as far as possible; no backing files */
 	/*
-	 * An image names the files below it, and whoever wrote the image chose those names: they are
-	 * opened only by a format the image states, and only in the folder of the image that was
-	 * opened, in the folders listed here, and below those. A URL needs an entry it begins with.
+	 * An image names the files below it, and whoever wrote the image chose those names: they
+	 * are opened only by a format the image states, and only in the folder of the image that
+	 * was opened, in the folders listed here, and below those. A URL needs an entry it begins
+	 * with.
 	 */
 	const char *const *backing_dirs; /* NULL ends it; NULL: none */
-	bool no_sync;	    /* leaves it to the host when bytes reach the disk: for a copy that is made
-			       anew after a crash; not for queues */
-	bool no_backing;    /* what is below is not opened, and reads of it fail */
+	bool no_sync;    /* leaves it to the host when bytes reach the disk: for a copy that is made
+			    anew after a crash; not for queues */
+	bool no_backing; /* what is below is not opened, and reads of it fail */
 	const char *backing_format; /* for an image that names a file but no format */
 };
 
@@ -55,8 +58,8 @@ struct image_request {
 	uint64_t offset, length; /* bytes, within the image; multiples of 512 */
 	const struct iovec *iov; /* READ, WRITE: sums up to length */
 	int iovcnt;
-	bool fua;		 /* WRITE: on stable storage before done */
-	bool may_unmap;		 /* ZERO */
+	bool fua;                                       /* WRITE: on stable storage before done */
+	bool may_unmap;                                 /* ZERO */
 	void (*done)(struct image_request *r, int err); /* 0 or a positive errno */
 	void *opaque;
 	/* private to the image library */
@@ -73,7 +76,7 @@ struct image *image_open_file(struct file *f, const struct image_options *o, GEr
 /* Waits for I/O in flight, flushes, closes. NULL is allowed. */
 void image_close(struct image *im);
 
-uint64_t image_size(const struct image *im);	/* guest bytes */
+uint64_t image_size(const struct image *im); /* guest bytes */
 const char *image_format_name(const struct image *im);
 const char *image_path(const struct image *im);
 bool image_readonly(const struct image *im);
@@ -85,8 +88,9 @@ uint32_t image_discard_granularity(const struct image *im);
 /* Each queue completes on the GMainContext it is attached to (NULL: the default one). Before the
  * first submit to that queue. */
 int image_queue_attach(struct image *im, unsigned queue, GMainContext *ctx, GError **error);
-/* Any thread. done() may be called before this or image_kick() returns; else the context's thread or
- * another submitter's calls it. Never nested: a done() that submits is back before the next runs. */
+/* Any thread. done() may be called before this or image_kick() returns; else the context's thread
+ * or another submitter's calls it. Never nested: a done() that submits is back before the next
+ * runs. */
 void image_submit(struct image *im, unsigned queue, struct image_request *r);
 /* Pushes out what image_submit batched; call once after a burst (also after one in a done()). */
 void image_kick(struct image *im, unsigned queue);
@@ -95,8 +99,8 @@ void image_kick(struct image *im, unsigned queue);
 void image_drain(struct image *im, unsigned queue);
 
 /*
- * Synchronous, for tools, loaders, jobs and tests. Any thread, also while queues are at work. Offsets
- * and sizes need no alignment. 0 or -1 with error.
+ * Synchronous, for tools, loaders, jobs and tests. Any thread, also while queues are at work.
+ * Offsets and sizes need no alignment. 0 or -1 with error.
  */
 int image_pread(struct image *im, uint64_t off, void *buf, size_t n, GError **error);
 int image_pwrite(struct image *im, uint64_t off, const void *buf, size_t n, GError **error);
@@ -112,11 +116,11 @@ int image_empty(struct image *im, GError **error);
 /* A run of guest bytes that come from one place. */
 struct image_run {
 	uint64_t len;
-	bool zero;	  /* reads as zeroes */
-	bool present;	  /* the layer holds it: nothing below is looked at */
-	bool packed;	  /* compressed */
-	bool has_at;	  /* stored at `at` of `path` as it is: neither packed nor encrypted */
-	int depth;	  /* 0: this image, 1: its backing file, …; the last one if nobody has it */
+	bool zero;    /* reads as zeroes */
+	bool present; /* the layer holds it: nothing below is looked at */
+	bool packed;  /* compressed */
+	bool has_at;  /* stored at `at` of `path` as it is: neither packed nor encrypted */
+	int depth;    /* 0: this image, 1: its backing file, …; the last one if nobody has it */
 	uint64_t at;
 	const char *path; /* borrowed; the file it is in */
 };

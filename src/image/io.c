@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * io.c: one request on its way: it is walked extent by extent as its image maps it, each step being one
- * host operation (host_io.c). What needs no waiting is done here: reads of data in any layer of the
- * chain, writes in place, and writes to new room whose surroundings are zeroes. The rest (tables that
- * have to be read, copying, unpacking, encryption) goes to workers, which call engine.c.
+ * io.c: one request on its way: it is walked extent by extent as its image maps it, each step being
+ * one host operation (host_io.c). What needs no waiting is done here: reads of data in any layer of
+ * the chain, writes in place, and writes to new room whose surroundings are zeroes. The rest
+ * (tables that have to be read, copying, unpacking, encryption) goes to workers, which call
+ * engine.c.
  */
 #include "image/queue_priv.h"
 
@@ -21,7 +22,7 @@
 enum {
 	ZEROES = 65536, /* bytes of the shared zero buffer */
 	ZERO_IOVS = 16,
-	CALL_MAX = 1 << 20, /* bytes a worker moves at a time */
+	CALL_MAX = 1 << 20,  /* bytes a worker moves at a time */
 	NOW_MAX = 256 << 10, /* copying more than that is for another processor */
 };
 
@@ -98,7 +99,8 @@ static const struct iovec *io_source(const struct io *io, unsigned *cnt)
 	return io->bounce ? &io->bounce_iov : io->r->iov;
 }
 
-/* Points io->iov at the request's bytes [pos, pos + part), or fewer if that takes too many pieces. */
+/* Points io->iov at the request's bytes [pos, pos + part), or fewer if that takes too many pieces.
+ */
 static void io_slice(struct io *io)
 {
 	unsigned cnt, n = 0;
@@ -149,7 +151,7 @@ static void io_copy(const struct io *io, char *buf, bool to_request)
 		}
 		n = MIN(src[i].iov_len - skip, rest);
 		memcpy(to_request ? (char *)src[i].iov_base + skip : buf,
-		       to_request ? buf : (char *)src[i].iov_base + skip, n);
+			to_request ? buf : (char *)src[i].iov_base + skip, n);
 		buf += n;
 		rest -= n;
 		skip = 0;
@@ -283,7 +285,7 @@ static ssize_t io_try_now(struct io *io)
 	if (io->fd != f->fd || io->flags || (write ? f->no_nowait_write : f->no_nowait_read))
 		return 0;
 	r = write ? pwritev2(io->fd, io->iov, io->iovcnt, io->at, RWF_NOWAIT)
-		: preadv2(io->fd, io->iov, io->iovcnt, io->at, RWF_NOWAIT);
+		  : preadv2(io->fd, io->iov, io->iovcnt, io->at, RWF_NOWAIT);
 	if (r < 0 && errno == EOPNOTSUPP) {
 		if (write)
 			f->no_nowait_write = true;
@@ -357,7 +359,7 @@ static enum step io_erase(struct io *io)
 static bool erase_refused(struct io *io)
 {
 	if (io->op != HOST_FALLOCATE || (io->result != -EOPNOTSUPP && io->result != -EINVAL &&
-					 io->result != -ENOSYS && io->result != -ENODEV))
+						io->result != -ENOSYS && io->result != -ENODEV))
 		return false;
 	if (io->flags & FALLOC_FL_PUNCH_HOLE)
 		io->file->no_punch = true;
@@ -437,8 +439,8 @@ static enum step write_room(struct io *io)
 	end = off + io->part;
 	plain = !io->q->im->cipher && io->x.file->fd >= 0 &&
 		((io->x_start == off && io->x_start + io->x.len == end) ||
-		 (io->x.fresh && engine_is_zero(io->q->im, io->x_start, off) &&
-		  engine_is_zero(io->q->im, end, io->x_start + io->x.len)));
+			(io->x.fresh && engine_is_zero(io->q->im, io->x_start, off) &&
+				engine_is_zero(io->q->im, end, io->x_start + io->x.len)));
 	if (plain) {
 		io->alloced = true;
 		io->file = io->x.file;
@@ -490,8 +492,8 @@ static enum step step_write(struct io *io)
 		return STEP_AGAIN;
 	}
 	if (!r)
-		r = im->format->alloc(im, here(io), MIN(io->part, x.len), IMAGE_NOWAIT,
-				      &io->x_start, &io->x);
+		r = im->format->alloc(
+			im, here(io), MIN(io->part, x.len), IMAGE_NOWAIT, &io->x_start, &io->x);
 	g_mutex_unlock(&im->meta_lock);
 	return r < 0 ? write_slowly(io) : write_room(io);
 }
@@ -572,18 +574,10 @@ static void io_go(struct io *io)
 	}
 	while (s == STEP_AGAIN) {
 		switch (io->r->op) {
-		case IMAGE_READ:
-			s = step_read(io);
-			break;
-		case IMAGE_WRITE:
-			s = io->final ? step_flush(io) : step_write(io);
-			break;
-		case IMAGE_FLUSH:
-			s = step_flush(io);
-			break;
-		default:
-			s = io->final ? step_flush(io) : step_erase(io);
-			break;
+		case IMAGE_READ: s = step_read(io); break;
+		case IMAGE_WRITE: s = io->final ? step_flush(io) : step_write(io); break;
+		case IMAGE_FLUSH: s = step_flush(io); break;
+		default: s = io->final ? step_flush(io) : step_erase(io); break;
 		}
 	}
 	if (s == STEP_OVER)
@@ -656,22 +650,17 @@ void io_complete(struct io *io, ssize_t res)
 			res = io->part;
 		}
 		break;
-	case HOST_SYNC:
-		io_finish(io, 0);
-		return;
-	case HOST_FALLOCATE:
-		res = io->part;
-		break;
-	default:
-		break;
+	case HOST_SYNC: io_finish(io, 0); return;
+	case HOST_FALLOCATE: res = io->part; break;
+	default: break;
 	}
 	proceed(io, advance(io, res));
 }
 
 /*
- * A disk nobody declared raw must not become a qcow2 or VMDK image under the guest's hands: the next
- * probe would follow file names the guest wrote into it. The bytes are copied first, since the guest
- * can change its memory between the look and the write. 0 or an errno.
+ * A disk nobody declared raw must not become a qcow2 or VMDK image under the guest's hands: the
+ * next probe would follow file names the guest wrote into it. The bytes are copied first, since the
+ * guest can change its memory between the look and the write. 0 or an errno.
  */
 static int keep_head(struct io *io)
 {
@@ -691,7 +680,7 @@ static int keep_head(struct io *io)
 	if (f == &image_format_raw)
 		return 0;
 	log_warn("%s: refused to let the guest write a %s header to a disk without format=raw",
-		 io->q->im->file->path, f->name);
+		io->q->im->file->path, f->name);
 	return EPERM;
 }
 

@@ -8,8 +8,8 @@
 
 enum { PACE_SPAN = 1000000 /* µs after which the rate is reckoned anew */ };
 
-struct image_job *job_new(struct image *im, struct image *target, const struct job_options *o,
-	GError **error)
+struct image_job *job_new(
+	struct image *im, struct image *target, const struct job_options *o, GError **error)
 {
 	struct image_job *j;
 	unsigned none = 0;

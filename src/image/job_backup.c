@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* job_backup.c: the disk as it was at one moment, whole or what a bitmap has marked since the last. */
+/* job_backup.c: the disk as it was at one moment, whole or what a bitmap has marked since the last.
+ */
 #include <errno.h>
 
 #include "base/error.h"
@@ -46,7 +47,8 @@ static int freeze(struct image_job *j)
 
 	image_pause(j->im);
 	if (j->bitmap) {
-		for (uint64_t off = 0; ops->next(j->im, j->bitmap, off, true, &at, &n); off = at + n)
+		for (uint64_t off = 0; ops->next(j->im, j->bitmap, off, true, &at, &n);
+			off = at + n)
 			tracker_mark(j->taken, at, n);
 		for (uint64_t off = 0; tracker_next(j->taken, off, true, &at, &n); off = at + n)
 			tracker_mark(j->todo, at, n);
@@ -104,7 +106,7 @@ struct image_job *job_backup(struct image *im, struct image *target, const char 
 
 	if (target->readonly || target->size < im->size) {
 		fail(error, LODGE_ERROR_USAGE, "%s: is %s", target->file->path,
-		     target->readonly ? "open read-only" : "smaller than what it is to hold");
+			target->readonly ? "open read-only" : "smaller than what it is to hold");
 		return NULL;
 	}
 	if (bitmap && !image_bitmaps(im)) {
@@ -115,7 +117,8 @@ struct image_job *job_backup(struct image *im, struct image *target, const char 
 	if (!j)
 		return NULL;
 	j->bitmap = g_strdup(bitmap);
-	/* A granule is written to the target whole: not less than its clusters, or they are copied. */
+	/* A granule is written to the target whole: not less than its clusters, or they are copied.
+	 */
 	j->todo = tracker_new(im->size, JOB_GRANULE_SHIFT);
 	j->taken = tracker_new(im->size, 9);
 	if (!j->todo || !j->taken) {

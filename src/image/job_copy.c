@@ -107,7 +107,7 @@ struct image_job *job_mirror(struct image *im, struct image *target, enum mirror
 
 	if (target->readonly || target->size < im->size) {
 		fail(error, LODGE_ERROR_USAGE, "%s: is %s", target->file->path,
-		     target->readonly ? "open read-only" : "smaller than what it is to hold");
+			target->readonly ? "open read-only" : "smaller than what it is to hold");
 		return NULL;
 	}
 	j = job_new(im, target, o, error);
@@ -122,8 +122,8 @@ struct image_job *job_mirror(struct image *im, struct image *target, enum mirror
 /* ---- commit ---- */
 
 /* Opens the image below once more, as `o` says, in place of the one that is open. */
-static int reopen_below(struct image *im, const struct image_options *user, bool readonly,
-	GError **error)
+static int reopen_below(
+	struct image *im, const struct image_options *user, bool readonly, GError **error)
 {
 	struct image_options o = user ? *user : (struct image_options){ 0 };
 	g_autofree char *path = g_strdup(im->backing->file->path);
@@ -182,8 +182,8 @@ struct image_job *job_commit(struct image *im, const struct image_options *open,
 	if (!j)
 		return NULL;
 	if (reopen_below(im, open, false, error) < 0 ||
-	    (im->backing->size < im->size &&
-	     image_resize(im->backing, im->size, NULL, error) < 0)) {
+		(im->backing->size < im->size &&
+			image_resize(im->backing, im->size, NULL, error) < 0)) {
 		job_free(j);
 		return NULL;
 	}
@@ -259,11 +259,12 @@ static int run_stream(struct image_job *j)
 		if (r < 0)
 			return r;
 		n = run.depth && run.present ? MIN(run.len, JOB_CHUNK) : run.len;
-		/* Nothing below has it, and nothing will be below: it reads as zeroes either way. */
+		/* Nothing below has it, and nothing will be below: it reads as zeroes either way.
+		 */
 		r = run.depth && run.present && !run.zero ? bring_up(j, off, n) : 0;
 		if (r < 0)
 			return fail_errno(&j->error, LODGE_ERROR_FILE, -r,
-					  "%s: cannot take over what is below", im->file->path);
+				"%s: cannot take over what is below", im->file->path);
 		atomic_store(&j->done, off + n);
 		if (!job_pace(j, run.depth && !run.zero ? n : 0))
 			return -1;
@@ -277,7 +278,7 @@ struct image_job *job_stream(struct image *im, const struct job_options *o, GErr
 
 	if (!im->backing || im->readonly) {
 		fail(error, LODGE_ERROR_USAGE, "%s: %s", im->file->path,
-		     im->readonly ? "is open read-only" : "stands on no other image");
+			im->readonly ? "is open read-only" : "stands on no other image");
 		return NULL;
 	}
 	j = job_new(im, NULL, o, error);

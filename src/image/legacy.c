@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * legacy.c: formats that are only read, to get disks out of them: qcow version 1, QED, Parallels, Bochs'
- * growing images, cloop. Specs: the formats' own documents: QEMU's docs/interop/qed_spec.txt and
- * parallels.txt, the qcow and redolog headers, and cloop's header.
+ * legacy.c: formats that are only read, to get disks out of them: qcow version 1, QED, Parallels,
+ * Bochs' growing images, cloop. Specs: the formats' own documents: QEMU's docs/interop/qed_spec.txt
+ * and parallels.txt, the qcow and redolog headers, and cloop's header.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,10 +19,11 @@ enum { TABLE_MAX = 64 << 20 };
 
 /* All formats here: a table, in one or two levels, of where clusters are. */
 struct legacy {
-	uint64_t *entry;   /* owned: a place in the file for each cluster, 0: none; packed: see below */
+	uint64_t *
+		entry; /* owned: a place in the file for each cluster, 0: none; packed: see below */
 	uint64_t count;
-	uint32_t *packed;  /* owned: bytes of each compressed cluster; NULL: none is */
-	bool raw_deflate;  /* else zlib's frame */
+	uint32_t *packed; /* owned: bytes of each compressed cluster; NULL: none is */
+	bool raw_deflate; /* else zlib's frame */
 };
 
 static void legacy_close(struct image *im)
@@ -35,8 +36,8 @@ static void legacy_close(struct image *im)
 
 static int bad(struct image *im, const char *what, GError **error)
 {
-	return fail(error, LODGE_ERROR_FILE, "%s: is no %s image that can be used: %s", im->file->path,
-		    im->format->name, what);
+	return fail(error, LODGE_ERROR_FILE, "%s: is no %s image that can be used: %s",
+		im->file->path, im->format->name, what);
 }
 
 static int start(struct image *im, uint64_t count, GError **error)
@@ -48,7 +49,8 @@ static int start(struct image *im, uint64_t count, GError **error)
 	return s->entry ? 0 : bad(im, "it claims an absurd size", error);
 }
 
-static int legacy_map(struct image *im, uint64_t off, uint64_t len, unsigned flags, struct extent *out)
+static int legacy_map(
+	struct image *im, uint64_t off, uint64_t len, unsigned flags, struct extent *out)
 {
 	struct legacy *s = im->state;
 	uint64_t i = off / im->cluster, inside = off % im->cluster;
@@ -87,8 +89,10 @@ static int legacy_unpack(struct image *im, const struct extent *x, void *dst)
 	if (!d)
 		return -ENOMEM;
 	if (file_read_full(im->file, x->at, src, n) >= 0)
-		r = s->raw_deflate ? libdeflate_deflate_decompress_ex(d, src, n, dst, im->cluster, &used, &got) :
-				     libdeflate_zlib_decompress_ex(d, src, n, dst, im->cluster, &used, &got);
+		r = s->raw_deflate ? libdeflate_deflate_decompress_ex(
+					     d, src, n, dst, im->cluster, &used, &got)
+				   : libdeflate_zlib_decompress_ex(
+					     d, src, n, dst, im->cluster, &used, &got);
 	libdeflate_free_decompressor(d);
 	if (r != LIBDEFLATE_SUCCESS)
 		return -EIO;
@@ -100,7 +104,8 @@ static int read_at(struct image *im, uint64_t at, void *buf, size_t n, GError **
 {
 	int r = at > INT64_MAX / 2 ? -EINVAL : file_read_full(im->file, at, buf, n);
 
-	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read it", im->file->path) : 0;
+	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read it", im->file->path)
+		     : 0;
 }
 
 /* ---- qcow version 1: header of 48 bytes, two levels, big-endian ---- */
@@ -147,8 +152,8 @@ static int qcow1_open(struct image *im, const struct image_options *o, GError **
 	l2_bits = h[33];
 	l1_at = load_be64(h + 40);
 	name_n = load_be32(h + 16);
-	if (!probe_qcow1(h, sizeof(h)) || bits < 9 || bits > 16 || l2_bits < 6 || l2_bits > 13 || !im->size ||
-	    im->size > 1ull << 50 || name_n > 1023)
+	if (!probe_qcow1(h, sizeof(h)) || bits < 9 || bits > 16 || l2_bits < 6 || l2_bits > 13 ||
+		!im->size || im->size > 1ull << 50 || name_n > 1023)
 		return bad(im, "its header is absurd", error);
 	if (load_be32(h + 36))
 		return bad(im, "it is encrypted", error);
@@ -161,7 +166,8 @@ static int qcow1_open(struct image *im, const struct image_options *o, GError **
 	l1_n = (s->count + per - 1) / per;
 	for (uint64_t i = 0; i < l1_n; i++) {
 		if (read_at(im, l1_at + 8 * i, one, 8, error) < 0 ||
-		    (load_be64(one) && qcow1_l2(im, load_be64(one), i * per, per, bits, error) < 0))
+			(load_be64(one) &&
+				qcow1_l2(im, load_be64(one), i * per, per, bits, error) < 0))
 			return -1;
 	}
 	if (name_n && load_be64(h + 8)) {
@@ -194,8 +200,8 @@ static int qed_open(struct image *im, const struct image_options *o, GError **er
 	features = load_le64(h + 16);
 	im->size = load_le64(h + 48) & ~511ull;
 	if (!probe_qed(h, sizeof(h)) || im->cluster < 4096 || im->cluster > 64 << 20 ||
-	    im->cluster & (im->cluster - 1) || !table || table > 16 || table & (table - 1) || !im->size ||
-	    im->size > 1ull << 52 || (uint64_t)im->cluster * table > TABLE_MAX)
+		im->cluster & (im->cluster - 1) || !table || table > 16 || table & (table - 1) ||
+		!im->size || im->size > 1ull << 52 || (uint64_t)im->cluster * table > TABLE_MAX)
 		return bad(im, "its header is absurd", error);
 	if (features & ~(uint64_t)(BACKING | CHECK_NEEDED | RAW_BACKING))
 		return bad(im, "it needs a feature that is not known", error);
@@ -233,7 +239,10 @@ static int qed_open(struct image *im, const struct image_options *o, GError **er
 
 static int probe_parallels(const uint8_t *head, size_t n)
 {
-	return n >= 64 && (!memcmp(head, "WithoutFreeSpace", 16) || !memcmp(head, "WithouFreSpacExt", 16)) ? 100 : 0;
+	return n >= 64 && (!memcmp(head, "WithoutFreeSpace", 16) ||
+				  !memcmp(head, "WithouFreSpacExt", 16))
+		       ? 100
+		       : 0;
 }
 
 static int parallels_open(struct image *im, const struct image_options *o, GError **error)
@@ -252,8 +261,9 @@ static int parallels_open(struct image *im, const struct image_options *o, GErro
 	unit = !memcmp(h, "WithouFreSpacExt", 16) ? tracks : 1;
 	if (unit == 1)
 		im->size &= (1ull << 41) - 1;
-	if (!probe_parallels(h, sizeof(h)) || load_le32(h + 16) != 2 || !tracks || tracks > 64 << 11 || !im->size ||
-	    im->size > 1ull << 50 || (uint64_t)count * tracks * 512 < im->size || (tracks & (tracks - 1)))
+	if (!probe_parallels(h, sizeof(h)) || load_le32(h + 16) != 2 || !tracks ||
+		tracks > 64 << 11 || !im->size || im->size > 1ull << 50 ||
+		(uint64_t)count * tracks * 512 < im->size || (tracks & (tracks - 1)))
 		return bad(im, "its header is absurd", error);
 	im->cluster = tracks * 512;
 	if (start(im, count, error) < 0)
@@ -266,12 +276,15 @@ static int parallels_open(struct image *im, const struct image_options *o, GErro
 	return 0;
 }
 
-/* ---- Bochs: "growing" redolog, little-endian; extents have a bitmap of sectors before their data ---- */
+/* ---- Bochs: "growing" redolog, little-endian; extents have a bitmap of sectors before their data
+ * ---- */
 
 static int probe_bochs(const uint8_t *head, size_t n)
 {
-	return n >= 512 && !memcmp(head, "Bochs Virtual HD Image", 23) && !memcmp(head + 32, "Redolog", 8) &&
-			       !memcmp(head + 48, "Growing", 8) ? 100 : 0;
+	return n >= 512 && !memcmp(head, "Bochs Virtual HD Image", 23) &&
+			       !memcmp(head + 32, "Redolog", 8) && !memcmp(head + 48, "Growing", 8)
+		       ? 100
+		       : 0;
 }
 
 static int bochs_open(struct image *im, const struct image_options *o, GError **error)
@@ -290,9 +303,10 @@ static int bochs_open(struct image *im, const struct image_options *o, GError **
 	extent = load_le32(h + 80);
 	im->size = load_le64(h + (version == 0x20000 ? 88 : 84)) & ~511ull;
 	data = load_le32(h + 68) + (uint64_t)catalog * 4;
-	if (!probe_bochs(h, sizeof(h)) || (version != 0x20000 && version != 0x10000) || extent < 512 ||
-	    extent > 16 << 20 || extent & (extent - 1) || !bitmap || bitmap > 1 << 20 || bitmap < extent / 4096 ||
-	    catalog > 1 << 24 || !im->size || (uint64_t)catalog * extent < im->size)
+	if (!probe_bochs(h, sizeof(h)) || (version != 0x20000 && version != 0x10000) ||
+		extent < 512 || extent > 16 << 20 || extent & (extent - 1) || !bitmap ||
+		bitmap > 1 << 20 || bitmap < extent / 4096 || catalog > 1 << 24 || !im->size ||
+		(uint64_t)catalog * extent < im->size)
 		return bad(im, "its header is absurd", error);
 	im->cluster = 512;
 	if (start(im, im->size / 512, error) < 0)
@@ -311,7 +325,8 @@ static int bochs_open(struct image *im, const struct image_options *o, GError **
 			continue;
 		if (read_at(im, at, bits, bitmap, error) < 0)
 			return -1;
-		for (uint32_t k = 0; k < extent / 512 && (uint64_t)i * extent / 512 + k < s->count; k++) {
+		for (uint32_t k = 0; k < extent / 512 && (uint64_t)i * extent / 512 + k < s->count;
+			k++) {
 			if (bits[k / 8] >> k % 8 & 1)
 				s->entry[(uint64_t)i * extent / 512 + k] = at + span + k * 512;
 		}
@@ -323,7 +338,8 @@ static int bochs_open(struct image *im, const struct image_options *o, GError **
 
 static int probe_cloop(const uint8_t *head, size_t n)
 {
-	static const char mark[] = "#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0 && mount -r -t iso9660 /dev/cloop $1\n";
+	static const char mark[] = "#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0 && mount -r -t "
+				   "iso9660 /dev/cloop $1\n";
 
 	return n >= 136 && !memcmp(head, mark, MIN(sizeof(mark) - 1, 60)) ? 100 : 0;
 }
@@ -363,12 +379,18 @@ static int cloop_open(struct image *im, const struct image_options *o, GError **
 
 #define LEGACY(NAME, HELP, ...)                                                                    \
 	const struct image_format image_format_##NAME = { .help = HELP,                            \
-		.state_size = sizeof(struct legacy), .probe = probe_##NAME, .open = NAME##_open,   \
-		.close = legacy_close, .map = legacy_map, .unpack = legacy_unpack, __VA_ARGS__ }
+		.state_size = sizeof(struct legacy),                                               \
+		.probe = probe_##NAME,                                                             \
+		.open = NAME##_open,                                                               \
+		.close = legacy_close,                                                             \
+		.map = legacy_map,                                                                 \
+		.unpack = legacy_unpack,                                                           \
+		__VA_ARGS__ }
 
 LEGACY(qcow1, "QEMU's first growing format; read only", .name = "qcow");
 LEGACY(qed, "QEMU's format between qcow and qcow2's third version; read only", .name = "qed",
 	.suffixes = "qed");
-LEGACY(parallels, "Parallels' growing disks; read only", .name = "parallels", .suffixes = "hds hdd");
+LEGACY(parallels, "Parallels' growing disks; read only", .name = "parallels",
+	.suffixes = "hds hdd");
 LEGACY(bochs, "Bochs' growing disks; read only", .name = "bochs");
 LEGACY(cloop, "compressed disks of live systems; read only", .name = "cloop", .suffixes = "cloop");

@@ -56,8 +56,10 @@ int image_snapshot_overlay(struct image *im, const char *path, const char *forma
 {
 	g_autofree char *below = NULL;
 	struct image_spec spec = { .size = im->size, .backing_format = im->format->name };
-	struct image_options o = { .path = path, .format = format, .no_backing = true,
-				   .direct = im->file->direct_fd >= 0 };
+	struct image_options o = { .path = path,
+		.format = format,
+		.no_backing = true,
+		.direct = im->file->direct_fd >= 0 };
 	struct image *overlay;
 
 	below = g_canonicalize_filename(im->file->path, NULL);
@@ -89,7 +91,7 @@ int image_resize_live(struct image *im, uint64_t size, GError **error)
 
 	if (atomic_load(&im->jobs))
 		return fail(error, LODGE_ERROR_USAGE, "%s: has a job; its size cannot change now",
-			    im->file->path);
+			im->file->path);
 	image_pause(im);
 	r = image_resize(im, size, NULL, error);
 	image_resume(im);

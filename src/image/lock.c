@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lock.c: image locks that agree with QEMU's byte ranges. Spec: QEMU documentation, "Disk image file
- * locking"; fcntl(2), open file description locks.
+ * lock.c: image locks that agree with QEMU's byte ranges. Spec: QEMU documentation, "Disk image
+ * file locking"; fcntl(2), open file description locks.
  */
 #include "image/file.h"
 
@@ -111,7 +111,8 @@ int file_lock(int fd, const char *path, bool write, GError **error)
 	if (!r)
 		return 0;
 	if (r == -EINVAL || r == -ENOLCK || r == -EOPNOTSUPP || r == -ENOSYS) {
-		log_warn("%s: its file system has no locks, nothing keeps a second user away", path);
+		log_warn(
+			"%s: its file system has no locks, nothing keeps a second user away", path);
 		return 0;
 	}
 	if (r != -EAGAIN && r != -EACCES)
@@ -119,7 +120,7 @@ int file_lock(int fd, const char *path, bool write, GError **error)
 	g_autofree char *who = lock_holder(fd);
 
 	return fail(error, LODGE_ERROR_FILE,
-		    "%s: is in use by another program%s%s; stop that first, or give each machine a "
-		    "copy of the disk",
-		    path, who, write ? "" : " that writes to it");
+		"%s: is in use by another program%s%s; stop that first, or give each machine a "
+		"copy of the disk",
+		path, who, write ? "" : " that writes to it");
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * nbd_server.c: serves an image to NBD clients: fixed newstyle, structured replies, block status. Each
- * connection has a thread that reads requests; a pool shared by all does them, and answers as they
- * end. Spec: NetworkBlockDevice/nbd, doc/proto.md.
+ * nbd_server.c: serves an image to NBD clients: fixed newstyle, structured replies, block status.
+ * Each connection has a thread that reads requests; a pool shared by all does them, and answers as
+ * they end. Spec: NetworkBlockDevice/nbd, doc/proto.md.
  */
 #include "image/nbd_server.h"
 
@@ -24,8 +24,8 @@
 enum {
 	PAYLOAD_MAX = 32 << 20, /* as the specification suggests */
 	OPTION_MAX = 16 << 10,
-	OPTIONS_MAX = 256,	/* a client that asks more has no business */
-	IN_FLIGHT = 64,		/* requests of a connection */
+	OPTIONS_MAX = 256, /* a client that asks more has no business */
+	IN_FLIGHT = 64,    /* requests of a connection */
 	IN_FLIGHT_BYTES = 64 << 20,
 	WORKERS = 16,
 	STATUS_EXTENTS = 1024,
@@ -125,7 +125,8 @@ static uint16_t transmission_flags(const struct nbd_server *s)
 	       (s->o.readonly ? NBD_READ_ONLY : NBD_TRIM | NBD_ZEROES);
 }
 
-static int reply_option(struct client *c, uint32_t option, uint32_t type, const void *data, uint32_t n)
+static int reply_option(
+	struct client *c, uint32_t option, uint32_t type, const void *data, uint32_t n)
 {
 	uint8_t h[20];
 	struct iovec v[2] = { { h, sizeof(h) }, { (void *)data, n } };
@@ -173,12 +174,13 @@ static int option_go(struct client *c, uint32_t option, const uint8_t *data, uin
 	if (send_info(c, option, NBD_INFO_EXPORT, info, 10) < 0)
 		return -1;
 	store_be32(info, 1);
-	store_be32(info + 4, MAX(image_cluster(s->im) > 65536 ? 65536 : image_cluster(s->im), 4096));
+	store_be32(
+		info + 4, MAX(image_cluster(s->im) > 65536 ? 65536 : image_cluster(s->im), 4096));
 	store_be32(info + 8, PAYLOAD_MAX);
 	if (send_info(c, option, NBD_INFO_BLOCK_SIZE, info, 12) < 0 ||
-	    (s->o.description &&
-	     send_info(c, option, NBD_INFO_DESCRIPTION, s->o.description, strlen(s->o.description)) < 0) ||
-	    reply_option(c, option, NBD_REP_ACK, NULL, 0) < 0)
+		(s->o.description && send_info(c, option, NBD_INFO_DESCRIPTION, s->o.description,
+					     strlen(s->o.description)) < 0) ||
+		reply_option(c, option, NBD_REP_ACK, NULL, 0) < 0)
 		return -1;
 	return option == NBD_OPT_GO;
 }
@@ -217,7 +219,8 @@ static int option_meta(struct client *c, uint32_t option, const uint8_t *data, u
 		if (n - at < 4 || len > n - at - 4)
 			return reply_option(c, option, NBD_REP_ERR(NBD_ERR_INVALID), NULL, 0);
 		wanted |= len == strlen(context) && !memcmp(data + at + 4, context, len);
-		wanted |= option == NBD_OPT_LIST_META && len == 5 && !memcmp(data + at + 4, "base:", 5);
+		wanted |= option == NBD_OPT_LIST_META && len == 5 &&
+			  !memcmp(data + at + 4, "base:", 5);
 		at += 4 + len;
 	}
 	if (option == NBD_OPT_SET_META)
@@ -242,27 +245,22 @@ static int option_export_name(struct client *c, const uint8_t *data, uint32_t n,
 }
 
 /* 1: transmission begins; 0: the next option; -1: the end. */
-static int handle_option(struct client *c, uint32_t option, const uint8_t *data, uint32_t n, bool no_zeroes)
+static int handle_option(
+	struct client *c, uint32_t option, const uint8_t *data, uint32_t n, bool no_zeroes)
 {
 	switch (option) {
-	case NBD_OPT_EXPORT_NAME:
-		return option_export_name(c, data, n, no_zeroes);
-	case NBD_OPT_ABORT:
-		reply_option(c, option, NBD_REP_ACK, NULL, 0);
-		return -1;
-	case NBD_OPT_LIST:
-		return option_list(c, option, n);
+	case NBD_OPT_EXPORT_NAME: return option_export_name(c, data, n, no_zeroes);
+	case NBD_OPT_ABORT: reply_option(c, option, NBD_REP_ACK, NULL, 0); return -1;
+	case NBD_OPT_LIST: return option_list(c, option, n);
 	case NBD_OPT_INFO:
-	case NBD_OPT_GO:
-		return option_go(c, option, data, n);
+	case NBD_OPT_GO: return option_go(c, option, data, n);
 	case NBD_OPT_STRUCTURED:
 		c->structured = !n;
-		return reply_option(c, option, n ? NBD_REP_ERR(NBD_ERR_INVALID) : NBD_REP_ACK, NULL, 0);
+		return reply_option(
+			c, option, n ? NBD_REP_ERR(NBD_ERR_INVALID) : NBD_REP_ACK, NULL, 0);
 	case NBD_OPT_LIST_META:
-	case NBD_OPT_SET_META:
-		return option_meta(c, option, data, n);
-	default:
-		return reply_option(c, option, NBD_REP_ERR(NBD_ERR_UNSUP), NULL, 0);
+	case NBD_OPT_SET_META: return option_meta(c, option, data, n);
+	default: return reply_option(c, option, NBD_REP_ERR(NBD_ERR_UNSUP), NULL, 0);
 	}
 }
 
@@ -301,7 +299,8 @@ static uint32_t wire_error(int err)
 {
 	switch (err) {
 	case 0: return 0;
-	case EPERM: case EROFS: return 1;
+	case EPERM:
+	case EROFS: return 1;
 	case ENOMEM: return 12;
 	case EINVAL: return 22;
 	case ENOSPC: return 28;
@@ -325,8 +324,8 @@ static void send_simple(struct request *r, int err, const void *data, size_t n)
 }
 
 /* front and data make the chunk's payload. */
-static void send_chunk(struct request *r, uint16_t flags, uint16_t type, const void *front, size_t front_n,
-	const void *data, size_t n)
+static void send_chunk(struct request *r, uint16_t flags, uint16_t type, const void *front,
+	size_t front_n, const void *data, size_t n)
 {
 	uint8_t h[20];
 	struct iovec v[3] = { { h, sizeof(h) }, { (void *)front, front_n }, { (void *)data, n } };
@@ -351,7 +350,8 @@ static void send_result(struct request *r, int err)
 	}
 	store_be32(e, wire_error(err));
 	store_be16(e + 4, 0);
-	send_chunk(r, NBD_CHUNK_DONE, err ? NBD_CHUNK_ERROR : NBD_CHUNK_NONE, e, err ? 6 : 0, NULL, 0);
+	send_chunk(
+		r, NBD_CHUNK_DONE, err ? NBD_CHUNK_ERROR : NBD_CHUNK_NONE, e, err ? 6 : 0, NULL, 0);
 }
 
 /* ---- commands ---- */
@@ -410,12 +410,8 @@ static void do_change(struct request *r)
 	int x = 0;
 
 	switch (r->type) {
-	case NBD_CMD_WRITE:
-		x = image_pwrite(im, r->at, r->data, r->n, &why);
-		break;
-	case NBD_CMD_TRIM:
-		x = image_discard(im, r->at, r->n, &why);
-		break;
+	case NBD_CMD_WRITE: x = image_pwrite(im, r->at, r->data, r->n, &why); break;
+	case NBD_CMD_TRIM: x = image_discard(im, r->at, r->n, &why); break;
 	case NBD_CMD_ZEROES:
 		x = image_zero(im, r->at, r->n, !(r->flags & NBD_CMD_NO_HOLE), &why);
 		break;
@@ -427,7 +423,8 @@ static void do_change(struct request *r)
 
 static uint32_t state_of(const struct image_run *run)
 {
-	return (run->zero ? NBD_STATE_ZERO : 0) | (run->present && !(run->zero && run->has_at) ? 0 : NBD_STATE_HOLE);
+	return (run->zero ? NBD_STATE_ZERO : 0) |
+	       (run->present && !(run->zero && run->has_at) ? 0 : NBD_STATE_HOLE);
 }
 
 static void do_status(struct request *r)
@@ -494,7 +491,8 @@ static void work(gpointer item, gpointer opaque)
 static int check_request(const struct request *r)
 {
 	const struct nbd_server *s = r->c->s;
-	bool modifies = r->type == NBD_CMD_WRITE || r->type == NBD_CMD_TRIM || r->type == NBD_CMD_ZEROES;
+	bool modifies =
+		r->type == NBD_CMD_WRITE || r->type == NBD_CMD_TRIM || r->type == NBD_CMD_ZEROES;
 	uint64_t size = image_size(s->im);
 
 	if (r->type == NBD_CMD_FLUSH)
@@ -536,8 +534,12 @@ static bool serve_one(struct client *c)
 	if (load_be16(h + 6) == NBD_CMD_DISC)
 		return false;
 	r = g_new0(struct request, 1);
-	*r = (struct request){ .c = c, .flags = load_be16(h + 4), .type = load_be16(h + 6),
-		.cookie = load_be64(h + 8), .at = load_be64(h + 16), .n = load_be32(h + 24) };
+	*r = (struct request){ .c = c,
+		.flags = load_be16(h + 4),
+		.type = load_be16(h + 6),
+		.cookie = load_be64(h + 8),
+		.at = load_be64(h + 16),
+		.n = load_be32(h + 24) };
 	carries = r->type == NBD_CMD_WRITE;
 	if (carries && r->n > PAYLOAD_MAX) { /* what follows cannot be told from requests */
 		g_free(r);
@@ -616,7 +618,8 @@ int nbd_server_add(struct nbd_server *s, int fd)
 		close(fd);
 		return -1;
 	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* unix sockets refuse, which is fine */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+		sizeof(on)); /* unix sockets refuse, which is fine */
 	c = g_new0(struct client, 1);
 	c->s = s;
 	c->fd = fd;

@@ -10,7 +10,7 @@ struct image;
 struct nbd_server;
 
 struct nbd_server_options {
-	const char *name;	 /* of the export; "" or NULL: the default one */
+	const char *name;        /* of the export; "" or NULL: the default one */
 	const char *description; /* NULL: none */
 	bool readonly;
 	unsigned clients; /* at a time; 0: as many as come */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * open.c: opening images: which format, which files below. An image is data somebody else may have
- * written, so the names in it are followed only as far as its user said (CVE-2026-27211 was an image
- * that named /etc/shadow as its backing file and was read by the guest).
+ * written, so the names in it are followed only as far as its user said (CVE-2026-27211 was an
+ * image that named /etc/shadow as its backing file and was read by the guest).
  */
 #include <errno.h>
 #include <limits.h>
@@ -26,27 +26,27 @@ static int choose_format(struct image *im, const char *name, GError **error)
 		im->format = format_by_name(name);
 		if (!im->format)
 			return fail(error, LODGE_ERROR_USAGE,
-				    "%s: no image format is called '%s'; try 'raw' or 'qcow2'",
-				    im->file->path, name);
+				"%s: no image format is called '%s'; try 'raw' or 'qcow2'",
+				im->file->path, name);
 	} else {
 		n = file_read(im->file, 0, head, sizeof(head));
 		if (n < 0)
-			return fail_errno(error, LODGE_ERROR_FILE, -n, "%s: cannot read it",
-					  im->file->path);
+			return fail_errno(
+				error, LODGE_ERROR_FILE, -n, "%s: cannot read it", im->file->path);
 		im->format = format_probe(head, n);
 		im->probed_raw = im->format == &image_format_raw;
 	}
 	if (!im->format->open)
 		return fail(error, LODGE_ERROR_FILE,
-			    "%s: is a %s image, which is not supported yet; convert it with "
-			    "'qemu-img convert -O raw'%s",
-			    im->file->path, im->format->name,
-			    name ? "" : " (or say format=raw if its bytes are meant as they are)");
+			"%s: is a %s image, which is not supported yet; convert it with "
+			"'qemu-img convert -O raw'%s",
+			im->file->path, im->format->name,
+			name ? "" : " (or say format=raw if its bytes are meant as they are)");
 	if (!im->readonly && im->format != &image_format_raw && !im->format->alloc &&
-	    !im->format->commit && !im->format->flush)
+		!im->format->commit && !im->format->flush)
 		return fail(error, LODGE_ERROR_FILE,
-			    "%s: %s images can only be read; open it with readonly=on",
-			    im->file->path, im->format->name);
+			"%s: %s images can only be read; open it with readonly=on", im->file->path,
+			im->format->name);
 	return 0;
 }
 
@@ -89,8 +89,8 @@ static bool path_allowed(const char *path, const struct image_options *o)
 }
 
 /* Where the file `name` of the image at `from` is, or NULL with error. */
-static char *resolve(const char *from, const char *name, const struct image_options *o,
-	GError **error)
+static char *resolve(
+	const char *from, const char *name, const struct image_options *o, GError **error)
 {
 	g_autofree char *dir = NULL, *real_from = NULL, *path = NULL;
 	char *real;
@@ -99,13 +99,17 @@ static char *resolve(const char *from, const char *name, const struct image_opti
 		if (url_allowed(name, o))
 			return g_strdup(name);
 		fail(error, LODGE_ERROR_FILE,
-		     "%s: names %s, which is not among the places its files may be in; allow it if "
-		     "you trust the image", from, name);
+			"%s: names %s, which is not among the places its files may be in; allow it "
+			"if "
+			"you trust the image",
+			from, name);
 		return NULL;
 	}
 	if (g_str_has_prefix(name, "json:")) {
-		fail(error, LODGE_ERROR_FILE, "%s: names a file by QEMU options (%s); rebase it to a "
-		     "plain path first", from, name);
+		fail(error, LODGE_ERROR_FILE,
+			"%s: names a file by QEMU options (%s); rebase it to a "
+			"plain path first",
+			from, name);
 		return NULL;
 	}
 	if (g_str_has_prefix(name, "file:"))
@@ -120,8 +124,10 @@ static char *resolve(const char *from, const char *name, const struct image_opti
 	}
 	if (!path_allowed(real, o)) {
 		fail(error, LODGE_ERROR_FILE,
-		     "%s: names %s, which is outside the folders its files may be in; allow that "
-		     "folder (backing-dir) if you trust the image", from, real);
+			"%s: names %s, which is outside the folders its files may be in; allow "
+			"that "
+			"folder (backing-dir) if you trust the image",
+			from, real);
 		g_clear_pointer(&real, free);
 	}
 	return real;
@@ -132,7 +138,10 @@ struct file *image_open_file_of(struct image *im, const struct image_options *o,
 {
 	g_autofree char *path = resolve(im->file->path, name, o, error);
 	struct file_options fo = {
-		.path = path, .readonly = readonly, .direct = o->direct, .no_lock = o->no_lock,
+		.path = path,
+		.readonly = readonly,
+		.direct = o->direct,
+		.no_lock = o->no_lock,
 	};
 	struct file *f = path ? file_open(&fo, error) : NULL;
 
@@ -147,11 +156,11 @@ struct file *image_open_file_of(struct image *im, const struct image_options *o,
 
 struct opening {
 	const struct image_options *top; /* what the user asked for */
-	GPtrArray *seen; /* char *: canonical paths from the top down */
+	GPtrArray *seen;                 /* char *: canonical paths from the top down */
 };
 
-static struct image *open_layer(struct file *f, const struct image_options *o,
-	struct opening *all, GError **error);
+static struct image *open_layer(
+	struct file *f, const struct image_options *o, struct opening *all, GError **error);
 
 static bool contains(GPtrArray *paths, const char *path)
 {
@@ -174,19 +183,19 @@ static int open_backing(struct image *im, struct opening *all, GError **error)
 		format = all->top->backing_format;
 	if (!format)
 		return fail(error, LODGE_ERROR_FILE,
-			    "%s: does not say in which format its backing file %s is, and guessing is "
-			    "not safe; write it down with 'lodge image rebase -u -b %s -F FORMAT %s'",
-			    im->file->path, im->backing_path, im->backing_path, im->file->path);
+			"%s: does not say in which format its backing file %s is, and guessing is "
+			"not safe; write it down with 'lodge image rebase -u -b %s -F FORMAT %s'",
+			im->file->path, im->backing_path, im->backing_path, im->file->path);
 	path = resolve(im->file->path, im->backing_path, all->top, error);
 	if (!path)
 		return -1;
 	if (contains(all->seen, path))
 		return fail(error, LODGE_ERROR_FILE,
-			    "%s: its backing file %s is (by way of others) backed by itself",
-			    im->file->path, path);
+			"%s: its backing file %s is (by way of others) backed by itself",
+			im->file->path, path);
 	if (all->seen->len >= CHAIN_MAX)
 		return fail(error, LODGE_ERROR_FILE, "%s: more than %d images stand on each other",
-			    im->file->path, CHAIN_MAX);
+			im->file->path, CHAIN_MAX);
 	g_ptr_array_add(all->seen, g_strdup(path));
 	o.path = path;
 	o.format = format;
@@ -220,7 +229,10 @@ static struct image *open_in(struct file *f, bool borrowed, const struct image_o
 	struct opening *all, GError **error)
 {
 	struct file_options fo = {
-		.path = o->path, .readonly = o->readonly, .direct = o->direct, .no_lock = o->no_lock,
+		.path = o->path,
+		.readonly = o->readonly,
+		.direct = o->direct,
+		.no_lock = o->no_lock,
 	};
 	/* The rules for names in images are those of the image at the top. */
 	struct image_options rules = *o;
@@ -246,8 +258,8 @@ failed:
 	return NULL;
 }
 
-static struct image *open_layer(struct file *f, const struct image_options *o,
-	struct opening *all, GError **error)
+static struct image *open_layer(
+	struct file *f, const struct image_options *o, struct opening *all, GError **error)
 {
 	return open_in(f, false, o, all, error);
 }
@@ -271,14 +283,14 @@ struct image *image_open_file(struct file *f, const struct image_options *o, GEr
 		fail(error, LODGE_ERROR_USAGE, "%s: writing without a lock is refused", o->path);
 	else if (o->queues > QUEUES_MAX)
 		fail(error, LODGE_ERROR_USAGE, "%s: %u queues, at most %d are possible", o->path,
-		     o->queues, QUEUES_MAX);
+			o->queues, QUEUES_MAX);
 	else
 		im = open_layer(g_steal_pointer(&f), o, &all, error);
 	file_close(f);
 	g_ptr_array_unref(all.seen);
 	if (im && im->probed_raw && !im->readonly)
 		log_warn("%s: taken for a raw disk by its content; say format=raw to make sure",
-			 im->file->path);
+			im->file->path);
 	return im;
 }
 
@@ -333,13 +345,15 @@ static int look_below(const char *path, const struct image_spec *spec,
 	const struct image_options *user, uint64_t *ret_size, GError **error)
 {
 	struct image_options rules = user ? *user : (struct image_options){ 0 };
-	struct image_options o = { .format = spec->backing_format, .readonly = true, .no_lock = true };
+	struct image_options o = {
+		.format = spec->backing_format, .readonly = true, .no_lock = true
+	};
 	g_autofree char *whole = NULL;
 	struct image *im;
 
 	if (!spec->backing_format)
-		return fail(error, LODGE_ERROR_USAGE,
-			    "%s: say in which format the backing file is", path);
+		return fail(error, LODGE_ERROR_USAGE, "%s: say in which format the backing file is",
+			path);
 	/* The person who makes the image names the file: that is the permission. */
 	rules.path = path;
 	if (file_is_url(spec->backing)) {
@@ -347,9 +361,9 @@ static int look_below(const char *path, const struct image_spec *spec,
 	} else {
 		g_autofree char *dir = g_path_get_dirname(path);
 
-		whole = g_path_is_absolute(spec->backing) ?
-				g_strdup(spec->backing) :
-				g_build_filename(dir, spec->backing, NULL);
+		whole = g_path_is_absolute(spec->backing)
+				? g_strdup(spec->backing)
+				: g_build_filename(dir, spec->backing, NULL);
 	}
 	o.path = whole;
 	o.backing_dirs = rules.backing_dirs;
@@ -377,9 +391,9 @@ int image_create(const char *path, const char *format, const struct image_spec *
 	int r;
 
 	if (!f || !f->create)
-		return fail(error, LODGE_ERROR_USAGE, f ? "%s: %s images cannot be made" :
-							  "%s: no image format is called '%s'",
-			    path, format);
+		return fail(error, LODGE_ERROR_USAGE,
+			f ? "%s: %s images cannot be made" : "%s: no image format is called '%s'",
+			path, format);
 	if (s.backing && look_below(path, spec, o, &below_size, error) < 0)
 		return -1;
 	s.size = s.size ? s.size : below_size;

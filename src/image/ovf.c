@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ovf.c: reads OVF descriptions and OVA archives. Spec: DMTF DSP0243 ("Open Virtualization Format"),
- * DSP1041 and DSP1044 for resource types; POSIX.1 "ustar Interchange Format" with GNU's long sizes.
+ * ovf.c: reads OVF descriptions and OVA archives. Spec: DMTF DSP0243 ("Open Virtualization
+ * Format"), DSP1041 and DSP1044 for resource types; POSIX.1 "ustar Interchange Format" with GNU's
+ * long sizes.
  */
 #include "image/ovf.h"
 
@@ -12,8 +13,17 @@
 #include "image/file.h"
 
 enum {
-	XML_MAX = 8 << 20, TAR = 512, MEMBERS_MAX = 1000, DISKS_MAX = 256,
-	TYPE_CPU = 3, TYPE_MEMORY = 4, TYPE_IDE = 5, TYPE_SCSI = 6, TYPE_NET = 10, TYPE_DISK = 17, TYPE_SATA = 20,
+	XML_MAX = 8 << 20,
+	TAR = 512,
+	MEMBERS_MAX = 1000,
+	DISKS_MAX = 256,
+	TYPE_CPU = 3,
+	TYPE_MEMORY = 4,
+	TYPE_IDE = 5,
+	TYPE_SCSI = 6,
+	TYPE_NET = 10,
+	TYPE_DISK = 17,
+	TYPE_SATA = 20,
 };
 
 /* ---- the archive ---- */
@@ -56,7 +66,8 @@ static int read_members(struct ovf_source *s, GError **error)
 	int64_t end = file_length(s->tar);
 	uint8_t h[TAR];
 
-	for (uint64_t at = 0; end > 0 && at + TAR <= (uint64_t)end && s->members->len < MEMBERS_MAX;) {
+	for (uint64_t at = 0;
+		end > 0 && at + TAR <= (uint64_t)end && s->members->len < MEMBERS_MAX;) {
 		struct member m = { .at = at + TAR };
 
 		if (file_read_full(s->tar, at, h, TAR) < 0)
@@ -67,14 +78,16 @@ static int read_members(struct ovf_source *s, GError **error)
 			return fail(error, LODGE_ERROR_FILE, "%s: is no OVA archive", s->path);
 		m.size = tar_number(h + 124, 12);
 		if (m.size > (uint64_t)end - m.at)
-			return fail(error, LODGE_ERROR_FILE, "%s: ends in the middle of a file", s->path);
+			return fail(error, LODGE_ERROR_FILE, "%s: ends in the middle of a file",
+				s->path);
 		if (h[156] == '0' || !h[156]) {
 			m.name = g_strndup((char *)h, 100);
 			g_array_append_val(s->members, m);
 		}
 		at = m.at + (m.size + TAR - 1) / TAR * TAR;
 	}
-	return s->members->len ? 0 : fail(error, LODGE_ERROR_FILE, "%s: is no OVA archive", s->path);
+	return s->members->len ? 0
+			       : fail(error, LODGE_ERROR_FILE, "%s: is no OVA archive", s->path);
 }
 
 struct ovf_source *ovf_open(const char *path, GError **error)
@@ -114,7 +127,8 @@ struct file *ovf_file(struct ovf_source *s, const char *name, GError **error)
 	struct file *f;
 
 	if (!*name || strchr(name, '/') || !strcmp(name, "..")) {
-		fail(error, LODGE_ERROR_FILE, "%s: names the file '%s', which is not beside it", s->path, name);
+		fail(error, LODGE_ERROR_FILE, "%s: names the file '%s', which is not beside it",
+			s->path, name);
 		return NULL;
 	}
 	for (unsigned i = 0; i < s->members->len; i++) {
@@ -127,7 +141,8 @@ struct file *ovf_file(struct ovf_source *s, const char *name, GError **error)
 	}
 	if (!s->tar)
 		return file_open(&o, error);
-	fail(error, LODGE_ERROR_FILE, "%s: has no file '%s', which its description names", s->path, name);
+	fail(error, LODGE_ERROR_FILE, "%s: has no file '%s', which its description names", s->path,
+		name);
 	return NULL;
 }
 
@@ -184,8 +199,8 @@ static int verify_one(struct ovf_source *s, GChecksumType type, const char *name
 	for (uint64_t at = 0; f && (n = file_read(f, at, buf, 1 << 20)) > 0; at += n)
 		g_checksum_update(sum, buf, n);
 	if (f && (n < 0 || g_ascii_strcasecmp(g_checksum_get_string(sum), want)))
-		r = fail(error, LODGE_ERROR_FILE, "%s: %s is damaged: it is not what the manifest says", s->path,
-			name);
+		r = fail(error, LODGE_ERROR_FILE,
+			"%s: %s is damaged: it is not what the manifest says", s->path, name);
 	file_close(f);
 	g_checksum_free(sum);
 	return r;
@@ -196,8 +211,9 @@ int ovf_verify(struct ovf_source *s, GError **error)
 {
 	g_autofree char *beside = g_strdup_printf("%.*s.mf", (int)strlen(s->path) - 4, s->path),
 			*base = g_path_get_basename(beside), *text = NULL;
-	const char *name = s->tar ? member_by_suffix(s, ".mf") :
-			   g_file_test(beside, G_FILE_TEST_EXISTS) ? base : NULL;
+	const char *name = s->tar                                    ? member_by_suffix(s, ".mf")
+			   : g_file_test(beside, G_FILE_TEST_EXISTS) ? base
+								     : NULL;
 	struct file *f;
 	size_t n;
 	int r = 0;
@@ -209,14 +225,17 @@ int ovf_verify(struct ovf_source *s, GError **error)
 	if (!text)
 		return -1;
 	for (char *p = text, *line; !r && (line = strsep(&p, "\r\n"));) {
-		char *open = strchr(line, '('), *close = strrchr(line, ')'), *eq = close ? strchr(close, '=') : NULL;
+		char *open = strchr(line, '('), *close = strrchr(line, ')'),
+		     *eq = close ? strchr(close, '=') : NULL;
 		int type;
 
 		if (!open || !eq)
 			continue;
 		*open = *close = 0;
-		type = !strcmp(line, "SHA1") ? G_CHECKSUM_SHA1 : !strcmp(line, "SHA256") ? G_CHECKSUM_SHA256 :
-		       !strcmp(line, "SHA512") ? G_CHECKSUM_SHA512 : -1;
+		type = !strcmp(line, "SHA1")     ? G_CHECKSUM_SHA1
+		       : !strcmp(line, "SHA256") ? G_CHECKSUM_SHA256
+		       : !strcmp(line, "SHA512") ? G_CHECKSUM_SHA512
+						 : -1;
 		if (type >= 0)
 			r = verify_one(s, type, open + 1, g_strstrip(eq + 1), error);
 	}
@@ -269,10 +288,13 @@ static uint64_t unit_of(const char *text)
 
 	if (power)
 		return bits < 60 ? 1ull << bits : 1;
-	if (!text || !*text || !g_ascii_strcasecmp(text, "byte") || !g_ascii_strcasecmp(text, "bytes"))
+	if (!text || !*text || !g_ascii_strcasecmp(text, "byte") ||
+		!g_ascii_strcasecmp(text, "bytes"))
 		return 1;
-	return !g_ascii_strncasecmp(text, "kilo", 4) ? 1 << 10 : !g_ascii_strncasecmp(text, "mega", 4) ||
-		!g_ascii_strcasecmp(text, "MB") ? 1 << 20 : !g_ascii_strncasecmp(text, "giga", 4) ? 1 << 30 : 1;
+	return !g_ascii_strncasecmp(text, "kilo", 4)                                      ? 1 << 10
+	       : !g_ascii_strncasecmp(text, "mega", 4) || !g_ascii_strcasecmp(text, "MB") ? 1 << 20
+	       : !g_ascii_strncasecmp(text, "giga", 4)                                    ? 1 << 30
+											  : 1;
 }
 
 static uint64_t times(uint64_t a, uint64_t b)
@@ -291,7 +313,8 @@ static void disk_free(void *p)
 }
 
 /* Calls each() for every element called `name`, at any depth. */
-static void walk(const xmlNode *n, const char *name, void (*each)(const xmlNode *n, void *opaque), void *opaque)
+static void walk(const xmlNode *n, const char *name, void (*each)(const xmlNode *n, void *opaque),
+	void *opaque)
 {
 	for (; n; n = n->next) {
 		if (is(n, name))
@@ -339,7 +362,10 @@ static void on_controller(const xmlNode *n, void *opaque)
 	struct parsing *p = opaque;
 	uint64_t type = child_number(n, "ResourceType");
 	char *id = child_text(n, "InstanceID");
-	const char *bus = type == TYPE_IDE ? "ide" : type == TYPE_SCSI ? "scsi" : type == TYPE_SATA ? "sata" : NULL;
+	const char *bus = type == TYPE_IDE    ? "ide"
+			  : type == TYPE_SCSI ? "scsi"
+			  : type == TYPE_SATA ? "sata"
+					      : NULL;
 
 	if (bus && id)
 		g_hash_table_replace(p->buses, id, (char *)bus);
@@ -349,7 +375,8 @@ static void on_controller(const xmlNode *n, void *opaque)
 
 static void add_disk(struct parsing *p, const xmlNode *n)
 {
-	g_autofree char *resource = child_text(n, "HostResource"), *parent = child_text(n, "Parent");
+	g_autofree char *resource = child_text(n, "HostResource"),
+			*parent = child_text(n, "Parent");
 	const char *id = resource ? strrchr(resource, '/') : NULL;
 	const struct ovf_disk *of = id ? g_hash_table_lookup(p->disks, id + 1) : NULL;
 	struct ovf_disk *d;
@@ -357,7 +384,9 @@ static void add_disk(struct parsing *p, const xmlNode *n)
 	if (!of || p->m->disks->len >= DISKS_MAX)
 		return;
 	d = g_new0(struct ovf_disk, 1);
-	*d = (struct ovf_disk){ .id = g_strdup(of->id), .href = g_strdup(of->href), .capacity = of->capacity,
+	*d = (struct ovf_disk){ .id = g_strdup(of->id),
+		.href = g_strdup(of->href),
+		.capacity = of->capacity,
 		.bus = g_strdup(parent ? g_hash_table_lookup(p->buses, parent) : NULL) };
 	g_ptr_array_add(p->m->disks, d);
 }
@@ -369,15 +398,9 @@ static void on_item(const xmlNode *n, void *opaque)
 	g_autofree char *units = child_text(n, "AllocationUnits"), *net = NULL;
 
 	switch (child_number(n, "ResourceType")) {
-	case TYPE_CPU:
-		p->m->cpus = (unsigned)CLAMP(quantity, 1, 4096);
-		break;
-	case TYPE_MEMORY:
-		p->m->memory = times(quantity, units ? unit_of(units) : 1 << 20);
-		break;
-	case TYPE_DISK:
-		add_disk(p, n);
-		break;
+	case TYPE_CPU: p->m->cpus = (unsigned)CLAMP(quantity, 1, 4096); break;
+	case TYPE_MEMORY: p->m->memory = times(quantity, units ? unit_of(units) : 1 << 20); break;
+	case TYPE_DISK: add_disk(p, n); break;
 	case TYPE_NET:
 		net = child_text(n, "Connection");
 		if (p->m->nets->len < DISKS_MAX)
@@ -409,8 +432,8 @@ static void on_os(const xmlNode *n, void *opaque)
 struct ovf_machine *ovf_parse(const char *xml, size_t n, const char *path, GError **error)
 {
 	/* Nothing is fetched and no entity expanded. */
-	xmlDoc *doc = xmlReadMemory(xml, (int)n, "ovf", NULL, XML_PARSE_NONET | XML_PARSE_NOERROR |
-		XML_PARSE_NOWARNING);
+	xmlDoc *doc = xmlReadMemory(xml, (int)n, "ovf", NULL,
+		XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
 	const xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL;
 	struct ovf_machine *m = g_new0(struct ovf_machine, 1);
 	struct parsing p = { .m = m };
@@ -431,8 +454,9 @@ struct ovf_machine *ovf_parse(const char *xml, size_t n, const char *path, GErro
 	walk(root, "StorageItem", on_item, &p);
 	walk(root, "EthernetPortItem", on_item, &p);
 	if (p.systems != 1) {
-		fail(error, LODGE_ERROR_FILE, p.systems ? "%s: describes several machines" :
-			"%s: describes no machine", path);
+		fail(error, LODGE_ERROR_FILE,
+			p.systems ? "%s: describes several machines" : "%s: describes no machine",
+			path);
 		ovf_free(m);
 		m = NULL;
 	}

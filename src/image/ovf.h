@@ -11,15 +11,15 @@ struct file;
 struct ovf_disk {
 	char *id, *href;   /* href NULL: an empty disk of `capacity` bytes */
 	uint64_t capacity; /* bytes; 0: not stated */
-	char *bus;	   /* "ide", "scsi", "sata"; NULL: not stated */
+	char *bus;         /* "ide", "scsi", "sata"; NULL: not stated */
 };
 
 struct ovf_machine {
 	char *name, *os;
 	unsigned cpus;
-	uint64_t memory;   /* bytes */
-	GPtrArray *disks;  /* struct ovf_disk * */
-	GPtrArray *nets;   /* char *: names of networks, one for each card */
+	uint64_t memory;  /* bytes */
+	GPtrArray *disks; /* struct ovf_disk * */
+	GPtrArray *nets;  /* char *: names of networks, one for each card */
 };
 
 /* Parses the description of one machine; NULL with error. */
@@ -34,7 +34,8 @@ void ovf_close(struct ovf_source *s);
 char *ovf_description(struct ovf_source *s, size_t *n, GError **error);
 /* A file the description names, to be read; NULL with error. */
 struct file *ovf_file(struct ovf_source *s, const char *name, GError **error);
-/* Compares the files with the sums of the manifest, if there is one: 0, 1: there is none, -1 with error. */
+/* Compares the files with the sums of the manifest, if there is one: 0, 1: there is none, -1 with
+ * error. */
 int ovf_verify(struct ovf_source *s, GError **error);
 
 #endif

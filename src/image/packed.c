@@ -40,8 +40,8 @@ static struct packed_cache *cache_of(struct image *im)
 	return c;
 }
 
-static bool lookup(struct packed_cache *c, uint64_t key, size_t skip, void *buf, size_t n,
-	uint64_t *changes)
+static bool lookup(
+	struct packed_cache *c, uint64_t key, size_t skip, void *buf, size_t n, uint64_t *changes)
 {
 	bool found = false;
 

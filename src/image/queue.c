@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * queue.c: one submission context of an image: requests that wait, that are in flight (io.c), that are
- * finished.
+ * queue.c: one submission context of an image: requests that wait, that are in flight (io.c), that
+ * are finished.
  *
- * Any thread may submit. What the kernel can do without waiting (a read of cached pages) is done where
- * it is submitted, without ring and loop: that is a guest's most frequent request, and the wake-ups
- * would cost many times its work.
+ * Any thread may submit. What the kernel can do without waiting (a read of cached pages) is done
+ * where it is submitted, without ring and loop: that is a guest's most frequent request, and the
+ * wake-ups would cost many times its work.
  */
 #include "image/queue_priv.h"
 
@@ -21,9 +21,9 @@
 #include "image/throttle.h"
 
 /*
- * Gives up the ring's lock and calls done() for all that is finished. One thread at a time does so: what
- * a done() submits and finishes at once, or another thread meanwhile, is left to the loop that already
- * runs, or the stack would grow with each request a done() submits.
+ * Gives up the ring's lock and calls done() for all that is finished. One thread at a time does so:
+ * what a done() submits and finishes at once, or another thread meanwhile, is left to the loop that
+ * already runs, or the stack would grow with each request a done() submits.
  */
 static void unlock_and_settle(struct image_queue *q)
 {
@@ -48,7 +48,6 @@ static void unlock_and_settle(struct image_queue *q)
 	q->settling = false;
 	g_mutex_unlock(&q->ring_lock);
 }
-
 
 static gboolean throttle_over(gpointer opaque)
 {
@@ -79,7 +78,7 @@ static bool may_start(struct image_queue *q, const struct image_request *r)
 	if (!q->free || atomic_load(&q->im->paused))
 		return false;
 	if (!atomic_load(&t->on) || r->op == IMAGE_FLUSH || atomic_load(&q->drainers) ||
-	    throttle_take(t, r->op == IMAGE_DISCARD ? 0 : r->length, &us))
+		throttle_take(t, r->op == IMAGE_DISCARD ? 0 : r->length, &us))
 		return true;
 	wait_for_limits(q, us);
 	return false;
@@ -203,8 +202,8 @@ void queue_drain(struct image_queue *q)
 		} else {
 			g_mutex_lock(&q->lock);
 			if (atomic_load(&q->pending))
-				g_cond_wait_until(&q->idle, &q->lock,
-						  g_get_monotonic_time() + 50000);
+				g_cond_wait_until(
+					&q->idle, &q->lock, g_get_monotonic_time() + 50000);
 			g_mutex_unlock(&q->lock);
 		}
 	}

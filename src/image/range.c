@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * range.c: who is changing where clusters are. Two writes that allocate the same cluster, or one that
- * allocates it and one that drops it, go one after the other; writes in place are not concerned.
+ * range.c: who is changing where clusters are. Two writes that allocate the same cluster, or one
+ * that allocates it and one that drops it, go one after the other; writes in place are not
+ * concerned.
  */
 #include "image/engine.h"
 

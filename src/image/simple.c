@@ -61,11 +61,14 @@ bool census_add(struct block_census *c, uint64_t block, uint64_t at)
 
 	r->allocated++;
 	if (at < c->first || at >= c->end)
-		line = g_strdup_printf("block %" G_GUINT64_FORMAT " is said to be at %" G_GUINT64_FORMAT
-			", where no data can be", block, at);
+		line = g_strdup_printf("block %" G_GUINT64_FORMAT
+				       " is said to be at %" G_GUINT64_FORMAT
+				       ", where no data can be",
+			block, at);
 	else if (g_hash_table_contains(c->seen, &at))
-		line = g_strdup_printf("block %" G_GUINT64_FORMAT " shares its place, %" G_GUINT64_FORMAT
-			", with another one", block, at);
+		line = g_strdup_printf("block %" G_GUINT64_FORMAT
+				       " shares its place, %" G_GUINT64_FORMAT ", with another one",
+			block, at);
 	if (line) {
 		r->corruptions++;
 		if (r->say)
@@ -99,9 +102,22 @@ uint32_t crc32c(uint32_t crc, const void *p, size_t n)
 {
 	/* The polynomial 0x82f63b78, reflected, four bits at a time. */
 	static const uint32_t table[16] = {
-		0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3, 0x61c69362,
-		0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab,
-		0xe330a81a, 0xf36e6f75,
+		0x00000000,
+		0x105ec76f,
+		0x20bd8ede,
+		0x30e349b1,
+		0x417b1dbc,
+		0x5125dad3,
+		0x61c69362,
+		0x7198540d,
+		0x82f63b78,
+		0x92a8fc17,
+		0xa24bb5a6,
+		0xb21572c9,
+		0xc38d26c4,
+		0xd3d3e1ab,
+		0xe330a81a,
+		0xf36e6f75,
 	};
 	const uint8_t *b = p;
 

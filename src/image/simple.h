@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * simple.h: what formats share that grow block by block at the end of their file and have one table:
- * VDI, VHD, VHDX and sparse VMDK extents.
+ * simple.h: what formats share that grow block by block at the end of their file and have one
+ * table: VDI, VHD, VHDX and sparse VMDK extents.
  */
 #ifndef IMAGE_SIMPLE_H
 #define IMAGE_SIMPLE_H
@@ -12,7 +12,7 @@
 /* Room at the end of a file, which reads as zeroes. */
 struct file_end {
 	struct file *file; /* borrowed */
-	uint64_t end;	   /* first byte nothing is at */
+	uint64_t end;      /* first byte nothing is at */
 };
 
 /* The end of what the file has now, rounded up. */
@@ -27,7 +27,7 @@ int simple_flush(struct image *im, struct block_table *t);
  * behind the end of the file or before `first`. */
 struct block_census {
 	struct image_report *report;
-	GHashTable *seen; /* owned: place -> block */
+	GHashTable *seen;          /* owned: place -> block */
 	uint64_t first, end, unit; /* data begin, end of the file, bytes of a block in the file */
 };
 void census_start(struct block_census *c, struct image_report *report, uint64_t first, uint64_t end,

@@ -10,10 +10,10 @@ struct image;
 
 struct image_snapshot {
 	char id[64], name[256];
-	uint64_t disk_size;	/* guest bytes at that time */
+	uint64_t disk_size;     /* guest bytes at that time */
 	uint64_t vm_state_size; /* bytes of saved machine state behind the disk; 0: none */
-	int64_t date;		/* microseconds since 1970 */
-	uint64_t vm_clock;	/* guest run time, ns */
+	int64_t date;           /* microseconds since 1970 */
+	uint64_t vm_clock;      /* guest run time, ns */
 };
 
 /* Flushed and durable when they return. -1 with error. */

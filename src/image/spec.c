@@ -38,10 +38,10 @@ int image_parse_size(const char *text, uint64_t *ret, GError **error)
 		end += 2;
 	if (end == text || *end || !(value >= 0) || ldexp(value, shift) >= limit)
 		return fail(error, LODGE_ERROR_USAGE,
-			    "'%s' is no size; write bytes or a number with K, M, G or T", text);
+			"'%s' is no size; write bytes or a number with K, M, G or T", text);
 	/* Plain integers need all their digits. */
-	*ret = shift || strpbrk(text, ".eE") ? (uint64_t)ldexp(value, shift) :
-					       g_ascii_strtoull(text, NULL, 10);
+	*ret = shift || strpbrk(text, ".eE") ? (uint64_t)ldexp(value, shift)
+					     : g_ascii_strtoull(text, NULL, 10);
 	return 0;
 }
 
@@ -79,7 +79,7 @@ static int check_value(const struct image_option_def *d, const char *value, GErr
 		return 0;
 	case IMAGE_OPT_BOOL:
 		if (one_of(value, truths, G_N_ELEMENTS(truths)) ||
-		    one_of(value, lies, G_N_ELEMENTS(lies)))
+			one_of(value, lies, G_N_ELEMENTS(lies)))
 			return 0;
 		return fail(error, LODGE_ERROR_USAGE, "%s is on or off, not '%s'", d->name, value);
 	case IMAGE_OPT_ENUM: {
@@ -88,10 +88,9 @@ static int check_value(const struct image_option_def *d, const char *value, GErr
 		if (g_strv_contains(d->choices, value))
 			return 0;
 		return fail(error, LODGE_ERROR_USAGE, "%s cannot be '%s'; there are %s", d->name,
-			    value, all);
+			value, all);
 	}
-	case IMAGE_OPT_STRING:
-		return 0;
+	case IMAGE_OPT_STRING: return 0;
 	}
 	return 0;
 }
@@ -122,8 +121,8 @@ int image_spec_set(struct image_spec *s, const struct image_option_def *defs, co
 	return 0;
 }
 
-int image_spec_parse(struct image_spec *s, const struct image_option_def *defs, const char *text,
-	GError **error)
+int image_spec_parse(
+	struct image_spec *s, const struct image_option_def *defs, const char *text, GError **error)
 {
 	while (*text) {
 		g_autoptr(GString) word = g_string_new(NULL);
@@ -145,8 +144,8 @@ int image_spec_parse(struct image_spec *s, const struct image_option_def *defs, 
 	return 0;
 }
 
-const char *image_spec_string(const struct image_spec *s, const struct image_option_def *defs,
-	const char *name)
+const char *image_spec_string(
+	const struct image_spec *s, const struct image_option_def *defs, const char *name)
 {
 	const char *set = s && s->options ? g_hash_table_lookup(s->options, name) : NULL;
 	const struct image_option_def *d = find(defs, name);
@@ -154,8 +153,8 @@ const char *image_spec_string(const struct image_spec *s, const struct image_opt
 	return set || !d ? set : d->preset;
 }
 
-uint64_t image_spec_size(const struct image_spec *s, const struct image_option_def *defs,
-	const char *name)
+uint64_t image_spec_size(
+	const struct image_spec *s, const struct image_option_def *defs, const char *name)
 {
 	const char *text = image_spec_string(s, defs, name);
 	uint64_t size = 0;
@@ -165,16 +164,16 @@ uint64_t image_spec_size(const struct image_spec *s, const struct image_option_d
 	return size;
 }
 
-bool image_spec_bool(const struct image_spec *s, const struct image_option_def *defs,
-	const char *name)
+bool image_spec_bool(
+	const struct image_spec *s, const struct image_option_def *defs, const char *name)
 {
 	const char *text = image_spec_string(s, defs, name);
 
 	return text && one_of(text, truths, G_N_ELEMENTS(truths));
 }
 
-unsigned image_spec_enum(const struct image_spec *s, const struct image_option_def *defs,
-	const char *name)
+unsigned image_spec_enum(
+	const struct image_spec *s, const struct image_option_def *defs, const char *name)
 {
 	const char *text = image_spec_string(s, defs, name);
 	const struct image_option_def *d = find(defs, name);

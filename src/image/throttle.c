@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * throttle.c: each request fills two buckets, which leak at the permitted rates; while one is fuller
- * than its burst, requests wait. A request larger than the burst passes when the bucket is empty, and
- * the next ones wait the longer.
+ * throttle.c: each request fills two buckets, which leak at the permitted rates; while one is
+ * fuller than its burst, requests wait. A request larger than the burst passes when the bucket is
+ * empty, and the next ones wait the longer.
  */
 #include "image/throttle.h"
 
@@ -42,7 +42,7 @@ bool throttle_take(struct throttle *t, uint64_t n, int64_t *ret_wait)
 	t->ops = MAX(t->ops - (now - t->at) * 1e-6 * l->ops_per_second, 0);
 	t->at = now;
 	wait = MAX(wait_for(t->bytes, l->bytes_per_second, l->burst_bytes),
-		   wait_for(t->ops, l->ops_per_second, l->burst_ops));
+		wait_for(t->ops, l->ops_per_second, l->burst_ops));
 	if (wait <= 0) {
 		t->bytes += l->bytes_per_second ? n : 0;
 		t->ops += l->ops_per_second ? 1 : 0;

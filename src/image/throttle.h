@@ -15,7 +15,7 @@ struct throttle {
 	_Atomic bool on;
 	struct image_limits limits;
 	double bytes, ops; /* what is in each bucket */
-	int64_t at;	   /* as of then, µs */
+	int64_t at;        /* as of then, µs */
 };
 
 void throttle_set(struct throttle *t, const struct image_limits *l);

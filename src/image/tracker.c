@@ -81,8 +81,8 @@ static uint64_t find_bit(const struct tracker *t, uint64_t i, bool dirty)
 	return t->bits;
 }
 
-bool tracker_next(const struct tracker *t, uint64_t off, bool dirty, uint64_t *ret_at,
-	uint64_t *ret_len)
+bool tracker_next(
+	const struct tracker *t, uint64_t off, bool dirty, uint64_t *ret_at, uint64_t *ret_len)
 {
 	uint64_t from = find_bit(t, off >> t->shift, dirty), to;
 

@@ -12,19 +12,33 @@
 
 enum {
 	/* header */
-	H_SIGNATURE = 0x40, H_VERSION = 0x44, H_SIZE = 0x48, H_TYPE = 0x4c, H_MAP = 0x154, H_DATA = 0x158,
-	H_SECTOR = 0x168, H_DISK = 0x170, H_BLOCK = 0x178, H_EXTRA = 0x17c, H_BLOCKS = 0x180,
-	H_USED = 0x184, H_UUID = 0x188, H_UUID_SNAP = 0x198, H_UUID_LINK = 0x1a8, H_UUID_PARENT = 0x1b8,
+	H_SIGNATURE = 0x40,
+	H_VERSION = 0x44,
+	H_SIZE = 0x48,
+	H_TYPE = 0x4c,
+	H_MAP = 0x154,
+	H_DATA = 0x158,
+	H_SECTOR = 0x168,
+	H_DISK = 0x170,
+	H_BLOCK = 0x178,
+	H_EXTRA = 0x17c,
+	H_BLOCKS = 0x180,
+	H_USED = 0x184,
+	H_UUID = 0x188,
+	H_UUID_SNAP = 0x198,
+	H_UUID_LINK = 0x1a8,
+	H_UUID_PARENT = 0x1b8,
 	HEADER = 0x200,
-	TYPE_DYNAMIC = 1, TYPE_FIXED = 2,
+	TYPE_DYNAMIC = 1,
+	TYPE_FIXED = 2,
 	BLOCK = 1 << 20,
 	BLOCKS_MAX = 1 << 29, /* 512 TiB */
 	RUN_MAX = 65536,      /* entries looked at in one call */
 };
 
 #define SIGNATURE 0xbeda107fu
-#define FREE 0xffffffffu /* never written */
-#define ZERO 0xfffffffeu /* reads as zeroes */
+#define FREE      0xffffffffu /* never written */
+#define ZERO      0xfffffffeu /* reads as zeroes */
 
 struct vdi {
 	struct block_table map;
@@ -40,8 +54,9 @@ static int probe(const uint8_t *head, size_t n)
 
 static int bad(struct image *im, const char *what, uint64_t value, GError **error)
 {
-	return fail(error, LODGE_ERROR_FILE, "%s: is no VDI image that can be used: %s is %" G_GUINT64_FORMAT,
-		    im->file->path, what, value);
+	return fail(error, LODGE_ERROR_FILE,
+		"%s: is no VDI image that can be used: %s is %" G_GUINT64_FORMAT, im->file->path,
+		what, value);
 }
 
 static int vdi_open(struct image *im, const struct image_options *o, GError **error)
@@ -52,14 +67,15 @@ static int vdi_open(struct image *im, const struct image_options *o, GError **er
 	uint64_t at;
 
 	if (r < 0)
-		return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read it", im->file->path);
+		return fail_errno(
+			error, LODGE_ERROR_FILE, -r, "%s: cannot read it", im->file->path);
 	if (load_le32(h + H_SIGNATURE) != SIGNATURE)
 		return fail(error, LODGE_ERROR_FILE, "%s: is no VDI image", im->file->path);
 	if (load_le32(h + H_VERSION) >> 16 != 1)
 		return bad(im, "its version", load_le32(h + H_VERSION), error);
 	if (load_le32(h + H_TYPE) != TYPE_DYNAMIC && load_le32(h + H_TYPE) != TYPE_FIXED)
 		return bad(im, "its type (1 and 2 are known; differencing ones need their parents)",
-			   load_le32(h + H_TYPE), error);
+			load_le32(h + H_TYPE), error);
 	s->block = load_le32(h + H_BLOCK);
 	if (s->block < 4096 || s->block > 64 << 20 || s->block & (s->block - 1))
 		return bad(im, "its block size", s->block, error);
@@ -77,8 +93,9 @@ static int vdi_open(struct image *im, const struct image_options *o, GError **er
 	if (at < H_UUID || at + (uint64_t)s->blocks * 4 > s->data || (s->data | at) & 511)
 		return bad(im, "where its map begins", at, error);
 	s->used = load_le32(h + H_USED);
-	s->map = (struct block_table){ .file = im->file, .at = at, .count = s->blocks, .width = 4,
-		.page = 512 };
+	s->map = (struct block_table){
+		.file = im->file, .at = at, .count = s->blocks, .width = 4, .page = 512
+	};
 	block_table_init(&s->map);
 	im->cluster = s->block;
 	return 0;
@@ -97,14 +114,15 @@ static int vdi_map(struct image *im, uint64_t off, uint64_t len, unsigned flags,
 
 	if (r < 0)
 		return r;
-	*out = (struct extent){ .kind = e >= ZERO ? EXTENT_ZERO : EXTENT_DATA, .file = im->file,
+	*out = (struct extent){ .kind = e >= ZERO ? EXTENT_ZERO : EXTENT_DATA,
+		.file = im->file,
 		.at = s->data + e * s->block + off % s->block };
 	if (e >= ZERO)
 		out->file = NULL;
 	/* On while the blocks follow each other. */
 	for (unsigned steps = 0; n < len && steps < RUN_MAX; steps++) {
 		if (block_table_get(&s->map, (off + n) / s->block, flags, &next) < 0 ||
-		    (e >= ZERO ? next < ZERO : next != e + 1))
+			(e >= ZERO ? next < ZERO : next != e + 1))
 			break;
 		e = next;
 		n += s->block;
@@ -113,8 +131,8 @@ static int vdi_map(struct image *im, uint64_t off, uint64_t len, unsigned flags,
 	return 0;
 }
 
-static int vdi_alloc(struct image *im, uint64_t off, uint64_t len, unsigned flags, uint64_t *ret_start,
-	struct extent *out)
+static int vdi_alloc(struct image *im, uint64_t off, uint64_t len, unsigned flags,
+	uint64_t *ret_start, struct extent *out)
 {
 	struct vdi *s = im->state;
 	int r;
@@ -124,8 +142,10 @@ static int vdi_alloc(struct image *im, uint64_t off, uint64_t len, unsigned flag
 	if (s->used >= s->blocks)
 		return -EIO;
 	*ret_start = off - off % s->block;
-	*out = (struct extent){ .file = im->file, .at = s->data + (uint64_t)s->used * s->block,
-		.len = s->block, .fresh = true };
+	*out = (struct extent){ .file = im->file,
+		.at = s->data + (uint64_t)s->used * s->block,
+		.len = s->block,
+		.fresh = true };
 	r = file_truncate(im->file, out->at + s->block);
 	if (r < 0)
 		return r;
@@ -172,14 +192,16 @@ static const struct image_option_def options[] = {
 
 static int vdi_create(struct file *f, const struct image_spec *spec, GError **error)
 {
-	uint64_t blocks = (spec->size + BLOCK - 1) / BLOCK, map = (blocks * 4 + BLOCK - 1) / BLOCK * BLOCK;
+	uint64_t blocks = (spec->size + BLOCK - 1) / BLOCK,
+		 map = (blocks * 4 + BLOCK - 1) / BLOCK * BLOCK;
 	bool fixed = image_spec_enum(spec, options, "static");
 	g_autofree uint8_t *table = NULL;
 	uint8_t h[HEADER] = { 0 };
 	int r;
 
 	if (spec->backing)
-		return fail(error, LODGE_ERROR_USAGE, "%s: VDI images have no backing file here", f->path);
+		return fail(error, LODGE_ERROR_USAGE, "%s: VDI images have no backing file here",
+			f->path);
 	if (blocks > BLOCKS_MAX)
 		return fail(error, LODGE_ERROR_USAGE, "%s: VDI disks end at 512 TiB", f->path);
 	strcpy((char *)h, "<<< Oracle VM VirtualBox Disk Image >>>\n");
@@ -232,13 +254,16 @@ static int vdi_check(struct image *im, struct image_report *out, bool repair, GE
 	census_end(&c);
 	if (!r && out->allocated != s->used) {
 		if (out->say)
-			out->say(out, out->allocated > s->used, "the number of blocks in use is wrong");
+			out->say(out, out->allocated > s->used,
+				"the number of blocks in use is wrong");
 		if (out->allocated > s->used)
 			out->corruptions++;
 		else
 			out->leaks += s->used - out->allocated;
 	}
-	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read its map", im->file->path) : 0;
+	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read its map",
+			       im->file->path)
+		     : 0;
 }
 
 const struct image_format image_format_vdi = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vhd.c: Virtual PC's and Hyper-V's VHD: fixed, dynamic and differencing. Spec: Microsoft, "Virtual Hard
- * Disk Image Format Specification", version 1.0. All fields are big-endian.
+ * vhd.c: Virtual PC's and Hyper-V's VHD: fixed, dynamic and differencing. Spec: Microsoft, "Virtual
+ * Hard Disk Image Format Specification", version 1.0. All fields are big-endian.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,19 +12,45 @@
 
 enum {
 	/* "Hard Disk Footer Format" */
-	F_COOKIE = 0, F_FEATURES = 8, F_VERSION = 12, F_OFFSET = 16, F_TIME = 24, F_CREATOR = 28,
-	F_CREATOR_VERSION = 32, F_CREATOR_OS = 36, F_ORIGINAL = 40, F_SIZE = 48, F_CYLINDERS = 56,
-	F_HEADS = 58, F_SECTORS = 59, F_TYPE = 60, F_SUM = 64, F_UUID = 68, FOOTER = 512,
-	TYPE_FIXED = 2, TYPE_DYNAMIC = 3, TYPE_DIFFERENCING = 4,
+	F_COOKIE = 0,
+	F_FEATURES = 8,
+	F_VERSION = 12,
+	F_OFFSET = 16,
+	F_TIME = 24,
+	F_CREATOR = 28,
+	F_CREATOR_VERSION = 32,
+	F_CREATOR_OS = 36,
+	F_ORIGINAL = 40,
+	F_SIZE = 48,
+	F_CYLINDERS = 56,
+	F_HEADS = 58,
+	F_SECTORS = 59,
+	F_TYPE = 60,
+	F_SUM = 64,
+	F_UUID = 68,
+	FOOTER = 512,
+	TYPE_FIXED = 2,
+	TYPE_DYNAMIC = 3,
+	TYPE_DIFFERENCING = 4,
 	/* "Dynamic Disk Header Format" */
-	D_OFFSET = 8, D_TABLE = 16, D_VERSION = 24, D_ENTRIES = 28, D_BLOCK = 32, D_SUM = 36,
-	D_PARENT_UUID = 40, D_PARENT_TIME = 56, D_PARENT_NAME = 64, D_LOCATORS = 576, DYNAMIC = 1024,
-	LOCATORS = 8, LOCATOR = 24,
+	D_OFFSET = 8,
+	D_TABLE = 16,
+	D_VERSION = 24,
+	D_ENTRIES = 28,
+	D_BLOCK = 32,
+	D_SUM = 36,
+	D_PARENT_UUID = 40,
+	D_PARENT_TIME = 56,
+	D_PARENT_NAME = 64,
+	D_LOCATORS = 576,
+	DYNAMIC = 1024,
+	LOCATORS = 8,
+	LOCATOR = 24,
 	BLOCK = 2 << 20,
 	EPOCH_2000 = 946684800,
 };
 
-#define NOWHERE 0xffffffffu
+#define NOWHERE      0xffffffffu
 #define SIZE_MAX_VHD (2040ull << 30) /* as Windows has it */
 
 struct vhd {
@@ -32,10 +58,10 @@ struct vhd {
 	struct file_end end;
 	uint8_t footer[FOOTER];
 	uint32_t type, block, bitmap; /* bytes of a block's data and of its bitmap */
-	uint64_t data_from;	      /* no block can be before that */
+	uint64_t data_from;           /* no block can be before that */
 	/* the bitmap that was looked at last, of a differencing image */
 	uint8_t *bits;
-	uint64_t bits_of;	      /* block + 1; 0: none */
+	uint64_t bits_of; /* block + 1; 0: none */
 };
 
 static uint32_t checksum(const uint8_t *p, size_t n, size_t skip)
@@ -109,8 +135,8 @@ static int read_footer(struct image *im, struct vhd *s, GError **error)
 		}
 	}
 	if (r < 0 || !footer_good(s->footer))
-		return fail(error, LODGE_ERROR_FILE, "%s: is no VHD image, or its footer is damaged",
-			    im->file->path);
+		return fail(error, LODGE_ERROR_FILE,
+			"%s: is no VHD image, or its footer is damaged", im->file->path);
 	return 0;
 }
 
@@ -130,7 +156,8 @@ static char *parent_path(const uint8_t *text, size_t bytes, bool big)
 	return path;
 }
 
-/* "Parent Locator Entry": W2ru is a relative path; else the name in the header, beside the image. */
+/* "Parent Locator Entry": W2ru is a relative path; else the name in the header, beside the image.
+ */
 static void find_parent(struct image *im, const uint8_t *d)
 {
 	for (unsigned i = 0; i < LOCATORS && !im->backing_path; i++) {
@@ -160,18 +187,21 @@ static int open_dynamic(struct image *im, struct vhd *s, GError **error)
 	int r = file_read_full(im->file, load_be64(s->footer + F_OFFSET), d, DYNAMIC);
 	uint64_t entries, at;
 
-	if (r < 0 || memcmp(d, "cxsparse", 8) || checksum(d, DYNAMIC, D_SUM) != load_be32(d + D_SUM))
-		return fail(error, LODGE_ERROR_FILE, "%s: its dynamic header is damaged", im->file->path);
+	if (r < 0 || memcmp(d, "cxsparse", 8) ||
+		checksum(d, DYNAMIC, D_SUM) != load_be32(d + D_SUM))
+		return fail(error, LODGE_ERROR_FILE, "%s: its dynamic header is damaged",
+			im->file->path);
 	s->block = load_be32(d + D_BLOCK);
 	entries = load_be32(d + D_ENTRIES);
 	at = load_be64(d + D_TABLE);
 	if (s->block < 4096 || s->block > 256 << 20 || s->block & (s->block - 1) || at & 511 ||
-	    at > INT64_MAX / 2 || im->size > entries * s->block)
+		at > INT64_MAX / 2 || im->size > entries * s->block)
 		return fail(error, LODGE_ERROR_FILE, "%s: claims an absurd size or block size",
-			    im->file->path);
+			im->file->path);
 	s->bitmap = (s->block / 512 / 8 + 511) & ~511u;
-	s->map = (struct block_table){ .file = im->file, .at = at, .count = entries, .width = 4, .big = true,
-		.page = 512 };
+	s->map = (struct block_table){
+		.file = im->file, .at = at, .count = entries, .width = 4, .big = true, .page = 512
+	};
 	block_table_init(&s->map);
 	s->data_from = FOOTER;
 	im->cluster = s->block;
@@ -180,7 +210,7 @@ static int open_dynamic(struct image *im, struct vhd *s, GError **error)
 		s->bits = g_malloc(s->bitmap);
 		if (!im->backing_path)
 			return fail(error, LODGE_ERROR_FILE, "%s: does not say where its parent is",
-				    im->file->path);
+				im->file->path);
 	}
 	r = file_end_init(&s->end, im->file, 512);
 	/* New blocks go where the footer is, which then moves behind them. */
@@ -205,12 +235,13 @@ static int vhd_open(struct image *im, const struct image_options *o, GError **er
 		im->cluster = 1;
 		/* The footer must not be what the guest writes to. */
 		if (n < FOOTER || im->size > (uint64_t)n - (FOOTER - 1))
-			return fail(error, LODGE_ERROR_FILE, "%s: is shorter than its disk", im->file->path);
+			return fail(error, LODGE_ERROR_FILE, "%s: is shorter than its disk",
+				im->file->path);
 		return 0;
 	}
 	if (s->type != TYPE_DYNAMIC && s->type != TYPE_DIFFERENCING)
-		return fail(error, LODGE_ERROR_FILE, "%s: is a VHD of the unknown type %u", im->file->path,
-			    s->type);
+		return fail(error, LODGE_ERROR_FILE, "%s: is a VHD of the unknown type %u",
+			im->file->path, s->type);
 	return open_dynamic(im, s, error);
 }
 
@@ -246,7 +277,8 @@ static int map_partial(struct image *im, uint64_t off, uint64_t len, uint64_t at
 	struct extent *out)
 {
 	struct vhd *s = im->state;
-	uint64_t first = off % s->block / 512, end = MIN((off % s->block + len + 511) / 512, s->block / 512);
+	uint64_t first = off % s->block / 512,
+		 end = MIN((off % s->block + len + 511) / 512, s->block / 512);
 	uint64_t i = first + 1;
 	int r = load_bits(im, s, off / s->block, at, flags);
 	bool here;
@@ -256,8 +288,10 @@ static int map_partial(struct image *im, uint64_t off, uint64_t len, uint64_t at
 	here = bit(s, first);
 	while (i < end && bit(s, i) == here)
 		i++;
-	*out = (struct extent){ .kind = here ? EXTENT_DATA : EXTENT_BACKING, .file = here ? im->file : NULL,
-		.at = at + s->bitmap + off % s->block, .len = MIN(len, i * 512 - off % s->block) };
+	*out = (struct extent){ .kind = here ? EXTENT_DATA : EXTENT_BACKING,
+		.file = here ? im->file : NULL,
+		.at = at + s->bitmap + off % s->block,
+		.len = MIN(len, i * 512 - off % s->block) };
 	return 0;
 }
 
@@ -279,7 +313,9 @@ static int vhd_map(struct image *im, uint64_t off, uint64_t len, unsigned flags,
 		return -EIO;
 	if (e != NOWHERE && s->type == TYPE_DIFFERENCING)
 		return map_partial(im, off, len, e * 512, flags, out);
-	*out = (struct extent){ .kind = EXTENT_DATA, .file = im->file, .len = len,
+	*out = (struct extent){ .kind = EXTENT_DATA,
+		.file = im->file,
+		.len = len,
 		.at = e * 512 + s->bitmap + off % s->block };
 	if (e == NOWHERE)
 		*out = (struct extent){ .len = len,
@@ -296,12 +332,13 @@ static int write_bits(struct image *im, struct vhd *s, uint64_t at)
 }
 
 /* A block that is here in part gets the rest from below; the bitmap then says so in commit. */
-static int vhd_alloc(struct image *im, uint64_t off, uint64_t len, unsigned flags, uint64_t *ret_start,
-	struct extent *out)
+static int vhd_alloc(struct image *im, uint64_t off, uint64_t len, unsigned flags,
+	uint64_t *ret_start, struct extent *out)
 {
 	struct vhd *s = im->state;
 	uint64_t e, at;
-	int r = flags & IMAGE_NOWAIT ? -EAGAIN : block_table_get(&s->map, off / s->block, flags, &e);
+	int r = flags & IMAGE_NOWAIT ? -EAGAIN
+				     : block_table_get(&s->map, off / s->block, flags, &e);
 
 	if (r < 0)
 		return r;
@@ -311,7 +348,8 @@ static int vhd_alloc(struct image *im, uint64_t off, uint64_t len, unsigned flag
 		out->at = e * 512 + s->bitmap;
 		return 0;
 	}
-	/* The footer follows at once: the file is whole again before anything refers to the block. */
+	/* The footer follows at once: the file is whole again before anything refers to the block.
+	 */
 	r = file_write(im->file, s->end.end + s->bitmap + s->block, s->footer, FOOTER);
 	if (!r)
 		r = file_zero(im->file, s->end.end, MIN(s->bitmap + s->block, 512), false);
@@ -326,7 +364,8 @@ static int vhd_alloc(struct image *im, uint64_t off, uint64_t len, unsigned flag
 	out->at = at + s->bitmap;
 	out->fresh = false;
 	im->dirty = true;
-	/* What was the footer lies in the bitmap's place, which was just written: the rest is a hole. */
+	/* What was the footer lies in the bitmap's place, which was just written: the rest is a
+	 * hole. */
 	out->fresh = s->bitmap >= FOOTER;
 	return 0;
 }
@@ -368,8 +407,10 @@ static int vhd_flush(struct image *im)
 
 static const char *const subformats[] = { "dynamic", "fixed", NULL };
 static const struct image_option_def options[] = {
-	{ "subformat", IMAGE_OPT_ENUM, subformats, "dynamic", "grows as it is written, or has all its room" },
-	{ "force_size", IMAGE_OPT_BOOL, NULL, "on", "the exact size, not one a geometry of old can express" },
+	{ "subformat", IMAGE_OPT_ENUM, subformats, "dynamic",
+		"grows as it is written, or has all its room" },
+	{ "force_size", IMAGE_OPT_BOOL, NULL, "on",
+		"the exact size, not one a geometry of old can express" },
 	{ NULL },
 };
 
@@ -396,13 +437,15 @@ static void make_footer(uint8_t *f, uint64_t size, uint32_t type)
 /* A path as locators have it: from the image, with backslashes, in UTF-16. */
 static char *windows_path(const char *path, bool big, gsize *n)
 {
-	g_autofree char *relative = g_path_is_absolute(path) ? g_strdup(path) : g_strdup_printf(".\\%s", path);
+	g_autofree char *relative =
+		g_path_is_absolute(path) ? g_strdup(path) : g_strdup_printf(".\\%s", path);
 
 	g_strdelimit(relative, "/", '\\');
 	return g_convert(relative, -1, big ? "UTF-16BE" : "UTF-16LE", "UTF-8", NULL, n, NULL);
 }
 
-static int make_parent(struct file *f, uint8_t *d, const struct image_spec *spec, uint64_t at, GError **error)
+static int make_parent(
+	struct file *f, uint8_t *d, const struct image_spec *spec, uint64_t at, GError **error)
 {
 	gsize n = 0, big = 0;
 	g_autofree char *path = windows_path(spec->backing, false, &n),
@@ -410,8 +453,8 @@ static int make_parent(struct file *f, uint8_t *d, const struct image_spec *spec
 	uint8_t *l = d + D_LOCATORS;
 
 	if (!path || n > 512 || big > 510)
-		return fail(error, LODGE_ERROR_USAGE, "%s: the backing file's name is too long for a VHD",
-			    f->path);
+		return fail(error, LODGE_ERROR_USAGE,
+			"%s: the backing file's name is too long for a VHD", f->path);
 	memcpy(d + D_PARENT_NAME, name, big);
 	memcpy(l, "W2ru", 4);
 	store_be32(l + 4, 512);
@@ -457,13 +500,16 @@ static int vhd_create(struct file *f, const struct image_spec *spec, GError **er
 	int r;
 
 	if (spec->size > SIZE_MAX_VHD)
-		return fail(error, LODGE_ERROR_USAGE, "%s: VHD disks end at 2040 GiB; vhdx goes on", f->path);
+		return fail(error, LODGE_ERROR_USAGE, "%s: VHD disks end at 2040 GiB; vhdx goes on",
+			f->path);
 	if (spec->backing && g_strcmp0(spec->backing_format, "vhd"))
-		return fail(error, LODGE_ERROR_USAGE, "%s: the backing file of a VHD is a VHD", f->path);
+		return fail(error, LODGE_ERROR_USAGE, "%s: the backing file of a VHD is a VHD",
+			f->path);
 	if (!image_spec_enum(spec, options, "subformat"))
 		return make_dynamic(f, spec, error);
 	if (spec->backing)
-		return fail(error, LODGE_ERROR_USAGE, "%s: a fixed VHD has no backing file", f->path);
+		return fail(
+			error, LODGE_ERROR_USAGE, "%s: a fixed VHD has no backing file", f->path);
 	make_footer(footer, spec->size, TYPE_FIXED);
 	r = file_truncate(f, spec->size);
 	if (!r)
@@ -492,8 +538,9 @@ static int vhd_check(struct image *im, struct image_report *out, bool repair, GE
 			census_add(&c, i, e * 512);
 	}
 	census_end(&c);
-	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read its table", im->file->path) :
-		       0;
+	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read its table",
+			       im->file->path)
+		     : 0;
 }
 
 static void vhd_info(struct image *im, json_t *object)
@@ -501,7 +548,7 @@ static void vhd_info(struct image *im, json_t *object)
 	static const char *const names[] = { "fixed", "dynamic", "differencing" };
 
 	json_object_set_new(object, "subformat",
-			    json_string(names[((struct vhd *)im->state)->type - TYPE_FIXED]));
+		json_string(names[((struct vhd *)im->state)->type - TYPE_FIXED]));
 }
 
 const struct image_format image_format_vhd = {

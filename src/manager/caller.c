@@ -29,7 +29,8 @@ int role_parse(const char *text, enum role *ret, GError **error)
 			return 0;
 		}
 	}
-	return fail(error, LODGE_ERROR_USAGE, "'%s' is no role: none, read, operate or admin", text);
+	return fail(
+		error, LODGE_ERROR_USAGE, "'%s' is no role: none, read, operate or admin", text);
 }
 
 struct audit *audit_open(const char *path, GError **error)
@@ -73,7 +74,8 @@ void audit_write(struct audit *a, const char *fmt, ...)
 			*p = '?';
 	}
 	line = g_strdup_printf("%s %s\n", time, text);
-	/* One write: lines of several threads do not mix. A full disk loses the line, not the service. */
+	/* One write: lines of several threads do not mix. A full disk loses the line, not the
+	 * service. */
 	if (write(a->fd, line, strlen(line)) < 0)
 		return;
 }
@@ -84,7 +86,7 @@ void caller_clear(struct caller *c)
 	g_free(c->address);
 	if (c->roles)
 		g_hash_table_unref(c->roles);
-	*c = (struct caller) { .uid = (uid_t)-1 };
+	*c = (struct caller){ .uid = (uid_t)-1 };
 }
 
 int caller_check(const struct caller *c, enum role need, const char *name, const char *action,
@@ -100,12 +102,13 @@ int caller_check(const struct caller *c, enum role need, const char *name, const
 	}
 	if (has >= need)
 		return 0;
-	audit_write(c->audit, "denied %s from %s: %s%s%s needs %s, has %s%s", c->identity, c->address, action,
-		name ? " on " : "", name ? name : "", role_name(need), role_name(has),
-		c->read_only ? " (read-only connection)" : "");
+	audit_write(c->audit, "denied %s from %s: %s%s%s needs %s, has %s%s", c->identity,
+		c->address, action, name ? " on " : "", name ? name : "", role_name(need),
+		role_name(has), c->read_only ? " (read-only connection)" : "");
 	if (c->read_only)
 		return refuse(error, MANAGER_ERR_OPERATION_DENIED,
 			"%s is not possible on a read-only connection", action);
-	return refuse(error, MANAGER_ERR_ACCESS_DENIED, "%s may not do %s%s%s: that needs the role '%s'",
-		c->identity, action, name ? " on " : "", name ? name : "", role_name(need));
+	return refuse(error, MANAGER_ERR_ACCESS_DENIED,
+		"%s may not do %s%s%s: that needs the role '%s'", c->identity, action,
+		name ? " on " : "", name ? name : "", role_name(need));
 }

@@ -75,7 +75,8 @@ char *cpuset_format(const cpu_set_t *set)
 			continue;
 		while (i + 1 < CPU_SETSIZE && CPU_ISSET(i + 1, set))
 			i++;
-		g_string_append_printf(s, i > first ? "%s%u-%u" : "%s%u", s->len ? "," : "", first, i);
+		g_string_append_printf(
+			s, i > first ? "%s%u-%u" : "%s%u", s->len ? "," : "", first, i);
 	}
 	return g_string_free(s, FALSE);
 }

@@ -78,7 +78,8 @@ int domain_enter(struct domain *d, GError **error)
 	int rc = 0;
 
 	g_mutex_lock(&t->lock);
-	if (g_hash_table_contains(t->by_name, d->name) || g_hash_table_contains(t->by_uuid, d->uuid)) {
+	if (g_hash_table_contains(t->by_name, d->name) ||
+		g_hash_table_contains(t->by_uuid, d->uuid)) {
 		rc = refuse(error, MANAGER_ERR_OPERATION_FAILED,
 			"a machine '%s', or one with its uuid, is there already", d->name);
 	} else {
@@ -198,8 +199,9 @@ bool domain_is_active(struct domain *d)
 
 int domain_need_active(struct domain *d, GError **error)
 {
-	return domain_is_active(d) ? 0 :
-		refuse(error, MANAGER_ERR_OPERATION_INVALID, "the machine does not run");
+	return domain_is_active(d)
+		       ? 0
+		       : refuse(error, MANAGER_ERR_OPERATION_INVALID, "the machine does not run");
 }
 
 char *domain_file(const struct domain *d, const char *base, const char *suffix)
@@ -294,8 +296,9 @@ void domain_job_view(struct domain *d, struct domain_job_view *ret)
 
 void domain_tell(struct domain *d, int kind, int event, int detail, json_t *data)
 {
-	struct event ev = { .object = EVENT_DOMAIN, .kind = kind, .event = event, .detail = detail,
-		.data = data };
+	struct event ev = {
+		.object = EVENT_DOMAIN, .kind = kind, .event = event, .detail = detail, .data = data
+	};
 
 	g_mutex_lock(&d->lock);
 	memcpy(ev.uuid, d->uuid, 16);
@@ -340,9 +343,9 @@ char *domain_status_text(struct domain *d)
 	for (guint i = 0; i < d->taps->len; i++)
 		json_array_append_new(taps, json_string(g_ptr_array_index(d->taps, i)));
 	status = json_pack("{s:i, s:I, s:I, s:s, s:s, s:i, s:i, s:i, s:o}", "id", d->id, "pid",
-		(json_int_t)(who ? who->pid : 0), "start", (json_int_t)(who ? who->start : 0), "live",
-		d->live->xml, "config", d->config->xml, "state", (int)d->state, "reason", d->reason, "vcpus",
-		(int)d->boot_vcpus, "taps", taps);
+		(json_int_t)(who ? who->pid : 0), "start", (json_int_t)(who ? who->start : 0),
+		"live", d->live->xml, "config", d->config->xml, "state", (int)d->state, "reason",
+		d->reason, "vcpus", (int)d->boot_vcpus, "taps", taps);
 	text = json_dumps(status, JSON_COMPACT);
 	json_decref(status);
 	copy = g_strdup(text);
@@ -500,7 +503,8 @@ static struct qmp_client *client_of(struct domain *d, GError **error)
 	return q;
 }
 
-json_t *domain_qmp(struct domain *d, const char *command, json_t *args, int timeout_ms, GError **error)
+json_t *domain_qmp(
+	struct domain *d, const char *command, json_t *args, int timeout_ms, GError **error)
 {
 	struct qmp_client *q = client_of(d, error);
 	json_t *result;

@@ -29,17 +29,19 @@ char *domain_xml(struct domain *d, unsigned flags, GError **error)
 	char *text;
 
 	g_mutex_lock(&d->lock);
-	c = domain_config_ref(d->live && !(flags & (DOMAIN_XML_INACTIVE | DOMAIN_XML_MIGRATABLE)) ?
-			d->live : d->config);
+	c = domain_config_ref(d->live && !(flags & (DOMAIN_XML_INACTIVE | DOMAIN_XML_MIGRATABLE))
+				      ? d->live
+				      : d->config);
 	g_mutex_unlock(&d->lock);
-	text = strstr(c->xml, " passwd=") && !(flags & DOMAIN_XML_SECURE) ?
-		without_secrets(c->xml, error) : g_strdup(c->xml);
+	text = strstr(c->xml, " passwd=") && !(flags & DOMAIN_XML_SECURE)
+		       ? without_secrets(c->xml, error)
+		       : g_strdup(c->xml);
 	domain_config_unref(c);
 	return text;
 }
 
-int domain_find_same(struct manager *m, const struct domain_config *c, struct domain **ret,
-	GError **error)
+int domain_find_same(
+	struct manager *m, const struct domain_config *c, struct domain **ret, GError **error)
 {
 	struct domain *by_uuid = domain_find_uuid(m, c->uuid, NULL);
 	struct domain *by_name = domain_find_name(m, c->name, NULL);
@@ -95,7 +97,8 @@ static int redefine(struct domain *d, struct domain_config *c, GError **error)
 	return 0;
 }
 
-struct domain *domain_make(struct manager *m, struct domain_config *c, bool persistent, GError **error)
+struct domain *domain_make(
+	struct manager *m, struct domain_config *c, bool persistent, GError **error)
 {
 	struct domain *d = domain_new(m, c->uuid);
 
@@ -146,15 +149,15 @@ static int start_as(struct domain *d, const struct domain_config *c, unsigned fl
 
 	if (domain_job_begin(d, "start", error) < 0)
 		return -1;
-	rc = domain_is_active(d) ?
-		refuse(error, MANAGER_ERR_OPERATION_INVALID, "domain '%s' is already active", d->name) :
-		domain_launch(d, c, c->vcpus, flags & START_PAUSED, NULL, error);
+	rc = domain_is_active(d) ? refuse(error, MANAGER_ERR_OPERATION_INVALID,
+					   "domain '%s' is already active", d->name)
+				 : domain_launch(d, c, c->vcpus, flags & START_PAUSED, NULL, error);
 	domain_job_end(d);
 	return rc;
 }
 
-int domain_create_xml(struct manager *m, const char *xml, unsigned flags, struct domain **ret,
-	GError **error)
+int domain_create_xml(
+	struct manager *m, const char *xml, unsigned flags, struct domain **ret, GError **error)
 {
 	struct domain_config *c = domain_config_parse(xml, 0, error);
 	struct domain *d = NULL;
@@ -168,13 +171,15 @@ int domain_create_xml(struct manager *m, const char *xml, unsigned flags, struct
 		return -1;
 	}
 	if (d && domain_is_active(d)) {
-		refuse(error, MANAGER_ERR_OPERATION_INVALID, "domain '%s' is already active", c->name);
+		refuse(error, MANAGER_ERR_OPERATION_INVALID, "domain '%s' is already active",
+			c->name);
 		domain_config_unref(c);
 		domain_unref(d);
 		return -1;
 	}
 	if (d) {
-		/* It runs as this document says; its kept definition comes back with the next start. */
+		/* It runs as this document says; its kept definition comes back with the next
+		 * start. */
 		rc = start_as(d, c, flags, error);
 		domain_config_unref(c);
 	} else {
@@ -217,10 +222,12 @@ int domain_undefine(struct domain *d, unsigned flags, GError **error)
 	if (domain_job_begin(d, "undefine", error) < 0)
 		return -1;
 	if (!d->persistent)
-		rc = refuse(error, MANAGER_ERR_OPERATION_INVALID, "cannot undefine a transient machine");
+		rc = refuse(error, MANAGER_ERR_OPERATION_INVALID,
+			"cannot undefine a transient machine");
 	else
-		rc = domain_snapshots_undefine(d, flags & UNDEFINE_SNAPSHOTS, error) < 0 ? -1 :
-			drop_managed_save(d, flags, error);
+		rc = domain_snapshots_undefine(d, flags & UNDEFINE_SNAPSHOTS, error) < 0
+			     ? -1
+			     : drop_managed_save(d, flags, error);
 	if (rc < 0) {
 		domain_job_end(d);
 		return -1;
@@ -230,7 +237,8 @@ int domain_undefine(struct domain *d, unsigned flags, GError **error)
 	d->persistent = false;
 	d->autostart = false;
 	g_mutex_unlock(&d->lock);
-	rc = active ? domain_store(d, error) : store_remove(d->manager->store, "domain", d->uuid, error);
+	rc = active ? domain_store(d, error)
+		    : store_remove(d->manager->store, "domain", d->uuid, error);
 	g_mutex_lock(&d->lock);
 	if (rc < 0)
 		d->persistent = true;
@@ -256,9 +264,11 @@ static int check_rename(struct domain *d, const char *name, GError **error)
 	if (xml_check_text(name, "the new name", 255, error) < 0)
 		return -1;
 	if (domain_is_active(d))
-		return refuse(error, MANAGER_ERR_OPERATION_INVALID, "cannot rename a running machine");
+		return refuse(
+			error, MANAGER_ERR_OPERATION_INVALID, "cannot rename a running machine");
 	if (!d->persistent)
-		return refuse(error, MANAGER_ERR_OPERATION_INVALID, "cannot rename a transient machine");
+		return refuse(
+			error, MANAGER_ERR_OPERATION_INVALID, "cannot rename a transient machine");
 	return 0;
 }
 
@@ -272,8 +282,8 @@ static int move_name(struct domain *d, struct domain_config *c, GError **error)
 
 	g_mutex_lock(&t->lock);
 	if (g_hash_table_contains(t->by_name, name)) {
-		rc = refuse(error, MANAGER_ERR_OPERATION_INVALID, "domain with name '%s' already exists",
-			name);
+		rc = refuse(error, MANAGER_ERR_OPERATION_INVALID,
+			"domain with name '%s' already exists", name);
 	} else {
 		g_hash_table_remove(t->by_name, old_name);
 		g_hash_table_insert(t->by_name, name, d);
@@ -414,8 +424,9 @@ int domain_change(struct domain *d, unsigned flags, const char *kind, domain_con
 		if (!(flags & which))
 			continue;
 		c = domain_config_for(d, which, error);
-		with = c ? domain_config_edit(c, which == AFFECT_LIVE ? CONFIG_LIVE : 0, edit, opaque,
-			error) : NULL;
+		with = c ? domain_config_edit(
+				   c, which == AFFECT_LIVE ? CONFIG_LIVE : 0, edit, opaque, error)
+			 : NULL;
 		rc = with ? domain_keep(d, which, with, error) : -1;
 		domain_config_unref(c);
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * domain_device.c: devices that come and go: in the kept definition, and in the running machine by PCI
- * hot-plugging. A guest may take its time to let go of one: then its end is taken up when it comes.
+ * domain_device.c: devices that come and go: in the kept definition, and in the running machine by
+ * PCI hot-plugging. A guest may take its time to let go of one: then its end is taken up when it
+ * comes.
  */
 #include <string.h>
 #include <unistd.h>
@@ -17,8 +18,10 @@
 /* Seconds a caller waits for the guest, who lets the slot's light blink for five before. */
 enum { LET_GO = 9 };
 
-static const char *const drivers[] = { [DEVICE_DISK] = "virtio-blk-pci", [DEVICE_NIC] = "virtio-net-pci",
-	[DEVICE_RNG] = "virtio-rng-pci", [DEVICE_BALLOON] = "virtio-balloon-pci" };
+static const char *const drivers[] = { [DEVICE_DISK] = "virtio-blk-pci",
+	[DEVICE_NIC] = "virtio-net-pci",
+	[DEVICE_RNG] = "virtio-rng-pci",
+	[DEVICE_BALLOON] = "virtio-balloon-pci" };
 
 /* ---- in ---- */
 
@@ -30,8 +33,9 @@ static int add_disk(struct domain *d, const struct config_device *k, GError **er
 	if (domain_disk_path(d, &k->disk, &volume, error) < 0)
 		return -1;
 	args = json_pack("{s:s, s:s, s:{s:s, s:s}, s:b, s:{s:b}}", "node-name", k->alias, "driver",
-		k->disk.format, "file", "driver", "file", "filename", volume ? volume : k->disk.path,
-		"read-only", (int)k->disk.readonly, "cache", "direct", (int)k->disk.direct);
+		k->disk.format, "file", "driver", "file", "filename",
+		volume ? volume : k->disk.path, "read-only", (int)k->disk.readonly, "cache",
+		"direct", (int)k->disk.direct);
 	if (!args)
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "disk '%s': its path is not UTF-8",
 			k->disk.target);
@@ -46,8 +50,9 @@ static json_t *forwards_of(const struct config_nic *k)
 	for (guint i = 0; i < k->forwards->len; i++) {
 		g_auto(GStrv) w = g_strsplit(g_ptr_array_index(k->forwards, i), ":", 4);
 
-		json_array_append_new(list, json_pack("{s:o}", "str", json_sprintf("%s:%s:%s-:%s", w[0],
-			w[1], w[2], w[3])));
+		json_array_append_new(
+			list, json_pack("{s:o}", "str",
+				      json_sprintf("%s:%s:%s-:%s", w[0], w[1], w[2], w[3])));
 	}
 	return list;
 }
@@ -70,15 +75,20 @@ static int add_nic(struct domain *d, const struct config_device *k, char **ret_t
 	if (k->nic.source == NIC_USER)
 		return add_user(d, k, error);
 	if (k->nic.source == NIC_ETHERNET)
-		return domain_qmp_do(d, "netdev_add", json_pack("{s:s, s:s, s:s}", "type", "tap", "id",
-			k->alias, "ifname", k->nic.tap ? k->nic.tap : ""), error);
+		return domain_qmp_do(d, "netdev_add",
+			json_pack("{s:s, s:s, s:s}", "type", "tap", "id", k->alias, "ifname",
+				k->nic.tap ? k->nic.tap : ""),
+			error);
 	if (domain_port_open(d, &k->nic, fds, ret_tap, error) < 0)
 		return -1;
 	result = domain_qmp_fd(d, "getfd", json_pack("{s:s}", "fdname", k->alias), fds[0], error);
 	for (unsigned i = 0; i < 16 && fds[i] >= 0; i++)
 		close(fds[i]);
-	rc = result ? domain_qmp_do(d, "netdev_add", json_pack("{s:s, s:s, s:s}", "type", "tap", "id",
-		k->alias, "fd", k->alias), error) : -1;
+	rc = result ? domain_qmp_do(d, "netdev_add",
+			      json_pack("{s:s, s:s, s:s}", "type", "tap", "id", k->alias, "fd",
+				      k->alias),
+			      error)
+		    : -1;
 	json_decref(result);
 	if (rc < 0) {
 		domain_port_close(d, *ret_tap);
@@ -89,8 +99,8 @@ static int add_nic(struct domain *d, const struct config_device *k, char **ret_t
 
 static json_t *device_args(const struct config_device *k)
 {
-	json_t *args = json_pack("{s:s, s:s, s:o}", "driver", drivers[k->kind], "id", k->alias, "bus",
-		json_sprintf("slot%d", k->slot));
+	json_t *args = json_pack("{s:s, s:s, s:o}", "driver", drivers[k->kind], "id", k->alias,
+		"bus", json_sprintf("slot%d", k->slot));
 	char mac[18];
 
 	if (k->kind == DEVICE_DISK) {
@@ -131,16 +141,19 @@ static int plug(struct domain *d, const struct config_device *k, char **ret_tap,
 		return 0; /* an empty CD drive */
 	if (!pluggable(k))
 		return refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED,
-			"live attach of this kind of device is not supported: disks and interfaces are");
+			"live attach of this kind of device is not supported: disks and interfaces "
+			"are");
 	if (k->slot <= 0)
-		return refuse(error, MANAGER_ERR_OPERATION_FAILED, "no free slot: the machine has no "
+		return refuse(error, MANAGER_ERR_OPERATION_FAILED,
+			"no free slot: the machine has no "
 			"root port left");
 	rc = k->kind == DEVICE_DISK ? add_disk(d, k, error) : add_nic(d, k, ret_tap, error);
 	if (rc < 0)
 		return -1;
 	rc = domain_qmp_do(d, "device_add", device_args(k), error);
 	if (rc == 0 && k->kind == DEVICE_NIC && k->nic.link_down)
-		rc = domain_qmp_do(d, "set_link", json_pack("{s:s, s:b}", "name", k->alias, "up", 0), error);
+		rc = domain_qmp_do(
+			d, "set_link", json_pack("{s:s, s:b}", "name", k->alias, "up", 0), error);
 	if (rc == 0 && k->kind == DEVICE_DISK)
 		rc = domain_apply_iotune(d, k, error);
 	if (rc < 0) {
@@ -298,7 +311,8 @@ static int unplug(struct domain *d, const struct config_device *k, bool *ret_gon
 		return 0;
 	if (!pluggable(k))
 		return refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED,
-			"live detach of this kind of device is not supported: disks and interfaces are");
+			"live detach of this kind of device is not supported: disks and interfaces "
+			"are");
 	if (k->slot == 0)
 		return refuse(error, MANAGER_ERR_OPERATION_FAILED,
 			"the device is not behind a root port: it cannot be unplugged");
@@ -328,9 +342,11 @@ static int detach_live(struct domain *d, const struct config_device *k, GError *
 	return gone ? finish_detach(d, alias, error) : 0;
 }
 
-typedef struct config_device *find_device(const struct domain_config *c, const char *what, GError **error);
+typedef struct config_device *find_device(
+	const struct domain_config *c, const char *what, GError **error);
 
-static struct config_device *by_alias(const struct domain_config *c, const char *alias, GError **error)
+static struct config_device *by_alias(
+	const struct domain_config *c, const char *alias, GError **error)
 {
 	struct config_device *k = domain_config_alias(c, alias);
 
@@ -339,8 +355,8 @@ static struct config_device *by_alias(const struct domain_config *c, const char 
 	return k;
 }
 
-static int detach_kept(struct domain *d, const char *what, find_device *find, struct domain_config **ret,
-	GError **error)
+static int detach_kept(struct domain *d, const char *what, find_device *find,
+	struct domain_config **ret, GError **error)
 {
 	const struct config_device *k = find(d->config, what, error);
 
@@ -358,7 +374,8 @@ static int detach_in_live(struct domain *d, const char *what, find_device *find,
 	return rc;
 }
 
-static int detach(struct domain *d, const char *what, find_device *find, unsigned flags, GError **error)
+static int detach(
+	struct domain *d, const char *what, find_device *find, unsigned flags, GError **error)
 {
 	struct domain_config *kept = NULL;
 	int rc;
@@ -391,11 +408,12 @@ int domain_detach_alias(struct domain *d, const char *alias, unsigned flags, GEr
 
 static int refuse_change(GError **error, const char *what)
 {
-	return refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED, "cannot modify %s of a running machine", what);
+	return refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED,
+		"cannot modify %s of a running machine", what);
 }
 
-static int update_nic(struct domain *d, const struct config_device *was, const struct config_device *is,
-	GError **error)
+static int update_nic(struct domain *d, const struct config_device *was,
+	const struct config_device *is, GError **error)
 {
 	const struct config_nic *a = &was->nic, *b = &is->nic;
 
@@ -404,9 +422,14 @@ static int update_nic(struct domain *d, const struct config_device *was, const s
 	if (a->mtu != b->mtu || a->queues != b->queues)
 		return refuse_change(error, "an interface's MTU or queues");
 	if (memcmp(&a->in_average, &b->in_average, 6 * sizeof(uint64_t)) != 0) {
-		struct port_request limits = { .in_average = b->in_average, .in_peak = b->in_peak,
-			.in_burst = b->in_burst, .out_average = b->out_average, .out_peak = b->out_peak,
-			.out_burst = b->out_burst, .owner = d->uuid, .owner_name = d->name };
+		struct port_request limits = { .in_average = b->in_average,
+			.in_peak = b->in_peak,
+			.in_burst = b->in_burst,
+			.out_average = b->out_average,
+			.out_peak = b->out_peak,
+			.out_burst = b->out_burst,
+			.owner = d->uuid,
+			.owner_name = d->name };
 
 		if (!a->tap)
 			return refuse_change(error, "the bandwidth of an interface without a tap");
@@ -414,13 +437,14 @@ static int update_nic(struct domain *d, const struct config_device *was, const s
 			return -1;
 	}
 	if (a->link_down != b->link_down)
-		return domain_qmp_do(d, "set_link", json_pack("{s:s, s:b}", "name", was->alias, "up",
-			(int)!b->link_down), error);
+		return domain_qmp_do(d, "set_link",
+			json_pack("{s:s, s:b}", "name", was->alias, "up", (int)!b->link_down),
+			error);
 	return 0;
 }
 
-static int change_medium(struct domain *d, const struct config_device *was, const struct config_device *is,
-	GError **error)
+static int change_medium(struct domain *d, const struct config_device *was,
+	const struct config_device *is, GError **error)
 {
 	char *none = NULL;
 	bool gone = true;
@@ -435,12 +459,12 @@ static int change_medium(struct domain *d, const struct config_device *was, cons
 	return is->slot >= 0 ? plug(d, is, &none, error) : 0;
 }
 
-static int update_disk(struct domain *d, const struct config_device *was, const struct config_device *is,
-	GError **error)
+static int update_disk(struct domain *d, const struct config_device *was,
+	const struct config_device *is, GError **error)
 {
 	const struct config_disk *a = &was->disk, *b = &is->disk;
 	bool same = g_strcmp0(a->path, b->path) == 0 && g_strcmp0(a->volume, b->volume) == 0 &&
-		g_strcmp0(a->pool, b->pool) == 0;
+		    g_strcmp0(a->pool, b->pool) == 0;
 
 	if (strcmp(a->target, b->target) != 0 || a->cdrom != b->cdrom)
 		return refuse_change(error, "a disk's target");
@@ -449,8 +473,9 @@ static int update_disk(struct domain *d, const struct config_device *was, const 
 	if (!same) {
 		if (change_medium(d, was, is, error) < 0)
 			return -1;
-		domain_tell(d, 9, 0, 0, json_pack("{s:s?, s:s?, s:s, s:i}", "oldSrcPath", a->path,
-			"newSrcPath", b->path, "devAlias", was->alias, "reason", a->path ? 0 : 1));
+		domain_tell(d, 9, 0, 0,
+			json_pack("{s:s?, s:s?, s:s, s:i}", "oldSrcPath", a->path, "newSrcPath",
+				b->path, "devAlias", was->alias, "reason", a->path ? 0 : 1));
 		return 0;
 	}
 	if (memcmp(a->iotune, b->iotune, sizeof(a->iotune)) != 0)
@@ -470,7 +495,8 @@ static int update_live(struct domain *d, const char *xml, GError **error)
 	if (with && (!is || !pluggable(is)))
 		refuse_change(error, "this kind of device");
 	else if (with)
-		rc = is->kind == DEVICE_NIC ? update_nic(d, was, is, error) : update_disk(d, was, is, error);
+		rc = is->kind == DEVICE_NIC ? update_nic(d, was, is, error)
+					    : update_disk(d, was, is, error);
 	if (rc == 0)
 		rc = domain_keep(d, AFFECT_LIVE, g_steal_pointer(&with), error);
 	domain_config_unref(with);
@@ -478,7 +504,8 @@ static int update_live(struct domain *d, const char *xml, GError **error)
 	return rc;
 }
 
-static int update_kept(struct domain *d, const char *xml, struct domain_config **ret, GError **error)
+static int update_kept(
+	struct domain *d, const char *xml, struct domain_config **ret, GError **error)
 {
 	const struct config_device *was = domain_config_match(d->config, xml, error);
 

@@ -12,9 +12,9 @@
 struct domain {
 	int refs;
 	struct manager *manager; /* borrowed */
-	uint8_t uuid[16];	 /* never changes */
-	GMutex lock;		 /* all below */
-	GCond changed;		 /* the job ended, or the process */
+	uint8_t uuid[16];        /* never changes */
+	GMutex lock;             /* all below */
+	GCond changed;           /* the job ended, or the process */
 	char *name;
 	struct domain_config *config; /* kept; a transient machine's: what it was started from */
 	struct domain_config *live;   /* NULL: off */
@@ -29,17 +29,17 @@ struct domain {
 
 	struct process *process; /* NULL: off */
 	struct qmp_client *qmp;
-	GPtrArray *taps;	 /* char *: made for it */
-	int stop_reason;	 /* of DOMAIN_SHUTOFF, set by who ends the process; 0: it ended itself */
-	GPtrArray *snapshots;	 /* struct domain_snapshot; NULL: none */
-	bool guest_down;	 /* SHUTDOWN was told */
-	bool starting;		 /* not yet told as started */
-	bool watched;		 /* its end will be noticed */
+	GPtrArray *taps; /* char *: made for it */
+	int stop_reason; /* of DOMAIN_SHUTOFF, set by who ends the process; 0: it ended itself */
+	GPtrArray *snapshots; /* struct domain_snapshot; NULL: none */
+	bool guest_down;      /* SHUTDOWN was told */
+	bool starting;        /* not yet told as started */
+	bool watched;         /* its end will be noticed */
 	bool reaping;
-	char *waiting_for;	 /* alias of the device whose end a call waits for */
-	unsigned boot_vcpus;	 /* it was made with; a saved state must be loaded into the like */
-	unsigned crashes;	 /* in a row */
-	int64_t started;	 /* monotonic */
+	char *waiting_for;   /* alias of the device whose end a call waits for */
+	unsigned boot_vcpus; /* it was made with; a saved state must be loaded into the like */
+	unsigned crashes;    /* in a row */
+	int64_t started;     /* monotonic */
 };
 
 struct domains {
@@ -50,14 +50,34 @@ struct domains {
 	int next_id;
 };
 
-enum { SHUTOFF_SHUTDOWN = 1, SHUTOFF_DESTROYED, SHUTOFF_CRASHED, SHUTOFF_MIGRATED, SHUTOFF_SAVED,
-	SHUTOFF_FAILED };
-enum { RUNNING_BOOTED = 1, RUNNING_MIGRATED, RUNNING_RESTORED, RUNNING_SNAPSHOT, RUNNING_UNPAUSED,
-	RUNNING_MIGRATION_CANCELED, RUNNING_SAVE_CANCELED };
+enum {
+	SHUTOFF_SHUTDOWN = 1,
+	SHUTOFF_DESTROYED,
+	SHUTOFF_CRASHED,
+	SHUTOFF_MIGRATED,
+	SHUTOFF_SAVED,
+	SHUTOFF_FAILED
+};
+enum {
+	RUNNING_BOOTED = 1,
+	RUNNING_MIGRATED,
+	RUNNING_RESTORED,
+	RUNNING_SNAPSHOT,
+	RUNNING_UNPAUSED,
+	RUNNING_MIGRATION_CANCELED,
+	RUNNING_SAVE_CANCELED
+};
 enum { PAUSED_USER = 1, PAUSED_SAVE = 3, PAUSED_SHUTTING_DOWN = 8, PAUSED_STARTING = 11 };
 /* lifecycle events and details */
-enum { LIFE_DEFINED, LIFE_UNDEFINED, LIFE_STARTED, LIFE_SUSPENDED, LIFE_RESUMED, LIFE_STOPPED,
-	LIFE_SHUTDOWN };
+enum {
+	LIFE_DEFINED,
+	LIFE_UNDEFINED,
+	LIFE_STARTED,
+	LIFE_SUSPENDED,
+	LIFE_RESUMED,
+	LIFE_STOPPED,
+	LIFE_SHUTDOWN
+};
 
 struct domain *domain_new(struct manager *m, const uint8_t uuid[16]);
 /* Into and out of the tables. Under no lock. add: -1 with DOM_EXIST when the name is taken. */
@@ -72,23 +92,25 @@ char *domain_status_text(struct domain *d); /* lock held; NULL: off */
 /* Takes up a machine by what status says; called while loading. */
 void domain_adopt(struct domain *d, const char *status);
 /* Boots or (load not NULL) restores within the caller's job. */
-int domain_launch(struct domain *d, const struct domain_config *base, unsigned vcpus, unsigned flags,
-	const char *load, GError **error);
+int domain_launch(struct domain *d, const struct domain_config *base, unsigned vcpus,
+	unsigned flags, const char *load, GError **error);
 /* From a file that domain_save() wrote; xml NULL: as it was saved. */
-int domain_launch_saved(struct domain *d, const char *from, const char *xml, unsigned flags,
-	GError **error);
+int domain_launch_saved(
+	struct domain *d, const char *from, const char *xml, unsigned flags, GError **error);
 /* A machine that was not there before. Takes c. NULL with error. */
-struct domain *domain_make(struct manager *m, struct domain_config *c, bool persistent, GError **error);
+struct domain *domain_make(
+	struct manager *m, struct domain_config *c, bool persistent, GError **error);
 /* The machine with this definition's uuid and name, or *ret NULL; -1: they belong to two. */
-int domain_find_same(struct manager *m, const struct domain_config *c, struct domain **ret,
-	GError **error);
+int domain_find_same(
+	struct manager *m, const struct domain_config *c, struct domain **ret, GError **error);
 /* Ends the process and waits until it is reaped; `reason` of DOMAIN_SHUTOFF. */
 int domain_end(struct domain *d, int reason, GError **error);
 int domain_wait_end(struct domain *d, bool graceful, GError **error);
 
-/* domain_start.c, for hot-plugging: the tap's name is the caller's, and the machine's from then on. */
-int domain_port_open(struct domain *d, const struct config_nic *k, int fds[16], char **ret_tap,
-	GError **error);
+/* domain_start.c, for hot-plugging: the tap's name is the caller's, and the machine's from then on.
+ */
+int domain_port_open(
+	struct domain *d, const struct config_nic *k, int fds[16], char **ret_tap, GError **error);
 void domain_port_close(struct domain *d, const char *tap);
 
 /* domain_tune.c */
@@ -102,7 +124,7 @@ void domain_device_deleted(struct domain *d, const char *alias);
 int domain_snapshots_load(struct manager *m, GError **error);
 int domain_snapshots_undefine(struct domain *d, bool remove, GError **error);
 void domain_reap(gpointer domain, gpointer domains); /* reapers' function; takes the reference */
-void domain_watch(struct domain *d); /* events and end of its process */
+void domain_watch(struct domain *d);                 /* events and end of its process */
 int domain_need_active(struct domain *d, GError **error);
 char *domain_file(const struct domain *d, const char *base, const char *suffix);
 bool domain_is_active(struct domain *d);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * domain_save.c: machines in files: lodge-vm's saved state, and behind its end a note with the document it
- * ran by. Spec: docs/state-format.md.
+ * domain_save.c: machines in files: lodge-vm's saved state, and behind its end a note with the
+ * document it ran by. Spec: docs/state-format.md.
  *
  *     state  "LODGENTE"  text of JSON  u64 its length, little endian  "LODGENTE"
  */
@@ -32,8 +32,8 @@ static int write_note(int fd, const char *text, GError **error)
 		ssize_t n = write(fd, b->data + done, b->len - done);
 
 		if (n < 0)
-			return refuse(error, MANAGER_ERR_SYSTEM, "cannot write the saved machine: %s",
-				g_strerror(errno));
+			return refuse(error, MANAGER_ERR_SYSTEM,
+				"cannot write the saved machine: %s", g_strerror(errno));
 		done += (size_t)n;
 	}
 	if (fdatasync(fd) < 0)
@@ -44,7 +44,8 @@ static int write_note(int fd, const char *text, GError **error)
 
 static int not_ours(const char *path, GError **error)
 {
-	return refuse(error, MANAGER_ERR_OPERATION_FAILED, "%s is no machine that Lodge saved", path);
+	return refuse(
+		error, MANAGER_ERR_OPERATION_FAILED, "%s is no machine that Lodge saved", path);
 }
 
 /* The JSON; *ret_at: where the note begins. The descriptor stays the caller's. */
@@ -72,7 +73,8 @@ static json_t *read_note(int fd, const char *path, off_t *ret_at, GError **error
 	}
 	at = size - (off_t)(sizeof(tail) + tail.len + sizeof(magic));
 	text = g_malloc(tail.len);
-	if (pread(fd, head, sizeof(head), at) != sizeof(head) || memcmp(head, magic, sizeof(head)) != 0 ||
+	if (pread(fd, head, sizeof(head), at) != sizeof(head) ||
+		memcmp(head, magic, sizeof(head)) != 0 ||
 		pread(fd, text, tail.len, at + (off_t)sizeof(head)) != (ssize_t)tail.len) {
 		not_ours(path, error);
 		return NULL;
@@ -132,7 +134,8 @@ char *domain_save_xml(const char *from, GError **error)
 }
 
 /* What a saved machine may become: the same one, with other host ends. */
-static int check_same(const struct domain_config *was, const struct domain_config *is, GError **error)
+static int check_same(
+	const struct domain_config *was, const struct domain_config *is, GError **error)
 {
 	if (memcmp(was->uuid, is->uuid, 16) != 0 || strcmp(was->name, is->name) != 0 ||
 		was->memory_kib != is->memory_kib || was->vcpus != is->vcpus ||
@@ -154,7 +157,8 @@ int domain_save_set_xml(const char *from, const char *xml, unsigned flags, GErro
 		return -1;
 	note = read_note(fd, from, &at, error);
 	if (note)
-		was = domain_config_parse(json_string_value(json_object_get(note, "xml")), 0, error);
+		was = domain_config_parse(
+			json_string_value(json_object_get(note, "xml")), 0, error);
 	if (was)
 		is = domain_config_parse(xml, 0, error);
 	if (is && check_same(was, is, error) == 0) {
@@ -163,7 +167,8 @@ int domain_save_set_xml(const char *from, const char *xml, unsigned flags, GErro
 			json_object_set_new(note, "running", json_boolean(flags & SAVE_RUNNING));
 		text = json_dumps(note, JSON_COMPACT);
 		if (ftruncate(fd, at) < 0 || lseek(fd, at, SEEK_SET) < 0)
-			refuse(error, MANAGER_ERR_SYSTEM, "cannot change %s: %s", from, g_strerror(errno));
+			refuse(error, MANAGER_ERR_SYSTEM, "cannot change %s: %s", from,
+				g_strerror(errno));
 		else
 			rc = write_note(fd, text, error);
 		free(text);
@@ -193,14 +198,16 @@ static int add_note(const char *part, const char *note, GError **error)
 	int fd = open(part, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW), rc;
 
 	if (fd < 0)
-		return refuse(error, MANAGER_ERR_SYSTEM, "cannot open %s: %s", part, g_strerror(errno));
+		return refuse(
+			error, MANAGER_ERR_SYSTEM, "cannot open %s: %s", part, g_strerror(errno));
 	rc = write_note(fd, note, error);
 	close(fd);
 	return rc;
 }
 
 /* Paused already. The file appears whole or not at all. */
-static int write_file(struct domain *d, const char *to, const char *xml, bool running, GError **error)
+static int write_file(
+	struct domain *d, const char *to, const char *xml, bool running, GError **error)
 {
 	g_autofree char *part = g_strconcat(to, ".part", NULL), *note = NULL;
 	struct domain_config *live = domain_config_for(d, AFFECT_LIVE, error), *other;
@@ -225,7 +232,8 @@ static int write_file(struct domain *d, const char *to, const char *xml, bool ru
 	if (result && add_note(part, note, error) == 0) {
 		rc = rename(part, to);
 		if (rc < 0)
-			refuse(error, MANAGER_ERR_SYSTEM, "cannot make %s: %s", to, g_strerror(errno));
+			refuse(error, MANAGER_ERR_SYSTEM, "cannot make %s: %s", to,
+				g_strerror(errno));
 	}
 	json_decref(result);
 	if (rc < 0)
@@ -233,7 +241,8 @@ static int write_file(struct domain *d, const char *to, const char *xml, bool ru
 	return rc;
 }
 
-static int save_paused(struct domain *d, const char *to, const char *xml, unsigned flags, GError **error)
+static int save_paused(
+	struct domain *d, const char *to, const char *xml, unsigned flags, GError **error)
 {
 	bool was_running = d->state == DOMAIN_RUNNING;
 	bool running = flags & SAVE_PAUSED ? false : flags & SAVE_RUNNING ? true : was_running;
@@ -258,7 +267,8 @@ int domain_save(struct domain *d, const char *to, const char *xml, unsigned flag
 	if (to && !g_path_is_absolute(to))
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "'%s' is no absolute path", to);
 	if (flags & SAVE_RUNNING && flags & SAVE_PAUSED)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "running and paused exclude each other");
+		return refuse(
+			error, MANAGER_ERR_INVALID_ARG, "running and paused exclude each other");
 	if (domain_job_begin(d, "save", error) < 0)
 		return -1;
 	rc = domain_need_active(d, error);
@@ -279,7 +289,8 @@ int domain_managed_save_remove(struct domain *d, GError **error)
 	if (domain_job_begin(d, "remove the managed save of", error) < 0)
 		return -1;
 	if (unlink(managed) < 0 && errno != ENOENT)
-		rc = refuse(error, MANAGER_ERR_SYSTEM, "cannot remove %s: %s", managed, g_strerror(errno));
+		rc = refuse(error, MANAGER_ERR_SYSTEM, "cannot remove %s: %s", managed,
+			g_strerror(errno));
 	domain_job_end(d);
 	return rc;
 }
@@ -294,16 +305,16 @@ static unsigned vcpus_of(const json_t *note, const struct domain_config *c)
 	return n > 0 && n <= c->vcpus_max ? (unsigned)n : c->vcpus;
 }
 
-int domain_launch_saved(struct domain *d, const char *from, const char *xml, unsigned flags,
-	GError **error)
+int domain_launch_saved(
+	struct domain *d, const char *from, const char *xml, unsigned flags, GError **error)
 {
 	json_t *note = note_of(from, error);
 	struct domain_config *saved = NULL, *base = NULL;
 	int rc = -1;
 
 	if (note)
-		saved = domain_config_parse(json_string_value(json_object_get(note, "xml")), CONFIG_LIVE,
-			error);
+		saved = domain_config_parse(
+			json_string_value(json_object_get(note, "xml")), CONFIG_LIVE, error);
 	if (saved && xml) {
 		base = domain_config_parse(xml, CONFIG_LIVE, error);
 		if (base && check_same(saved, base, error) < 0)
@@ -312,9 +323,11 @@ int domain_launch_saved(struct domain *d, const char *from, const char *xml, uns
 		base = domain_config_ref(saved);
 	}
 	if (base) {
-		if (!json_is_true(json_object_get(note, "running")) && !(flags & START_SAVED_RUNNING))
+		if (!json_is_true(json_object_get(note, "running")) &&
+			!(flags & START_SAVED_RUNNING))
 			flags |= START_PAUSED;
-		rc = domain_launch(d, base, vcpus_of(note, base), flags & START_PAUSED, from, error);
+		rc = domain_launch(
+			d, base, vcpus_of(note, base), flags & START_PAUSED, from, error);
 	}
 	domain_config_unref(base);
 	domain_config_unref(saved);
@@ -322,12 +335,15 @@ int domain_launch_saved(struct domain *d, const char *from, const char *xml, uns
 	return rc;
 }
 
-int domain_restore(struct manager *m, const char *from, const char *xml, unsigned flags, GError **error)
+int domain_restore(
+	struct manager *m, const char *from, const char *xml, unsigned flags, GError **error)
 {
 	g_autofree char *own = xml ? g_strdup(xml) : domain_save_xml(from, error);
 	struct domain_config *c = own ? domain_config_parse(own, 0, error) : NULL;
 	struct domain *d = NULL;
-	unsigned start = flags & SAVE_PAUSED ? START_PAUSED : flags & SAVE_RUNNING ? START_SAVED_RUNNING : 0;
+	unsigned start = flags & SAVE_PAUSED    ? START_PAUSED
+			 : flags & SAVE_RUNNING ? START_SAVED_RUNNING
+						: 0;
 	bool made;
 	int rc;
 
@@ -345,9 +361,9 @@ int domain_restore(struct manager *m, const char *from, const char *xml, unsigne
 		domain_unref(d);
 		return -1;
 	}
-	rc = domain_is_active(d) ?
-		refuse(error, MANAGER_ERR_OPERATION_INVALID, "domain is already running") :
-		domain_launch_saved(d, from, xml, start, error);
+	rc = domain_is_active(d)
+		     ? refuse(error, MANAGER_ERR_OPERATION_INVALID, "domain is already running")
+		     : domain_launch_saved(d, from, xml, start, error);
 	domain_job_end(d);
 	domain_unref(d);
 	return rc;

@@ -2,8 +2,8 @@
 /*
  * domain_snapshot.c: snapshots of machines. Spec: libvirt.org, Snapshot XML format.
  *
- * The images are changed first, then the store: a crash between the two leaves a snapshot in the images that
- * nobody knows, never one that is known and not there.
+ * The images are changed first, then the store: a crash between the two leaves a snapshot in the
+ * images that nobody knows, never one that is known and not there.
  */
 #include "manager/domain_snapshot.h"
 
@@ -35,7 +35,8 @@ static struct domain_snapshot *ref(struct domain_snapshot *s)
 
 static gint by_name(gconstpointer a, gconstpointer b)
 {
-	return strcmp((*(struct domain_snapshot *const *)a)->name, (*(struct domain_snapshot *const *)b)->name);
+	return strcmp((*(struct domain_snapshot *const *)a)->name,
+		(*(struct domain_snapshot *const *)b)->name);
 }
 
 GPtrArray *domain_snapshots(struct domain *d)
@@ -70,15 +71,18 @@ struct domain_snapshot *domain_snapshot_find(struct domain *d, const char *name,
 		if (name ? strcmp(s->name, name) == 0 : s->current)
 			return ref(s);
 	}
-	refuse(error, MANAGER_ERR_NO_SNAPSHOT, name ? "no domain snapshot with matching name '%s'" :
-		"the domain does not have a current snapshot%s", name ? name : "");
+	refuse(error, MANAGER_ERR_NO_SNAPSHOT,
+		name ? "no domain snapshot with matching name '%s'"
+		     : "the domain does not have a current snapshot%s",
+		name ? name : "");
 	return NULL;
 }
 
 bool domain_snapshot_has_children(const GPtrArray *all, const char *name)
 {
 	for (guint i = 0; i < all->len; i++) {
-		if (g_strcmp0(((struct domain_snapshot *)g_ptr_array_index(all, i))->parent, name) == 0)
+		if (g_strcmp0(((struct domain_snapshot *)g_ptr_array_index(all, i))->parent,
+			    name) == 0)
 			return true;
 	}
 	return false;
@@ -88,7 +92,9 @@ bool domain_snapshot_has_children(const GPtrArray *all, const char *name)
 
 static int keep(struct domain *d, const struct domain_snapshot *s, GError **error)
 {
-	struct store_record r = { .kind = "snapshot", .name = s->name, .definition = s->xml,
+	struct store_record r = { .kind = "snapshot",
+		.name = s->name,
+		.definition = s->xml,
 		.status = s->current ? "current" : NULL };
 
 	memcpy(r.uuid, s->uuid, 16);
@@ -113,7 +119,8 @@ static void enter(struct domain *d, struct domain_snapshot *s)
 {
 	g_mutex_lock(&d->lock);
 	if (!d->snapshots)
-		d->snapshots = g_ptr_array_new_with_free_func((GDestroyNotify)domain_snapshot_unref);
+		d->snapshots =
+			g_ptr_array_new_with_free_func((GDestroyNotify)domain_snapshot_unref);
 	g_ptr_array_add(d->snapshots, s);
 	g_mutex_unlock(&d->lock);
 }
@@ -158,10 +165,11 @@ static int make_current(struct domain *d, struct domain_snapshot *s, GError **er
 
 /* ---- the images ---- */
 
-typedef int image_step(struct image *im, const struct image_snapshot_ops *ops, const char *name,
-	GError **error);
+typedef int image_step(
+	struct image *im, const struct image_snapshot_ops *ops, const char *name, GError **error);
 
-static int step_create(struct image *im, const struct image_snapshot_ops *ops, const char *name, GError **error)
+static int step_create(
+	struct image *im, const struct image_snapshot_ops *ops, const char *name, GError **error)
 {
 	struct image_snapshot s = { .disk_size = image_size(im), .date = g_get_real_time() };
 
@@ -169,18 +177,20 @@ static int step_create(struct image *im, const struct image_snapshot_ops *ops, c
 	return ops->create(im, &s, error);
 }
 
-static int step_apply(struct image *im, const struct image_snapshot_ops *ops, const char *name, GError **error)
+static int step_apply(
+	struct image *im, const struct image_snapshot_ops *ops, const char *name, GError **error)
 {
 	return ops->apply(im, name, error);
 }
 
-static int step_remove(struct image *im, const struct image_snapshot_ops *ops, const char *name, GError **error)
+static int step_remove(
+	struct image *im, const struct image_snapshot_ops *ops, const char *name, GError **error)
 {
 	return ops->remove(im, name, error);
 }
 
-static int on_image(struct domain *d, const struct config_device *k, image_step *step, const char *name,
-	GError **error)
+static int on_image(struct domain *d, const struct config_device *k, image_step *step,
+	const char *name, GError **error)
 {
 	g_autofree char *volume = NULL;
 	struct image_options o = { .format = k->disk.format, .queues = 1 };
@@ -195,14 +205,17 @@ static int on_image(struct domain *d, const struct config_device *k, image_step 
 	if (!im)
 		return -1;
 	ops = image_snapshots(im);
-	rc = ops ? step(im, ops, name, error) : refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
-		"disk '%s': format %s has no snapshots inside; qcow2 has", k->disk.target, k->disk.format);
+	rc = ops ? step(im, ops, name, error)
+		 : refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
+			   "disk '%s': format %s has no snapshots inside; qcow2 has",
+			   k->disk.target, k->disk.format);
 	image_close(im);
 	return rc;
 }
 
 /* All writable disks; `undo` those done if one fails (NULL: go on and tell the first error). */
-static int on_images(struct domain *d, image_step *step, image_step *undo, const char *name, GError **error)
+static int on_images(
+	struct domain *d, image_step *step, image_step *undo, const char *name, GError **error)
 {
 	struct domain_config *c = domain_config_for(d, AFFECT_CONFIG, error);
 	int rc = 0;
@@ -233,12 +246,15 @@ static int refuse_kind(struct domain *d, const xmlNode *root, unsigned flags, GE
 {
 	const xmlNode *disks = xml_child(root, "disks");
 
-	if (flags & ~(unsigned)(SNAPSHOT_REDEFINE | SNAPSHOT_CURRENT | SNAPSHOT_NO_METADATA | SNAPSHOT_HALT |
-			SNAPSHOT_ATOMIC | SNAPSHOT_VALIDATE | SNAPSHOT_DISK_ONLY))
-		return refuse(error, MANAGER_ERR_ARGUMENT_UNSUPPORTED, "unsupported flags 0x%x", flags);
+	if (flags & ~(unsigned)(SNAPSHOT_REDEFINE | SNAPSHOT_CURRENT | SNAPSHOT_NO_METADATA |
+				SNAPSHOT_HALT | SNAPSHOT_ATOMIC | SNAPSHOT_VALIDATE |
+				SNAPSHOT_DISK_ONLY))
+		return refuse(
+			error, MANAGER_ERR_ARGUMENT_UNSUPPORTED, "unsupported flags 0x%x", flags);
 	if (flags & SNAPSHOT_REDEFINE)
 		return 0;
-	for (const xmlNode *k = disks ? xml_child(disks, "disk") : NULL; k; k = xml_next(k, "disk")) {
+	for (const xmlNode *k = disks ? xml_child(disks, "disk") : NULL; k;
+		k = xml_next(k, "disk")) {
 		if (g_strcmp0(xml_attr(k, "snapshot"), "external") == 0)
 			return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
 				"external snapshots: Lodge does not have them yet");
@@ -247,7 +263,8 @@ static int refuse_kind(struct domain *d, const xmlNode *root, unsigned flags, GE
 		return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
 			"disk-only (external) snapshots: Lodge does not have them yet");
 	if (domain_is_active(d))
-		return refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED, "snapshots of a running machine: Lodge "
+		return refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED,
+			"snapshots of a running machine: Lodge "
 			"does not have them yet; shut it down, or save it");
 	return 0;
 }
@@ -281,7 +298,8 @@ static int complete(struct domain *d, xmlNode *root, char **ret_name, GError **e
 	return xml_check_text(*ret_name, "the snapshot's name", 255, error);
 }
 
-static int create(struct domain *d, xmlNode *root, unsigned flags, struct domain_snapshot **ret, GError **error)
+static int create(struct domain *d, xmlNode *root, unsigned flags, struct domain_snapshot **ret,
+	GError **error)
 {
 	g_autofree char *name = NULL;
 	struct domain_snapshot *s, *old;
@@ -296,7 +314,8 @@ static int create(struct domain *d, xmlNode *root, unsigned flags, struct domain
 	old = domain_snapshot_find(d, name, NULL);
 	if (old && !(flags & SNAPSHOT_REDEFINE)) {
 		domain_snapshot_unref(old);
-		return refuse(error, MANAGER_ERR_OPERATION_FAILED, "domain snapshot %s already exists", name);
+		return refuse(error, MANAGER_ERR_OPERATION_FAILED,
+			"domain snapshot %s already exists", name);
 	}
 	if (!(flags & SNAPSHOT_REDEFINE) && on_images(d, step_create, step_remove, name, error) < 0)
 		return -1;
@@ -321,12 +340,14 @@ static int create(struct domain *d, xmlNode *root, unsigned flags, struct domain
 		domain_snapshot_unref(s);
 	else
 		enter(d, s);
-	return flags & SNAPSHOT_NO_METADATA || (flags & SNAPSHOT_REDEFINE && !(flags & SNAPSHOT_CURRENT)) ? 0 :
-		make_current(d, s, error);
+	return flags & SNAPSHOT_NO_METADATA ||
+			       (flags & SNAPSHOT_REDEFINE && !(flags & SNAPSHOT_CURRENT))
+		       ? 0
+		       : make_current(d, s, error);
 }
 
-int domain_snapshot_create(struct domain *d, const char *xml, unsigned flags, struct domain_snapshot **ret,
-	GError **error)
+int domain_snapshot_create(struct domain *d, const char *xml, unsigned flags,
+	struct domain_snapshot **ret, GError **error)
 {
 	g_autoptr(xmlDoc) doc = xml_parse(xml, "domainsnapshot", error);
 	int rc;
@@ -364,7 +385,8 @@ static int revert(struct domain *d, struct domain_snapshot *s, GError **error)
 	if (domain_is_active(d))
 		return refuse(error, MANAGER_ERR_OPERATION_INVALID,
 			"the machine runs: its disks cannot go back under it; destroy it first");
-	if (restore_definition(d, s, error) < 0 || on_images(d, step_apply, NULL, s->name, error) < 0)
+	if (restore_definition(d, s, error) < 0 ||
+		on_images(d, step_apply, NULL, s->name, error) < 0)
 		return -1;
 	return make_current(d, s, error);
 }
@@ -385,7 +407,8 @@ int domain_snapshot_revert(struct domain *d, const char *name, unsigned flags, G
 	return rc;
 }
 
-static int edit_parent(struct domain *d, struct domain_snapshot *s, const char *parent, GError **error)
+static int edit_parent(
+	struct domain *d, struct domain_snapshot *s, const char *parent, GError **error)
 {
 	g_autoptr(xmlDoc) doc = xml_parse(s->xml, "domainsnapshot", error);
 	xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL;
@@ -413,7 +436,8 @@ static int edit_parent(struct domain *d, struct domain_snapshot *s, const char *
 static int remove_one(struct domain *d, struct domain_snapshot *s, unsigned flags, GError **error)
 {
 	if (!(flags & DELETE_METADATA_ONLY) && domain_is_active(d))
-		return refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED, "the machine runs: a snapshot inside its "
+		return refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED,
+			"the machine runs: a snapshot inside its "
 			"images cannot be deleted yet; shut it down, or delete the metadata only");
 	if (!(flags & DELETE_METADATA_ONLY) && on_images(d, step_remove, NULL, s->name, error) < 0)
 		return -1;
@@ -426,7 +450,8 @@ static int remove_one(struct domain *d, struct domain_snapshot *s, unsigned flag
 }
 
 /* Children first. */
-static int remove_tree(struct domain *d, struct domain_snapshot *s, unsigned flags, bool itself, GError **error)
+static int remove_tree(
+	struct domain *d, struct domain_snapshot *s, unsigned flags, bool itself, GError **error)
 {
 	g_autoptr(GPtrArray) all = domain_snapshots(d);
 
@@ -440,7 +465,8 @@ static int remove_tree(struct domain *d, struct domain_snapshot *s, unsigned fla
 }
 
 /* Alone: its children become its parent's. */
-static int remove_between(struct domain *d, struct domain_snapshot *s, unsigned flags, GError **error)
+static int remove_between(
+	struct domain *d, struct domain_snapshot *s, unsigned flags, GError **error)
 {
 	g_autoptr(GPtrArray) all = domain_snapshots(d);
 
@@ -464,9 +490,9 @@ int domain_snapshot_delete(struct domain *d, const char *name, unsigned flags, G
 		return -1;
 	s = domain_snapshot_find(d, name, error);
 	if (s) {
-		rc = flags & (DELETE_CHILDREN | DELETE_CHILDREN_ONLY) ?
-			remove_tree(d, s, flags, !(flags & DELETE_CHILDREN_ONLY), error) :
-			remove_between(d, s, flags, error);
+		rc = flags & (DELETE_CHILDREN | DELETE_CHILDREN_ONLY)
+			     ? remove_tree(d, s, flags, !(flags & DELETE_CHILDREN_ONLY), error)
+			     : remove_between(d, s, flags, error);
 		parent = s->current && s->parent ? domain_snapshot_find(d, s->parent, NULL) : NULL;
 		if (rc == 0 && parent && !(flags & DELETE_CHILDREN_ONLY))
 			rc = make_current(d, parent, error);

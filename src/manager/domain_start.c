@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * domain_start.c: from a definition to a running machine: ends of networks, volumes, the process, its
- * terminals; and machines that an earlier daemon started, found again.
+ * domain_start.c: from a definition to a running machine: ends of networks, volumes, the process,
+ * its terminals; and machines that an earlier daemon started, found again.
  *
  * A process waits before its exec until its number is on the disk, so that none can be lost.
  */
@@ -99,7 +99,8 @@ static int edit_taps(xmlNode *root, void *opaque, GError **error)
 		const struct config_device *d = g_ptr_array_index(t->c->devices, i);
 
 		if (t->names[i])
-			xml_set_attr(xml_want(domain_config_element(root, d), "target"), "dev", t->names[i]);
+			xml_set_attr(xml_want(domain_config_element(root, d), "target"), "dev",
+				t->names[i]);
 	}
 	return 0;
 }
@@ -112,18 +113,29 @@ static void port_request(struct domain *d, const struct config_nic *k, struct po
 		.network = k->source == NIC_NETWORK ? k->from : NULL,
 		.bridge = k->source == NIC_BRIDGE ? k->from : NULL,
 		.direct = k->source == NIC_DIRECT ? k->from : NULL,
-		.direct_mode = k->mode, .portgroup = k->portgroup, .isolated = k->isolated,
-		.no_filter = k->trusted, .filter_parameters = k->filter_parameters,
-		.owner = d->uuid, .owner_name = d->name, .tap_name = k->tap,
-		.queues = 1, .mtu = k->mtu, .filterref = k->filter,
-		.in_average = k->in_average, .in_peak = k->in_peak, .in_burst = k->in_burst,
-		.out_average = k->out_average, .out_peak = k->out_peak, .out_burst = k->out_burst,
+		.direct_mode = k->mode,
+		.portgroup = k->portgroup,
+		.isolated = k->isolated,
+		.no_filter = k->trusted,
+		.filter_parameters = k->filter_parameters,
+		.owner = d->uuid,
+		.owner_name = d->name,
+		.tap_name = k->tap,
+		.queues = 1,
+		.mtu = k->mtu,
+		.filterref = k->filter,
+		.in_average = k->in_average,
+		.in_peak = k->in_peak,
+		.in_burst = k->in_burst,
+		.out_average = k->out_average,
+		.out_peak = k->out_peak,
+		.out_burst = k->out_burst,
 	};
 	memcpy(r->mac, k->mac, 6);
 }
 
-int domain_port_open(struct domain *d, const struct config_nic *k, int fds[16], char **ret_tap,
-	GError **error)
+int domain_port_open(
+	struct domain *d, const struct config_nic *k, int fds[16], char **ret_tap, GError **error)
 {
 	struct port_request r;
 	struct port port = { 0 };
@@ -208,7 +220,8 @@ static int find_volumes(struct start *s, GError **error)
 	for (guint i = 0; i < s->live->devices->len; i++) {
 		const struct config_device *d = g_ptr_array_index(s->live->devices, i);
 
-		if (d->kind == DEVICE_DISK && domain_disk_path(s->d, &d->disk, &s->paths[i], error) < 0)
+		if (d->kind == DEVICE_DISK &&
+			domain_disk_path(s->d, &d->disk, &s->paths[i], error) < 0)
 			return -1;
 	}
 	return 0;
@@ -303,7 +316,8 @@ static int connect_qmp(struct domain *d, const char *path, const char *log, GErr
 	words = last_words(log);
 	if (error)
 		g_clear_error(error);
-	return refuse(error, MANAGER_ERR_OPERATION_FAILED, "the machine's process ended: %s", words);
+	return refuse(
+		error, MANAGER_ERR_OPERATION_FAILED, "the machine's process ended: %s", words);
 }
 
 /* ---- after the process is up ---- */
@@ -318,12 +332,14 @@ static const char *terminal_of(const json_t *list, const char *alias)
 	size_t i;
 	json_t *v;
 
-	json_array_foreach((json_t *)list, i, v) {
+	json_array_foreach((json_t *)list, i, v)
+	{
 		const char *file = json_string_value(json_object_get(v, "filename"));
 
 		if (g_strcmp0(json_string_value(json_object_get(v, "label")), alias) == 0 && file)
-			return g_str_has_prefix(file, "pty:") ? file + 4 :
-				g_str_has_prefix(file, "/dev/pts/") ? file : NULL;
+			return g_str_has_prefix(file, "pty:")        ? file + 4
+			       : g_str_has_prefix(file, "/dev/pts/") ? file
+								     : NULL;
 	}
 	return NULL;
 }
@@ -370,20 +386,22 @@ static int learn_terminals(struct start *s, GError **error)
 }
 
 /* What the command line cannot say. */
-static int apply_rest(struct domain *d, const struct domain_config *c, bool restored, GError **error)
+static int apply_rest(
+	struct domain *d, const struct domain_config *c, bool restored, GError **error)
 {
 	for (guint i = 0; i < c->devices->len; i++) {
 		const struct config_device *k = g_ptr_array_index(c->devices, i);
 
 		if (k->kind == DEVICE_NIC && k->nic.link_down &&
-			domain_qmp_do(d, "set_link", json_pack("{s:s, s:b}", "name", k->alias, "up", 0),
-				error) < 0)
+			domain_qmp_do(d, "set_link",
+				json_pack("{s:s, s:b}", "name", k->alias, "up", 0), error) < 0)
 			return -1;
 		if (k->kind == DEVICE_DISK && k->slot >= 0 && domain_apply_iotune(d, k, error) < 0)
 			return -1;
 		if (k->kind == DEVICE_BALLOON && !restored && c->current_kib < c->memory_kib &&
-			domain_qmp_do(d, "balloon", json_pack("{s:I}", "value",
-				(json_int_t)c->current_kib * 1024), error) < 0)
+			domain_qmp_do(d, "balloon",
+				json_pack("{s:I}", "value", (json_int_t)c->current_kib * 1024),
+				error) < 0)
 			return -1;
 	}
 	return domain_apply_tune(d, error);
@@ -413,8 +431,11 @@ static int launch(struct start *s, unsigned flags, const char *load, GError **er
 {
 	struct domain *d = s->d;
 	g_autofree char *qmp = domain_file(d, d->manager->paths.run, ".qmp"), *log = log_file(d);
-	struct argv_parts parts = { .lodge_vm = d->manager->paths.lodge_vm, .qmp = qmp, .load = load,
-		.vcpus = d->boot_vcpus, .paused = true };
+	struct argv_parts parts = { .lodge_vm = d->manager->paths.lodge_vm,
+		.qmp = qmp,
+		.load = load,
+		.vcpus = d->boot_vcpus,
+		.paused = true };
 
 	g_mutex_lock(&d->lock);
 	d->starting = true;
@@ -425,7 +446,7 @@ static int launch(struct start *s, unsigned flags, const char *load, GError **er
 		return -1;
 	unlink(qmp);
 	parts.disk_paths = s->paths;
-	parts.tap_fds = (const int (*)[16])s->fds;
+	parts.tap_fds = (const int(*)[16])s->fds;
 	if (spawn(s, &parts, log, error) < 0 || connect_qmp(d, qmp, log, error) < 0)
 		return -1;
 	domain_watch(d);
@@ -441,8 +462,8 @@ static int launch(struct start *s, unsigned flags, const char *load, GError **er
 	return domain_store_status(d, error);
 }
 
-int domain_launch(struct domain *d, const struct domain_config *base, unsigned vcpus, unsigned flags,
-	const char *load, GError **error)
+int domain_launch(struct domain *d, const struct domain_config *base, unsigned vcpus,
+	unsigned flags, const char *load, GError **error)
 {
 	struct domains *t = d->manager->domains;
 	struct start s = { .d = d, .base = base };
@@ -470,7 +491,8 @@ int domain_start(struct domain *d, unsigned flags, GError **error)
 	int rc;
 
 	if (flags & ~(START_PAUSED | START_BYPASS_CACHE | START_FORCE_BOOT | START_VALIDATE))
-		return refuse(error, MANAGER_ERR_ARGUMENT_UNSUPPORTED, "unsupported flags 0x%x", flags);
+		return refuse(
+			error, MANAGER_ERR_ARGUMENT_UNSUPPORTED, "unsupported flags 0x%x", flags);
 	if (domain_job_begin(d, "start", error) < 0)
 		return -1;
 	if (domain_is_active(d)) {
@@ -478,9 +500,9 @@ int domain_start(struct domain *d, unsigned flags, GError **error)
 	} else {
 		if (flags & START_FORCE_BOOT)
 			unlink(save);
-		rc = access(save, F_OK) == 0 ? domain_launch_saved(d, save, NULL, flags, error) :
-					       domain_launch(d, d->config, d->config->vcpus, flags,
-						       NULL, error);
+		rc = access(save, F_OK) == 0
+			     ? domain_launch_saved(d, save, NULL, flags, error)
+			     : domain_launch(d, d->config, d->config->vcpus, flags, NULL, error);
 		if (rc == 0)
 			unlink(save); /* it is used up: the machine's disks go on changing */
 	}
@@ -570,7 +592,8 @@ void domain_adopt(struct domain *d, const char *text)
 	if (status && read_status(d, status, &who) == 0) {
 		d->process = process_adopt(&who);
 		if (d->process && d->reason == PAUSED_STARTING) {
-			/* Its start was under way when the daemon ended: nobody was told that it runs. */
+			/* Its start was under way when the daemon ended: nobody was told that it
+			 * runs. */
 			process_signal(d->process, SIGKILL);
 			d->stop_reason = SHUTOFF_FAILED;
 		}
@@ -585,7 +608,8 @@ void domain_adopt(struct domain *d, const char *text)
 		} else {
 			domain_watch(d);
 			if (d->qmp)
-				g_thread_unref(g_thread_new("refresh", refresh_thread, domain_ref(d)));
+				g_thread_unref(
+					g_thread_new("refresh", refresh_thread, domain_ref(d)));
 		}
 	}
 	json_decref(status);

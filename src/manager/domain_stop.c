@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * domain_stop.c: a machine's pauses and its end: what people ask for, what the guest does, what befalls
- * the process. Whatever ended it, one reaper cleans up and tells.
+ * domain_stop.c: a machine's pauses and its end: what people ask for, what the guest does, what
+ * befalls the process. Whatever ended it, one reaper cleans up and tells.
  */
 #include <glib/gstdio.h>
 #include <signal.h>
@@ -47,8 +47,10 @@ static void close_files(struct domain *d, const struct domain_config *live)
 static void decide(struct domain *d, struct ending *e)
 {
 	e->was_starting = d->starting;
-	e->reason = d->stop_reason ? d->stop_reason : d->starting ? SHUTOFF_FAILED :
-		d->guest_down ? SHUTOFF_SHUTDOWN : SHUTOFF_CRASHED;
+	e->reason = d->stop_reason  ? d->stop_reason
+		    : d->starting   ? SHUTOFF_FAILED
+		    : d->guest_down ? SHUTOFF_SHUTDOWN
+				    : SHUTOFF_CRASHED;
 	e->action = ACTION_DESTROY;
 	if (d->live && e->reason == SHUTOFF_SHUTDOWN)
 		e->action = d->live->on_poweroff;
@@ -176,7 +178,8 @@ static void on_gone(void *opaque, int status)
 	struct domain *d = opaque;
 
 	if (status != -1 && WIFSIGNALED(status))
-		log_warn("machine '%s': its process was ended by signal %d", d->name, WTERMSIG(status));
+		log_warn("machine '%s': its process was ended by signal %d", d->name,
+			WTERMSIG(status));
 	g_mutex_lock(&d->lock);
 	/* Quiet and with success: a shutdown whose event was not read any more. */
 	if (status == 0)
@@ -249,8 +252,9 @@ static void on_event(void *opaque, const char *name, const json_t *data, int64_t
 	else if (strcmp(name, "RESUME") == 0)
 		on_running(d, true);
 	else if (strcmp(name, "BALLOON_CHANGE") == 0)
-		domain_tell(d, 13, 0, 0, json_pack("{s:I}", "actual",
-			json_integer_value(json_object_get(data, "actual")) / 1024));
+		domain_tell(d, 13, 0, 0,
+			json_pack("{s:I}", "actual",
+				json_integer_value(json_object_get(data, "actual")) / 1024));
 	else if (strcmp(name, "DEVICE_DELETED") == 0)
 		domain_device_deleted(d, json_string_value(json_object_get(data, "device")));
 	tell_monitor(d, name, data, when);
@@ -322,7 +326,8 @@ int domain_shutdown(struct domain *d, GError **error)
 	return press(d, "shutdown", "system_powerdown", error);
 }
 
-/* There is no button that asks a guest to reboot: what it does about the power button is its own affair. */
+/* There is no button that asks a guest to reboot: what it does about the power button is its own
+ * affair. */
 int domain_reboot(struct domain *d, GError **error)
 {
 	return press(d, "reboot", "system_reset", error);
@@ -382,6 +387,6 @@ int domain_destroy(struct domain *d, bool graceful, GError **error)
 	bool active = domain_is_active(d);
 
 	/* Without the job: a machine that hangs in another call must be possible to end. */
-	return active ? end(d, SHUTOFF_DESTROYED, graceful, error) :
-			refuse(error, MANAGER_ERR_OPERATION_INVALID, "domain is not running");
+	return active ? end(d, SHUTOFF_DESTROYED, graceful, error)
+		      : refuse(error, MANAGER_ERR_OPERATION_INVALID, "domain is not running");
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * domain_tune.c: what share of the host a machine has: a control group of its own (cgroup v2, where the
- * host lets us), pinned threads, limits of disks. Spec: Linux Documentation/admin-guide/cgroup-v2.rst.
+ * domain_tune.c: what share of the host a machine has: a control group of its own (cgroup v2, where
+ * the host lets us), pinned threads, limits of disks. Spec: Linux
+ * Documentation/admin-guide/cgroup-v2.rst.
  */
 #include "manager/domain_tune.h"
 
@@ -17,7 +18,8 @@
 #include "manager/error.h"
 #include "manager/ids.h"
 
-/* Where machines' groups live: the unified hierarchy, if its controllers are there. NULL: they are not. */
+/* Where machines' groups live: the unified hierarchy, if its controllers are there. NULL: they are
+ * not. */
 static char *groups_root(const struct domain *d)
 {
 	static const char *const mounts[] = { "/sys/fs/cgroup", NULL };
@@ -61,7 +63,9 @@ static int need(const char *folder, const char *file, const char *text, GError *
 	int rc = folder ? put(folder, file, text) : -ENOENT;
 
 	return rc < 0 ? refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED,
-				"this host's control groups do not allow %s: %s", file, g_strerror(-rc)) : 0;
+				"this host's control groups do not allow %s: %s", file,
+				g_strerror(-rc))
+		      : 0;
 }
 
 static int make_group(const struct domain *d, const char *folder)
@@ -70,8 +74,9 @@ static int make_group(const struct domain *d, const char *folder)
 	g_autofree char *pid = g_strdup_printf("%d", (int)process_identity(d->process)->pid);
 
 	mkdir(parent, 0755);
-	for (const char *const *c = (const char *const[]) { "+cpu", "+memory", "+io", "+cpuset", NULL }; *c;
-		c++) {
+	for (const char *const *c =
+			(const char *const[]){ "+cpu", "+memory", "+io", "+cpuset", NULL };
+		*c; c++) {
 		put(top, "cgroup.subtree_control", *c);
 		put(parent, "cgroup.subtree_control", *c);
 	}
@@ -150,7 +155,8 @@ int domain_vcpu_threads(struct domain *d, GArray *ret, GError **error)
 
 	if (!list)
 		return -1;
-	json_array_foreach(list, i, cpu) {
+	json_array_foreach(list, i, cpu)
+	{
 		pid_t tid = (pid_t)json_integer_value(json_object_get(cpu, "thread-id"));
 
 		g_array_append_val(ret, tid);
@@ -178,7 +184,8 @@ static bool is_vcpu(const GArray *vcpus, pid_t tid)
 /* All threads of the process but the vCPUs'. */
 static int pin_emulator(struct domain *d, const GArray *vcpus, const cpu_set_t *set, GError **error)
 {
-	g_autofree char *path = g_strdup_printf("/proc/%d/task", (int)process_identity(d->process)->pid);
+	g_autofree char *path =
+		g_strdup_printf("/proc/%d/task", (int)process_identity(d->process)->pid);
 	g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
 	const char *name;
 
@@ -210,7 +217,7 @@ int domain_apply_pins(struct domain *d, const struct domain_config *c, GError **
 		if (!text)
 			text = t->cpuset;
 		if (text && (cpuset_parse(text, &set, error) < 0 ||
-				pin(g_array_index(vcpus, pid_t, i), &set, error) < 0))
+				    pin(g_array_index(vcpus, pid_t, i), &set, error) < 0))
 			return -1;
 	}
 	if (!t->emulator_pin && !t->cpuset)
@@ -240,10 +247,10 @@ int domain_apply_tune(struct domain *d, GError **error)
 /* ---- disks ---- */
 
 /* QMP's names of iotune_names[]. */
-static const char *const throttle_names[IOTUNE_COUNT] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd",
-	"iops_wr", "bps_max", "bps_rd_max", "bps_wr_max", "iops_max", "iops_rd_max", "iops_wr_max",
-	"iops_size", "bps_max_length", "bps_rd_max_length", "bps_wr_max_length", "iops_max_length",
-	"iops_rd_max_length", "iops_wr_max_length" };
+static const char *const throttle_names[IOTUNE_COUNT] = { "bps", "bps_rd", "bps_wr", "iops",
+	"iops_rd", "iops_wr", "bps_max", "bps_rd_max", "bps_wr_max", "iops_max", "iops_rd_max",
+	"iops_wr_max", "iops_size", "bps_max_length", "bps_rd_max_length", "bps_wr_max_length",
+	"iops_max_length", "iops_rd_max_length", "iops_wr_max_length" };
 
 int domain_set_throttle(struct domain *d, const char *alias, const uint64_t *iotune, GError **error)
 {
@@ -252,7 +259,8 @@ int domain_set_throttle(struct domain *d, const char *alias, const uint64_t *iot
 	for (unsigned i = 0; i < IOTUNE_COUNT; i++) {
 		/* The six rates are always said, the bursts where they are set. */
 		if (i <= WRITE_IOPS || ((i == TOTAL_BYTES_MAX || i == TOTAL_IOPS_MAX) && iotune[i]))
-			json_object_set_new(args, throttle_names[i], json_integer((json_int_t)iotune[i]));
+			json_object_set_new(
+				args, throttle_names[i], json_integer((json_int_t)iotune[i]));
 	}
 	return domain_qmp_do(d, "block_set_io_throttle", args, error);
 }

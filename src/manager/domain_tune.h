@@ -13,6 +13,7 @@ int domain_apply_group(struct domain *d, const struct domain_config *c, GError *
 int domain_apply_pins(struct domain *d, const struct domain_config *c, GError **error);
 /* pid_t of each vCPU's thread, in order, appended. */
 int domain_vcpu_threads(struct domain *d, GArray *ret, GError **error);
-int domain_set_throttle(struct domain *d, const char *alias, const uint64_t *iotune, GError **error);
+int domain_set_throttle(
+	struct domain *d, const char *alias, const uint64_t *iotune, GError **error);
 
 #endif

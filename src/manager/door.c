@@ -88,7 +88,7 @@ void door_caller_unix(const struct door_config *c, int fd, struct audit *audit, 
 	const struct passwd *pw;
 	const struct door_grant *grant;
 
-	*ret = (struct caller) { .uid = (uid_t)-1, .audit = audit };
+	*ret = (struct caller){ .uid = (uid_t)-1, .audit = audit };
 	ret->address = g_strdup("unix");
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
 		ret->identity = g_strdup("unknown");
@@ -105,8 +105,8 @@ void door_caller_unix(const struct door_config *c, int fd, struct audit *audit, 
 	}
 }
 
-void door_caller_named(const struct door_config *c, const char *kind, const char *name, enum role otherwise,
-	struct audit *audit, struct caller *ret)
+void door_caller_named(const struct door_config *c, const char *kind, const char *name,
+	enum role otherwise, struct audit *audit, struct caller *ret)
 {
 	const struct door_grant *grant = g_hash_table_lookup(c->identities, name);
 
@@ -125,8 +125,8 @@ static char *peer_name(int fd)
 	char host[NI_MAXHOST], port[NI_MAXSERV];
 
 	if (getpeername(fd, (struct sockaddr *)&ss, &len) < 0 ||
-	    getnameinfo((struct sockaddr *)&ss, len, host, sizeof(host), port, sizeof(port),
-		    NI_NUMERICHOST | NI_NUMERICSERV))
+		getnameinfo((struct sockaddr *)&ss, len, host, sizeof(host), port, sizeof(port),
+			NI_NUMERICHOST | NI_NUMERICSERV))
 		return g_strdup("unknown");
 	return g_strdup_printf(strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
 }
@@ -151,14 +151,16 @@ static void admit(struct door *d, int fd)
 	caller.address = peer_name(fd);
 	caller.identity = g_strdup("unauthenticated");
 	if (d->kind == DOOR_TCP) {
-		rpc_server_add(d->doors->server, transport_plain(fd, false), &caller, RPC_AUTH_SASL);
+		rpc_server_add(
+			d->doors->server, transport_plain(fd, false), &caller, RPC_AUTH_SASL);
 		return;
 	}
 	t = transport_tls(fd, d->doors->tls);
 	if (t) {
 		rpc_server_add(d->doors->server, t, &caller,
-			d->doors->config->tls_sasl || d->doors->config->tls_no_verify ? RPC_AUTH_SASL
-										      : RPC_AUTH_NONE);
+			d->doors->config->tls_sasl || d->doors->config->tls_no_verify
+				? RPC_AUTH_SASL
+				: RPC_AUTH_NONE);
 		return;
 	}
 	caller_clear(&caller);
@@ -194,13 +196,16 @@ static int dress(const char *path, mode_t mode, const char *group, GError **erro
 	if (group && !gr)
 		return fail(error, LODGE_ERROR_USAGE, "there is no group '%s'", group);
 	if (gr && chown(path, (uid_t)-1, gr->gr_gid) < 0)
-		return fail_errno(error, LODGE_ERROR_FILE, errno, "cannot give %s to %s", path, group);
+		return fail_errno(
+			error, LODGE_ERROR_FILE, errno, "cannot give %s to %s", path, group);
 	if (chmod(path, mode) < 0)
-		return fail_errno(error, LODGE_ERROR_FILE, errno, "cannot set the mode of %s", path);
+		return fail_errno(
+			error, LODGE_ERROR_FILE, errno, "cannot set the mode of %s", path);
 	return 0;
 }
 
-static int open_unix(struct doors *ds, enum door_kind kind, const char *path, mode_t mode, GError **error)
+static int open_unix(
+	struct doors *ds, enum door_kind kind, const char *path, mode_t mode, GError **error)
 {
 	g_autofree char *folder = g_path_get_dirname(path);
 	struct socket_address a;
@@ -237,7 +242,8 @@ static int open_tcp(struct doors *ds, enum door_kind kind, const char *address, 
 }
 
 /* Where libvirtd would stand: who has one keeps it, and we stay reachable elsewhere. */
-static int open_default(struct doors *ds, enum door_kind kind, const char *path, mode_t mode, GError **error)
+static int open_default(
+	struct doors *ds, enum door_kind kind, const char *path, mode_t mode, GError **error)
 {
 	g_autoptr(GError) local = NULL;
 
@@ -257,7 +263,8 @@ static int open_all(struct doors *ds, bool activated, GError **error)
 
 	if (!activated && c->socket && open_default(ds, DOOR_UNIX, c->socket, c->mode, error) < 0)
 		return -1;
-	if (!activated && c->socket_ro && open_default(ds, DOOR_UNIX_RO, c->socket_ro, c->mode_ro, error) < 0)
+	if (!activated && c->socket_ro &&
+		open_default(ds, DOOR_UNIX_RO, c->socket_ro, c->mode_ro, error) < 0)
 		return -1;
 	if ((c->tcp || c->tls) && sasl_begin(error) < 0)
 		return -1;

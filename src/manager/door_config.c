@@ -19,7 +19,8 @@ static void grant_free(void *p)
 
 static char *below(const char *root, const char *folder, const char *name)
 {
-	return root ? g_build_filename(root, folder, name, NULL) : g_build_filename(folder, name, NULL);
+	return root ? g_build_filename(root, folder, name, NULL)
+		    : g_build_filename(folder, name, NULL);
 }
 
 static void defaults(struct door_config *c, const struct manager *m, const char *root)
@@ -37,9 +38,10 @@ static void defaults(struct door_config *c, const struct manager *m, const char 
 	c->identities = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, grant_free);
 }
 
-static const char *const known[] = { "socket", "socket_ro", "mode", "mode_ro", "group", "admin_groups",
-	"operate_groups", "read_groups", "others", "tcp", "tls", "tls_key", "tls_cert", "tls_ca", "tls_crl",
-	"tls_no_verify", "tls_sasl", "tls_priority", "certificate_role", "sasl_role", "rest", "rest_tls" };
+static const char *const known[] = { "socket", "socket_ro", "mode", "mode_ro", "group",
+	"admin_groups", "operate_groups", "read_groups", "others", "tcp", "tls", "tls_key",
+	"tls_cert", "tls_ca", "tls_crl", "tls_no_verify", "tls_sasl", "tls_priority",
+	"certificate_role", "sasl_role", "rest", "rest_tls" };
 
 static int check_keys(GKeyFile *f, GError **error)
 {
@@ -126,11 +128,13 @@ static int take_identity(struct door_config *c, GKeyFile *f, const char *group, 
 			grant->role = role;
 		} else if (g_str_has_prefix(*k, "machine-")) {
 			if (!grant->roles)
-				grant->roles = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+				grant->roles = g_hash_table_new_full(
+					g_str_hash, g_str_equal, g_free, NULL);
 			g_hash_table_replace(grant->roles, g_strdup(*k + strlen("machine-")),
 				GINT_TO_POINTER(role));
 		} else {
-			return fail(error, LODGE_ERROR_USAGE, "[%s] has no setting '%s'", group, *k);
+			return fail(
+				error, LODGE_ERROR_USAGE, "[%s] has no setting '%s'", group, *k);
 		}
 	}
 	return 0;
@@ -143,8 +147,17 @@ static int take_all(struct door_config *c, GKeyFile *f, GError **error)
 		size_t offset;
 	} strings[] = {
 #define STRING(x) { #x, offsetof(struct door_config, x) }
-		STRING(socket), STRING(socket_ro), STRING(group), STRING(tcp), STRING(tls), STRING(tls_key),
-		STRING(tls_cert), STRING(tls_ca), STRING(tls_crl), STRING(tls_priority), STRING(rest),
+		STRING(socket),
+		STRING(socket_ro),
+		STRING(group),
+		STRING(tcp),
+		STRING(tls),
+		STRING(tls_key),
+		STRING(tls_cert),
+		STRING(tls_ca),
+		STRING(tls_crl),
+		STRING(tls_priority),
+		STRING(rest),
 		STRING(rest_tls),
 	};
 	g_auto(GStrv) groups = g_key_file_get_groups(f, NULL);
@@ -157,10 +170,11 @@ static int take_all(struct door_config *c, GKeyFile *f, GError **error)
 	take_list(f, "read_groups", &c->read_groups);
 	take_bool(f, "tls_no_verify", &c->tls_no_verify);
 	take_bool(f, "tls_sasl", &c->tls_sasl);
-	if (take_mode(f, "mode", &c->mode, error) < 0 || take_mode(f, "mode_ro", &c->mode_ro, error) < 0 ||
-	    take_role(f, "others", &c->others, error) < 0 ||
-	    take_role(f, "certificate_role", &c->certificate_role, error) < 0 ||
-	    take_role(f, "sasl_role", &c->sasl_role, error) < 0)
+	if (take_mode(f, "mode", &c->mode, error) < 0 ||
+		take_mode(f, "mode_ro", &c->mode_ro, error) < 0 ||
+		take_role(f, "others", &c->others, error) < 0 ||
+		take_role(f, "certificate_role", &c->certificate_role, error) < 0 ||
+		take_role(f, "sasl_role", &c->sasl_role, error) < 0)
 		return -1;
 	for (char **g = groups; *g; g++) {
 		if (g_str_has_prefix(*g, "identity ")) {
@@ -173,17 +187,17 @@ static int take_all(struct door_config *c, GKeyFile *f, GError **error)
 	return 0;
 }
 
-int door_config_load(struct door_config *c, const struct manager *m, const char *root, const char *path,
-	GError **error)
+int door_config_load(struct door_config *c, const struct manager *m, const char *root,
+	const char *path, GError **error)
 {
 	g_autoptr(GKeyFile) f = g_key_file_new();
 
-	*c = (struct door_config) {};
+	*c = (struct door_config){};
 	defaults(c, m, root);
 	if (!g_file_test(path, G_FILE_TEST_EXISTS))
 		return 0;
-	if (!g_key_file_load_from_file(f, path, G_KEY_FILE_NONE, error) || check_keys(f, error) < 0 ||
-	    take_all(c, f, error) < 0) {
+	if (!g_key_file_load_from_file(f, path, G_KEY_FILE_NONE, error) ||
+		check_keys(f, error) < 0 || take_all(c, f, error) < 0) {
 		g_prefix_error(error, "%s: ", path);
 		door_config_clear(c);
 		return -1;
@@ -203,5 +217,5 @@ void door_config_clear(struct door_config *c)
 	g_strfreev(c->read_groups);
 	if (c->identities)
 		g_hash_table_unref(c->identities);
-	*c = (struct door_config) {};
+	*c = (struct door_config){};
 }

@@ -2,7 +2,7 @@
 /* error.c: refusals with codes. */
 #include "manager/error.h"
 
-G_DEFINE_QUARK(lodge-manager-error, manager_error)
+G_DEFINE_QUARK(lodge - manager - error, manager_error)
 
 int refuse(GError **error, enum manager_error code, const char *fmt, ...)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * error.h: why a call was refused, as a code that every door can translate: the numbers are those of
- * libvirt's protocol (virErrorNumber), so that its clients act on them; REST maps them to HTTP.
+ * error.h: why a call was refused, as a code that every door can translate: the numbers are those
+ * of libvirt's protocol (virErrorNumber), so that its clients act on them; REST maps them to HTTP.
  */
 #ifndef MANAGER_ERROR_H
 #define MANAGER_ERROR_H
@@ -15,10 +15,10 @@ enum manager_error {
 	MANAGER_ERR_NO_CONNECT = 5,
 	MANAGER_ERR_INVALID_ARG = 8,
 	MANAGER_ERR_OPERATION_FAILED = 9,
-	MANAGER_ERR_XML = 27,		    /* what it means is wrong */
+	MANAGER_ERR_XML = 27, /* what it means is wrong */
 	MANAGER_ERR_DOM_EXIST = 28,
-	MANAGER_ERR_OPERATION_DENIED = 29,  /* read-only connection */
-	MANAGER_ERR_SYSTEM = 38,	    /* an errno of the host */
+	MANAGER_ERR_OPERATION_DENIED = 29, /* read-only connection */
+	MANAGER_ERR_SYSTEM = 38,           /* an errno of the host */
 	MANAGER_ERR_RPC = 39,
 	MANAGER_ERR_NO_DOMAIN = 42,
 	MANAGER_ERR_NO_NETWORK = 43,
@@ -50,8 +50,8 @@ enum manager_error {
 #define MANAGER_ERROR (manager_error_quark())
 GQuark manager_error_quark(void);
 
-/* Sets *error in MANAGER_ERROR and returns -1. Errors of LODGE_ERROR that pass through a door become
- * OPERATION_FAILED with their text. */
+/* Sets *error in MANAGER_ERROR and returns -1. Errors of LODGE_ERROR that pass through a door
+ * become OPERATION_FAILED with their text. */
 int refuse(GError **error, enum manager_error code, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
 
 #endif

@@ -11,8 +11,8 @@ struct listener {
 };
 
 struct event_bus {
-	GMutex lock;	   /* queue, serial, scheduled */
-	GQueue queue;	   /* struct event *, not yet told */
+	GMutex lock;  /* queue, serial, scheduled */
+	GQueue queue; /* struct event *, not yet told */
 	uint64_t serial;
 	bool scheduled;
 	GPtrArray *listeners; /* main loop only */

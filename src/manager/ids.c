@@ -18,8 +18,8 @@ int uuid_parse_text(const char *text, uint8_t uuid[16])
 			continue;
 		if (!g_ascii_isxdigit(*text) || n == 32)
 			return -1;
-		out[n / 2] = n & 1 ? out[n / 2] << 4 | g_ascii_xdigit_value(*text) :
-			     g_ascii_xdigit_value(*text);
+		out[n / 2] = n & 1 ? out[n / 2] << 4 | g_ascii_xdigit_value(*text)
+				   : g_ascii_xdigit_value(*text);
 		n++;
 	}
 	if (n != 32)
@@ -70,6 +70,6 @@ int mac_parse(const char *text, uint8_t mac[6])
 
 void mac_format(const uint8_t mac[6], char text[18])
 {
-	g_snprintf(text, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
-		   mac[5]);
+	g_snprintf(text, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
+		mac[4], mac[5]);
 }

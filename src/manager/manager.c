@@ -27,7 +27,8 @@ static void find_paths(struct manager_paths *p, const struct manager_options *o,
 	if (session) {
 		g_autofree char *data = g_build_filename(g_get_user_data_dir(), "lodge", NULL);
 		g_autofree char *run = g_build_filename(g_get_user_runtime_dir(), "lodge", NULL);
-		g_autofree char *log = g_build_filename(g_get_user_cache_dir(), "lodge", "log", NULL);
+		g_autofree char *log =
+			g_build_filename(g_get_user_cache_dir(), "lodge", "log", NULL);
 		g_autofree char *config = g_build_filename(g_get_user_config_dir(), "lodge", NULL);
 
 		p->state = under(o->root, data);
@@ -64,8 +65,9 @@ static int bring_up(struct manager *m, GError **error)
 {
 	g_autofree char *db = g_build_filename(m->paths.state, "lodge.db", NULL);
 
-	if (make_folder(m->paths.state, 0711, error) < 0 || make_folder(m->paths.run, 0755, error) < 0 ||
-	    make_folder(m->paths.log, 0711, error) < 0)
+	if (make_folder(m->paths.state, 0711, error) < 0 ||
+		make_folder(m->paths.run, 0755, error) < 0 ||
+		make_folder(m->paths.log, 0711, error) < 0)
 		return -1;
 	m->store = store_open(db, error);
 	if (!m->store)

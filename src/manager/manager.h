@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * manager.h: a host's machines, networks and storage: what lodged keeps. The doors (rpc/, rest/) call
- * into it; it knows neither of them.
+ * manager.h: a host's machines, networks and storage: what lodged keeps. The doors (rpc/, rest/)
+ * call into it; it knows neither of them.
  *
- * Threads. The main loop (GLib's default context) has the sockets, timers, exits of processes, their
- * QMP events, and delivers events. Calls of clients run on a pool of workers and may block there.
- * Every object (domain, network, pool, …) is counted by reference and has a lock around its fields,
- * never held over blocking I/O; what takes long and must not be interleaved with another change takes
- * the object's job first (see domain.h). Order of locks: a table's, an object's, the store's, the
- * events'.
+ * Threads. The main loop (GLib's default context) has the sockets, timers, exits of processes,
+ * their QMP events, and delivers events. Calls of clients run on a pool of workers and may block
+ * there. Every object (domain, network, pool, …) is counted by reference and has a lock around its
+ * fields, never held over blocking I/O; what takes long and must not be interleaved with another
+ * change takes the object's job first (see domain.h). Order of locks: a table's, an object's, the
+ * store's, the events'.
  */
 #ifndef MANAGER_MANAGER_H
 #define MANAGER_MANAGER_H
@@ -34,9 +34,9 @@ struct manager_paths {
 
 struct manager {
 	struct manager_paths paths;
-	bool session;		/* a user's own daemon: qemu:///session */
-	bool privileged;	/* root: taps, bridges, nftables, cgroups */
-	struct store *store;	/* all owned */
+	bool session;        /* a user's own daemon: qemu:///session */
+	bool privileged;     /* root: taps, bridges, nftables, cgroups */
+	struct store *store; /* all owned */
 	struct event_bus *events;
 	struct secrets *secrets;
 	struct host_watch *watch; /* of the host's devices; NULL: none */
@@ -47,9 +47,9 @@ struct manager {
 };
 
 struct manager_options {
-	const char *root;	/* a folder that stands for / in all paths; NULL: none. For tests */
-	const char *lodge_vm;	/* NULL: beside lodged, else in PATH */
-	bool session;		/* the user's own daemon although root */
+	const char *root;     /* a folder that stands for / in all paths; NULL: none. For tests */
+	const char *lodge_vm; /* NULL: beside lodged, else in PATH */
+	bool session;         /* the user's own daemon although root */
 };
 
 /* Opens the store, loads all objects, finds machines that already run again, starts what starts by

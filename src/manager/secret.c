@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * secret.c: secrets. Their definitions are in the store; values are files of their own that only the daemon
- * can read, or, of ephemeral ones, in memory only.
+ * secret.c: secrets. Their definitions are in the store; values are files of their own that only
+ * the daemon can read, or, of ephemeral ones, in memory only.
  */
 #include "manager/secret.h"
 
@@ -41,12 +41,17 @@ static const char *const usage_elements[] = { NULL, "volume", "name", "target", 
 
 static const struct xml_rule usage_rules[] = {
 	{ "@type", XML_ENUM, XML_REQUIRED, NULL, usages },
-	{ "volume", XML_TEXT }, { "name", XML_TEXT }, { "target", XML_TEXT },
+	{ "volume", XML_TEXT },
+	{ "name", XML_TEXT },
+	{ "target", XML_TEXT },
 	{},
 };
 static const struct xml_rule secret_rules[] = {
-	{ "@ephemeral", XML_BOOL }, { "@private", XML_BOOL },
-	{ "uuid", XML_UUID }, { "description", XML_VERBATIM }, { "usage", XML_NOTHING, 0, usage_rules },
+	{ "@ephemeral", XML_BOOL },
+	{ "@private", XML_BOOL },
+	{ "uuid", XML_UUID },
+	{ "description", XML_VERBATIM },
+	{ "usage", XML_NOTHING, 0, usage_rules },
 	{},
 };
 static const struct xml_rule rule = { "secret", XML_NOTHING, 0, secret_rules };
@@ -112,8 +117,8 @@ static struct secret *parse(const char *xml, GError **error)
 	if (s->info.usage != SECRET_NONE) {
 		s->info.usage_id = g_strdup(xml_get(usage, usage_elements[s->info.usage]));
 		if (!s->info.usage_id || !*s->info.usage_id) {
-			refuse(error, MANAGER_ERR_XML, "<usage type='%s'> needs a <%s>", usages[s->info.usage],
-				usage_elements[s->info.usage]);
+			refuse(error, MANAGER_ERR_XML, "<usage type='%s'> needs a <%s>",
+				usages[s->info.usage], usage_elements[s->info.usage]);
 			secret_free(s);
 			return NULL;
 		}
@@ -145,11 +150,14 @@ struct secrets *secrets_new(struct manager *m, GError **error)
 	s->manager = m;
 	g_mutex_init(&s->lock);
 	s->folder = g_build_filename(m->paths.state, "secrets", NULL);
-	s->by_uuid = g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, secret_free);
-	if (g_mkdir_with_parents(s->folder, 0700) == 0 && store_each(m->store, "secret", load, s, error) == 0)
+	s->by_uuid = g_hash_table_new_full(
+		g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, secret_free);
+	if (g_mkdir_with_parents(s->folder, 0700) == 0 &&
+		store_each(m->store, "secret", load, s, error) == 0)
 		return s;
 	if (error && !*error)
-		refuse(error, MANAGER_ERR_SYSTEM, "cannot make %s: %s", s->folder, g_strerror(errno));
+		refuse(error, MANAGER_ERR_SYSTEM, "cannot make %s: %s", s->folder,
+			g_strerror(errno));
 	secrets_free(s);
 	return NULL;
 }
@@ -187,7 +195,8 @@ static struct secret *find_usage(struct secrets *all, enum secret_usage usage, c
 	while (g_hash_table_iter_next(&it, NULL, &value)) {
 		struct secret *s = value;
 
-		if (s->info.usage == usage && usage != SECRET_NONE && strcmp(s->info.usage_id, id) == 0)
+		if (s->info.usage == usage && usage != SECRET_NONE &&
+			strcmp(s->info.usage_id, id) == 0)
 			return s;
 	}
 	return NULL;
@@ -199,7 +208,8 @@ static void tell(struct manager *m, const struct secret_info *i, int kind, int e
 
 	memcpy(ev.uuid, i->uuid, 16);
 	uuid_format(i->uuid, ev.name);
-	ev.data = json_pack("{s:i, s:s}", "usageType", i->usage, "usageID", i->usage_id ? i->usage_id : "");
+	ev.data = json_pack(
+		"{s:i, s:s}", "usageType", i->usage, "usageID", i->usage_id ? i->usage_id : "");
 	event_publish(m->events, &ev);
 }
 
@@ -207,15 +217,20 @@ static void tell(struct manager *m, const struct secret_info *i, int kind, int e
 static int check_new(struct secrets *all, const struct secret *s, GError **error)
 {
 	const struct secret *old = find(all, s->info.uuid, NULL);
-	const struct secret *same = s->info.usage ? find_usage(all, s->info.usage, s->info.usage_id) : NULL;
+	const struct secret *same =
+		s->info.usage ? find_usage(all, s->info.usage, s->info.usage_id) : NULL;
 
 	if (same && same != old)
-		return refuse(error, MANAGER_ERR_OPERATION_FAILED, "another secret is for %s '%s' already",
-			usages[s->info.usage], s->info.usage_id);
-	if (old && (old->info.usage != s->info.usage || g_strcmp0(old->info.usage_id, s->info.usage_id) != 0))
-		return refuse(error, MANAGER_ERR_OPERATION_FAILED, "what a secret is for cannot be changed");
+		return refuse(error, MANAGER_ERR_OPERATION_FAILED,
+			"another secret is for %s '%s' already", usages[s->info.usage],
+			s->info.usage_id);
+	if (old && (old->info.usage != s->info.usage ||
+			   g_strcmp0(old->info.usage_id, s->info.usage_id) != 0))
+		return refuse(error, MANAGER_ERR_OPERATION_FAILED,
+			"what a secret is for cannot be changed");
 	if (old && old->info.private && !s->info.private)
-		return refuse(error, MANAGER_ERR_OPERATION_DENIED, "a private secret stays private");
+		return refuse(
+			error, MANAGER_ERR_OPERATION_DENIED, "a private secret stays private");
 	return 0;
 }
 
@@ -298,8 +313,8 @@ int secret_find(struct manager *m, const uint8_t uuid[16], struct secret_info *r
 	return s ? 0 : -1;
 }
 
-int secret_find_usage(struct manager *m, enum secret_usage usage, const char *id, struct secret_info *ret,
-	GError **error)
+int secret_find_usage(struct manager *m, enum secret_usage usage, const char *id,
+	struct secret_info *ret, GError **error)
 {
 	struct secret *s;
 
@@ -323,7 +338,8 @@ char *secret_xml(struct manager *m, const uint8_t uuid[16], GError **error)
 	return xml;
 }
 
-int secret_set_value(struct manager *m, const uint8_t uuid[16], const void *value, size_t len, GError **error)
+int secret_set_value(
+	struct manager *m, const uint8_t uuid[16], const void *value, size_t len, GError **error)
 {
 	struct secrets *all = m->secrets;
 	struct secret_info info = {};
@@ -331,14 +347,19 @@ int secret_set_value(struct manager *m, const uint8_t uuid[16], const void *valu
 	int rc = -1;
 
 	if (len > VALUE_MAX)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "a secret of more than %d bytes", VALUE_MAX);
+		return refuse(error, MANAGER_ERR_INVALID_ARG, "a secret of more than %d bytes",
+			VALUE_MAX);
 	g_mutex_lock(&all->lock);
 	s = find(all, uuid, error);
 	if (s) {
 		g_autofree char *path = value_path(all, uuid);
 
 		rc = s->info.ephemeral || g_file_set_contents_full(path, value, (gssize)len,
-			G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600, error) ? 0 : -1;
+						  G_FILE_SET_CONTENTS_CONSISTENT |
+							  G_FILE_SET_CONTENTS_DURABLE,
+						  0600, error)
+			     ? 0
+			     : -1;
 	}
 	if (rc == 0) {
 		if (s->value)

@@ -10,12 +10,19 @@
 struct manager;
 
 /* libvirt's virSecretUsageType */
-enum secret_usage { SECRET_NONE, SECRET_VOLUME, SECRET_CEPH, SECRET_ISCSI, SECRET_TLS, SECRET_VTPM };
+enum secret_usage {
+	SECRET_NONE,
+	SECRET_VOLUME,
+	SECRET_CEPH,
+	SECRET_ISCSI,
+	SECRET_TLS,
+	SECRET_VTPM
+};
 
 struct secret_info {
 	uint8_t uuid[16];
 	enum secret_usage usage;
-	char *usage_id;		/* owned; NULL: none */
+	char *usage_id; /* owned; NULL: none */
 	bool ephemeral, private, has_value;
 };
 void secret_info_clear(struct secret_info *i);
@@ -28,10 +35,12 @@ void secrets_free(struct secrets *s);
 int secret_define(struct manager *m, const char *xml, struct secret_info *ret, GError **error);
 int secret_undefine(struct manager *m, const uint8_t uuid[16], GError **error);
 int secret_find(struct manager *m, const uint8_t uuid[16], struct secret_info *ret, GError **error);
-int secret_find_usage(struct manager *m, enum secret_usage usage, const char *id, struct secret_info *ret,
-	GError **error);
-char *secret_xml(struct manager *m, const uint8_t uuid[16], GError **error); /* owned by the caller */
-int secret_set_value(struct manager *m, const uint8_t uuid[16], const void *value, size_t len, GError **error);
+int secret_find_usage(struct manager *m, enum secret_usage usage, const char *id,
+	struct secret_info *ret, GError **error);
+char *secret_xml(
+	struct manager *m, const uint8_t uuid[16], GError **error); /* owned by the caller */
+int secret_set_value(
+	struct manager *m, const uint8_t uuid[16], const void *value, size_t len, GError **error);
 /* For a client a private one's is refused; for the manager's own use it is not. */
 GBytes *secret_value(struct manager *m, const uint8_t uuid[16], bool for_client, GError **error);
 /* struct secret_info, with a free function. */

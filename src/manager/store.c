@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * store.c: definitions in SQLite: a write-ahead log, synced on each commit. One connection behind one
- * lock; a transaction belongs to the thread that began it, others wait for its end.
+ * store.c: definitions in SQLite: a write-ahead log, synced on each commit. One connection behind
+ * one lock; a transaction belongs to the thread that began it, others wait for its end.
  */
 #include "manager/store.h"
 
@@ -22,7 +22,7 @@ struct store {
 	sqlite3 *db;
 	sqlite3_stmt *put, *put_status, *remove, *each;
 	bool in_transaction; /* by whoever holds the lock */
-	int lock_fd;	     /* keeps a second daemon out */
+	int lock_fd;         /* keeps a second daemon out */
 };
 
 /* One entry a schema version; what stands here never changes, new versions are appended. */
@@ -40,8 +40,9 @@ static int store_fail(struct store *s, const char *what, GError **error)
 {
 	int rc = sqlite3_errcode(s->db);
 
-	return refuse(error, MANAGER_ERR_SYSTEM, rc == SQLITE_FULL ?
-			"cannot %s the store: the disk is full" : "cannot %s the store: %s",
+	return refuse(error, MANAGER_ERR_SYSTEM,
+		rc == SQLITE_FULL ? "cannot %s the store: the disk is full"
+				  : "cannot %s the store: %s",
 		what, sqlite3_errmsg(s->db));
 }
 
@@ -74,8 +75,9 @@ static int migrate(struct store *s, const char *path, GError **error)
 			"%s was written by a newer lodged (schema %d, this one knows %zu)", path,
 			version, array_len(migrations));
 	for (; version < (int)array_len(migrations); version++) {
-		g_autofree char *sql = g_strdup_printf("BEGIN IMMEDIATE;%s;PRAGMA user_version=%d;COMMIT",
-			migrations[version], version + 1);
+		g_autofree char *sql =
+			g_strdup_printf("BEGIN IMMEDIATE;%s;PRAGMA user_version=%d;COMMIT",
+				migrations[version], version + 1);
 
 		if (run(s, sql, "update", error) < 0) {
 			sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
@@ -98,11 +100,11 @@ static int lock_out_others(struct store *s, const char *path, GError **error)
 
 	s->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (s->lock_fd < 0)
-		return refuse(error, MANAGER_ERR_SYSTEM, "cannot open %s: %s", lock,
-			g_strerror(errno));
+		return refuse(
+			error, MANAGER_ERR_SYSTEM, "cannot open %s: %s", lock, g_strerror(errno));
 	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return refuse(error, MANAGER_ERR_RESOURCE_BUSY,
-			"%s is in use by another lodged", path);
+		return refuse(
+			error, MANAGER_ERR_RESOURCE_BUSY, "%s is in use by another lodged", path);
 	return 0;
 }
 
@@ -110,28 +112,34 @@ static int setup(struct store *s, const char *path, GError **error)
 {
 	if (lock_out_others(s, path, error) < 0)
 		return -1;
-	if (sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
-			SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+	if (sqlite3_open_v2(path, &s->db,
+		    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+		    NULL) != SQLITE_OK)
 		return store_fail(s, "open", error);
 	sqlite3_busy_timeout(s->db, 5000);
 	/* Exclusive: the lock above says so already, and no shared memory file is needed. */
-	if (run(s, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-			"PRAGMA foreign_keys=ON; PRAGMA journal_size_limit=4194304;", "open", error) < 0)
+	if (run(s,
+		    "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA "
+		    "synchronous=FULL;"
+		    "PRAGMA foreign_keys=ON; PRAGMA journal_size_limit=4194304;",
+		    "open", error) < 0)
 		return -1;
 	if (migrate(s, path, error) < 0)
 		return -1;
 	/* A plain REPLACE would throw another object with this name away: a conflict must fail. */
 	if (prepare(s, &s->put,
-			"INSERT INTO object (kind, uuid, parent, name, definition, status, autostart)"
-			" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (kind, uuid) DO UPDATE SET"
-			" parent=?3, name=?4, definition=?5, status=?6, autostart=?7", error) < 0 ||
-		prepare(s, &s->put_status,
-			"UPDATE object SET status=?3 WHERE kind=?1 AND uuid=?2", error) < 0 ||
+		    "INSERT INTO object (kind, uuid, parent, name, definition, status, autostart)"
+		    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (kind, uuid) DO UPDATE SET"
+		    " parent=?3, name=?4, definition=?5, status=?6, autostart=?7",
+		    error) < 0 ||
+		prepare(s, &s->put_status, "UPDATE object SET status=?3 WHERE kind=?1 AND uuid=?2",
+			error) < 0 ||
 		prepare(s, &s->remove, "DELETE FROM object WHERE kind=?1 AND uuid=?2", error) < 0)
 		return -1;
 	return prepare(s, &s->each,
 		"SELECT uuid, parent, name, definition, status, autostart FROM object"
-		" WHERE kind=?1 ORDER BY name", error);
+		" WHERE kind=?1 ORDER BY name",
+		error);
 }
 
 struct store *store_open(const char *path, GError **error)
@@ -273,8 +281,8 @@ int store_begin(struct store *s, GError **error)
 
 int store_commit(struct store *s, GError **error)
 {
-	int rc = s->in_transaction ? run(s, "COMMIT", "write", error) :
-				     refuse(error, MANAGER_ERR_SYSTEM,
+	int rc = s->in_transaction ? run(s, "COMMIT", "write", error)
+				   : refuse(error, MANAGER_ERR_SYSTEM,
 					     "cannot write the store: the change was undone");
 
 	if (rc < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * store.h: what must survive: every object's definition, in one SQLite file. A call that returned 0 is
- * on the disk. Any thread.
+ * store.h: what must survive: every object's definition, in one SQLite file. A call that returned 0
+ * is on the disk. Any thread.
  */
 #ifndef MANAGER_STORE_H
 #define MANAGER_STORE_H
@@ -21,8 +21,8 @@ void store_close(struct store *s);
 struct store_record {
 	const char *kind;
 	uint8_t uuid[16];
-	uint8_t parent[16];	/* zeroes: none */
-	const char *name;	/* unique by kind and parent */
+	uint8_t parent[16];     /* zeroes: none */
+	const char *name;       /* unique by kind and parent */
 	const char *definition; /* NULL: transient */
 	const char *status;
 	bool autostart;

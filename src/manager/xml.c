@@ -60,16 +60,18 @@ static void on_end(void *ctx, const xmlChar *name, const xmlChar *prefix, const 
 static void complain(xmlParserCtxt *c, const struct limits *l, GError **error)
 {
 	const xmlError *e = xmlCtxtGetLastError(c);
-	g_autofree char *why = g_strdup(l->broken ? l->broken : e && e->message ? e->message :
-						       "not well-formed");
+	g_autofree char *why = g_strdup(l->broken         ? l->broken
+					: e && e->message ? e->message
+							  : "not well-formed");
 
 	refuse(error, MANAGER_ERR_XML, "the XML is not accepted: line %d: %s", e ? e->line : 1,
 		g_strstrip(why));
 }
 
 /*
- * Blanks between elements go, where there is nothing else between them: then what xml_format() indents is read
- * back as the same tree. (The parser's own way looks at the text only, and differs from one reading to the next.)
+ * Blanks between elements go, where there is nothing else between them: then what xml_format()
+ * indents is read back as the same tree. (The parser's own way looks at the text only, and differs
+ * from one reading to the next.)
  */
 static void strip_blanks(xmlNode *n)
 {
@@ -120,7 +122,8 @@ xmlDoc *xml_parse(const char *text, const char *root, GError **error)
 		complain(c, &l, error);
 		g_clear_pointer(&doc, xmlFreeDoc);
 	} else if (root && strcmp(xml_name(xmlDocGetRootElement(doc)), root) != 0) {
-		refuse(error, MANAGER_ERR_XML, "the XML is not accepted: its root is <%.64s>, not <%s>",
+		refuse(error, MANAGER_ERR_XML,
+			"the XML is not accepted: its root is <%.64s>, not <%s>",
 			xml_name(xmlDocGetRootElement(doc)), root);
 		g_clear_pointer(&doc, xmlFreeDoc);
 	}
@@ -175,8 +178,9 @@ const char *xml_attr(const xmlNode *n, const char *name)
 	for (const xmlAttr *a = n ? n->properties : NULL; a; a = a->next) {
 		if (strcmp((const char *)a->name, name) == 0)
 			/* Without entities a value is one text node, or none when it is empty. */
-			return a->children && a->children->content ?
-				(const char *)a->children->content : "";
+			return a->children && a->children->content
+				       ? (const char *)a->children->content
+				       : "";
 	}
 	return NULL;
 }
@@ -249,11 +253,25 @@ static const struct unit {
 	const char *name;
 	uint64_t bytes;
 } units[] = {
-	{ "b", 1 }, { "bytes", 1 }, { "KB", 1000 }, { "k", 1024 }, { "KiB", 1024 },
-	{ "MB", 1000000 }, { "M", 1 << 20 }, { "MiB", 1 << 20 }, { "GB", 1000000000 },
-	{ "G", 1 << 30 }, { "GiB", 1 << 30 }, { "TB", 1000000000000 }, { "T", 1ull << 40 },
-	{ "TiB", 1ull << 40 }, { "PB", 1000000000000000 }, { "P", 1ull << 50 },
-	{ "PiB", 1ull << 50 }, { "EB", 1000000000000000000 }, { "E", 1ull << 60 },
+	{ "b", 1 },
+	{ "bytes", 1 },
+	{ "KB", 1000 },
+	{ "k", 1024 },
+	{ "KiB", 1024 },
+	{ "MB", 1000000 },
+	{ "M", 1 << 20 },
+	{ "MiB", 1 << 20 },
+	{ "GB", 1000000000 },
+	{ "G", 1 << 30 },
+	{ "GiB", 1 << 30 },
+	{ "TB", 1000000000000 },
+	{ "T", 1ull << 40 },
+	{ "TiB", 1ull << 40 },
+	{ "PB", 1000000000000000 },
+	{ "P", 1ull << 50 },
+	{ "PiB", 1ull << 50 },
+	{ "EB", 1000000000000000000 },
+	{ "E", 1ull << 60 },
 	{ "EiB", 1ull << 60 },
 };
 

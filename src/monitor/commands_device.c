@@ -78,8 +78,8 @@ json_t *qmp_block_resize(struct vm *vm, const json_t *args, GError **error)
 
 json_t *qmp_block_set_io_throttle(struct vm *vm, const json_t *args, GError **error)
 {
-	static const char *const names[] = { "bps", "iops", "bps_max", "iops_max", "bps_rd", "bps_wr",
-		"iops_rd", "iops_wr" };
+	static const char *const names[] = { "bps", "iops", "bps_max", "iops_max", "bps_rd",
+		"bps_wr", "iops_rd", "iops_wr" };
 	const char *id = image_id(args, "id", "device");
 	uint64_t v[G_N_ELEMENTS(names)];
 
@@ -91,10 +91,12 @@ json_t *qmp_block_set_io_throttle(struct vm *vm, const json_t *args, GError **er
 		if (n < 0)
 			return refuse(error, "Parameter '%s' is negative", names[i]);
 		if (n && i >= 4)
-			return refuse(error, "%s: reads and writes have one limit together here", names[i]);
+			return refuse(error, "%s: reads and writes have one limit together here",
+				names[i]);
 		v[i] = (uint64_t)n;
 	}
-	return done(vm_image_set_limits(vm, id, &(struct vm_limits){ v[0], v[1], v[2], v[3] }, error));
+	return done(
+		vm_image_set_limits(vm, id, &(struct vm_limits){ v[0], v[1], v[2], v[3] }, error));
 }
 
 /* QEMU's "[tcp|udp]:[hostaddr]:hostport-[guestaddr]:guestport" as ours. */
@@ -106,12 +108,12 @@ static int add_forward(GString *spec, const char *rule, GError **error)
 
 	if (!g_regex_match(re, rule, 0, &m))
 		return fail(error, LODGE_ERROR_USAGE, "hostfwd '%s' is not PROTO:[ADDR]:PORT-:PORT",
-			    rule);
+			rule);
 	g_autofree char *proto = g_match_info_fetch(m, 1), *addr = g_match_info_fetch(m, 2);
 	g_autofree char *from = g_match_info_fetch(m, 3), *to = g_match_info_fetch(m, 4);
 
 	g_string_append_printf(spec, ",forward=%s:%s%s%s:%s", *proto ? proto : "tcp", addr,
-			       *addr ? ":" : "", from, to);
+		*addr ? ":" : "", from, to);
 	return 0;
 }
 
@@ -139,8 +141,7 @@ static int take_fd(struct vm *vm, const char *name, GError **error)
 
 	if (!g_hash_table_steal_extended(vm->fds, name, &key, &fd))
 		return fail(error, LODGE_ERROR_USAGE,
-			    "File descriptor named '%s' has not been found; pass it with getfd",
-			    name);
+			"File descriptor named '%s' has not been found; pass it with getfd", name);
 	g_free(key);
 	return GPOINTER_TO_INT(fd);
 }
@@ -223,7 +224,8 @@ json_t *qmp_device_add(struct vm *vm, const json_t *args, GError **error)
 	};
 	json_t *v;
 
-	json_object_foreach((json_t *)args, name, v) {
+	json_object_foreach((json_t *)args, name, v)
+	{
 		if (!is_property(name))
 			continue;
 		struct vm_property p = { name, scalar(v) };
@@ -243,8 +245,8 @@ json_t *qmp_device_del(struct vm *vm, const json_t *args, GError **error)
 	const char *id = get(args, "id");
 
 	if (!vm_device_exists(vm, id)) {
-		g_set_error(error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_FOUND, "Device '%s' not found",
-			    id);
+		g_set_error(
+			error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_FOUND, "Device '%s' not found", id);
 		return NULL;
 	}
 	return done(vm_device_unplug(vm, id, error));
@@ -276,7 +278,7 @@ static json_t *disk_stats(const struct vm_disk *d)
 	const struct vm_disk_stats *s = &d->stats;
 	json_t *stats = json_object();
 	json_t *o = json_pack("{s:s, s:s, s:s, s:o}", "device", d->id, "node-name", d->id, "qdev",
-			      d->device_id ? d->device_id : "", "stats", stats);
+		d->device_id ? d->device_id : "", "stats", stats);
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
 		g_autofree char *ops = g_strconcat(kinds[i], "_operations", NULL);
@@ -291,7 +293,7 @@ static json_t *disk_stats(const struct vm_disk *d)
 	}
 	if (s->last_ns)
 		json_object_set_new(stats, "idle_time_ns",
-				    json_integer(g_get_monotonic_time() * 1000 - s->last_ns));
+			json_integer(g_get_monotonic_time() * 1000 - s->last_ns));
 	return o;
 }
 
@@ -312,10 +314,10 @@ json_t *qmp_query_netdev(struct vm *vm, const json_t *args, GError **error)
 
 	for (unsigned i = 0; vm_net(vm, i, &n); i++)
 		json_array_append_new(
-			list, json_pack("{s:s, s:s?, s:s, s:I, s:I, s:I, s:I}", "id", n.id, "device",
-					n.device_id, "description", n.where, "in-packets",
-					(json_int_t)n.in_frames, "in-bytes", (json_int_t)n.in_bytes,
-					"out-packets", (json_int_t)n.out_frames, "out-bytes",
-					(json_int_t)n.out_bytes));
+			list, json_pack("{s:s, s:s?, s:s, s:I, s:I, s:I, s:I}", "id", n.id,
+				      "device", n.device_id, "description", n.where, "in-packets",
+				      (json_int_t)n.in_frames, "in-bytes", (json_int_t)n.in_bytes,
+				      "out-packets", (json_int_t)n.out_frames, "out-bytes",
+				      (json_int_t)n.out_bytes));
 	return list;
 }

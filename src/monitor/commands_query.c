@@ -25,7 +25,7 @@ json_t *qmp_query_status(struct vm *vm, const json_t *args, GError **error)
 	enum machine_state s = vm->machine->state;
 
 	return json_pack("{s:s, s:b, s:b}", "status", machine_state_name(s), "singlestep", 0,
-			 "running", s == MACHINE_RUNNING);
+		"running", s == MACHINE_RUNNING);
 }
 
 json_t *qmp_query_version(struct vm *vm, const json_t *args, GError **error)
@@ -33,8 +33,8 @@ json_t *qmp_query_version(struct vm *vm, const json_t *args, GError **error)
 	int major = 0, minor = 0, micro = 0;
 
 	sscanf(LODGE_VERSION, "%d.%d.%d", &major, &minor, &micro);
-	return json_pack("{s:{s:i, s:i, s:i}, s:s}", "qemu", "major", major, "minor", minor, "micro",
-			 micro, "package", "lodge-" LODGE_VERSION);
+	return json_pack("{s:{s:i, s:i, s:i}, s:s}", "qemu", "major", major, "minor", minor,
+		"micro", micro, "package", "lodge-" LODGE_VERSION);
 }
 
 json_t *qmp_query_name(struct vm *vm, const json_t *args, GError **error)
@@ -45,7 +45,7 @@ json_t *qmp_query_name(struct vm *vm, const json_t *args, GError **error)
 json_t *qmp_query_kvm(struct vm *vm, const json_t *args, GError **error)
 {
 	return json_pack("{s:b, s:b}", "enabled", !strcmp(vm->machine->accel->name, "kvm"),
-			 "present", access("/dev/kvm", R_OK | W_OK) == 0);
+		"present", access("/dev/kvm", R_OK | W_OK) == 0);
 }
 
 static void stats_member(void *opaque, const char *name, uint64_t value)
@@ -71,11 +71,10 @@ json_t *qmp_query_cpus_fast(struct vm *vm, const json_t *args, GError **error)
 
 		if (!vm_vcpu_present(vm, i))
 			continue;
-		json_array_append_new(
-			list, json_pack("{s:i, s:i, s:s, s:s, s:{s:i, s:i, s:i}}", "cpu-index", i,
-					"thread-id", vm_vcpu_thread(vm, i), "target", "x86_64",
-					"qom-path", path, "props", "socket-id", 0, "core-id", i,
-					"thread-id", 0));
+		json_array_append_new(list,
+			json_pack("{s:i, s:i, s:s, s:s, s:{s:i, s:i, s:i}}", "cpu-index", i,
+				"thread-id", vm_vcpu_thread(vm, i), "target", "x86_64", "qom-path",
+				path, "props", "socket-id", 0, "core-id", i, "thread-id", 0));
 	}
 	return list;
 }
@@ -88,8 +87,8 @@ json_t *qmp_query_memory_size_summary(struct vm *vm, const json_t *args, GError 
 json_t *qmp_query_machines(struct vm *vm, const json_t *args, GError **error)
 {
 	return json_pack("[{s:s, s:b, s:i, s:b, s:b, s:b}]", "name", "pc", "is-default", 1,
-			 "cpu-max", MACHINE_MAX_VCPUS, "hotpluggable-cpus", 0, "numa-mem-supported",
-			 0, "deprecated", 0);
+		"cpu-max", MACHINE_MAX_VCPUS, "hotpluggable-cpus", 0, "numa-mem-supported", 0,
+		"deprecated", 0);
 }
 
 json_t *qmp_query_commands(struct vm *vm, const json_t *args, GError **error)
@@ -110,8 +109,8 @@ static json_t *disk(struct vm *vm, const struct vm_disk *d)
 {
 	g_autofree char *qdev = g_strdup_printf("/machine/peripheral/%s", d->id);
 	json_t *image = json_pack("{s:o, s:s, s:I, s:I, s:b}", "filename", text(d->path), "format",
-				  d->format, "virtual-size", (json_int_t)d->size, "actual-size",
-				  (json_int_t)d->allocated, "dirty-flag", 0);
+		d->format, "virtual-size", (json_int_t)d->size, "actual-size",
+		(json_int_t)d->allocated, "dirty-flag", 0);
 	json_t *inserted = json_pack(
 		"{s:o, s:s, s:s, s:b, s:b, s:o, s:i, s:s, s:i, s:{s:b, s:b, s:b}}", "file",
 		text(d->path), "node-name", d->id, "drv", d->format, "ro", d->readonly, "encrypted",
@@ -125,8 +124,7 @@ static json_t *disk(struct vm *vm, const struct vm_disk *d)
 	for (unsigned i = 0; i < G_N_ELEMENTS(no_throttles); i++)
 		json_object_set_new(inserted, no_throttles[i], json_integer(0));
 	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:s, s:o}", "device", d->id, "type", "unknown",
-			 "qdev", qdev, "removable", 0, "locked", 0, "io-status", "ok", "inserted",
-			 inserted);
+		"qdev", qdev, "removable", 0, "locked", 0, "io-status", "ok", "inserted", inserted);
 }
 
 json_t *qmp_query_block(struct vm *vm, const json_t *args, GError **error)
@@ -152,7 +150,7 @@ json_t *qmp_query_chardev(struct vm *vm, const json_t *args, GError **error)
 		if (space)
 			*space = ':';
 		json_array_append_new(list, json_pack("{s:s, s:o, s:b}", "label", c.id, "filename",
-						      text(where), "frontend-open", 1));
+						    text(where), "frontend-open", 1));
 	}
 	return list;
 }
@@ -173,8 +171,8 @@ static json_t *regions(const struct vm_pci *f)
 	for (unsigned i = 0; i < f->region_count; i++) {
 		const struct vm_pci_region *r = &f->regions[i];
 		json_t *o = json_pack("{s:i, s:s, s:I, s:I}", "bar", r->bar, "type",
-				      r->io ? "io" : "memory", "address", (json_int_t)r->address,
-				      "size", (json_int_t)r->size);
+			r->io ? "io" : "memory", "address", (json_int_t)r->address, "size",
+			(json_int_t)r->size);
 
 		if (!r->io) {
 			json_object_set_new(o, "prefetch", json_boolean(r->prefetch));
@@ -188,23 +186,22 @@ static json_t *regions(const struct vm_pci *f)
 static json_t *pci_function(const GArray *all, int index)
 {
 	const struct vm_pci *f = &g_array_index(all, struct vm_pci, index);
-	json_t *o = json_pack(
-		"{s:i, s:i, s:i, s:{s:i, s:s}, s:{s:i, s:i, s:i, s:i}, s:i, s:s, s:o}", "bus",
-		f->bus, "slot", f->slot, "function", f->function, "class_info", "class",
-		f->class_code, "desc", f->class_name, "id", "vendor", f->vendor, "device", f->device,
-		"subsystem-vendor", f->subsys_vendor, "subsystem", f->subsys, "irq_pin", f->pin,
-		"qdev_id", f->id, "regions", regions(f));
+	json_t *o =
+		json_pack("{s:i, s:i, s:i, s:{s:i, s:s}, s:{s:i, s:i, s:i, s:i}, s:i, s:s, s:o}",
+			"bus", f->bus, "slot", f->slot, "function", f->function, "class_info",
+			"class", f->class_code, "desc", f->class_name, "id", "vendor", f->vendor,
+			"device", f->device, "subsystem-vendor", f->subsys_vendor, "subsystem",
+			f->subsys, "irq_pin", f->pin, "qdev_id", f->id, "regions", regions(f));
 
 	if (f->pin)
 		json_object_set_new(o, "irq", json_integer(f->irq));
 	if (f->bridge)
-		json_object_set_new(
-			o, "pci_bridge",
-			json_pack("{s:{s:i, s:i, s:i, s:o, s:o, s:o}, s:o}", "bus", "number", f->bus,
-				  "secondary", f->secondary, "subordinate", f->subordinate,
-				  "io_range", range(&f->io), "memory_range", range(&f->memory),
-				  "prefetchable_range", range(&f->prefetch), "devices",
-				  pci_list(all, index)));
+		json_object_set_new(o, "pci_bridge",
+			json_pack("{s:{s:i, s:i, s:i, s:o, s:o, s:o}, s:o}", "bus", "number",
+				f->bus, "secondary", f->secondary, "subordinate", f->subordinate,
+				"io_range", range(&f->io), "memory_range", range(&f->memory),
+				"prefetchable_range", range(&f->prefetch), "devices",
+				pci_list(all, index)));
 	return o;
 }
 

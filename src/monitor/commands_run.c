@@ -76,7 +76,7 @@ static bool need_balloon(struct vm *vm, GError **error)
 	if (vm_has_balloon(vm))
 		return true;
 	g_set_error(error, QMP_ERROR, QMP_ERROR_DEVICE_NOT_ACTIVE,
-		    "No balloon device has been activated");
+		"No balloon device has been activated");
 	return false;
 }
 

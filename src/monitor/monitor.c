@@ -34,24 +34,24 @@ enum {
 
 struct client {
 	struct monitor *monitor; /* borrowed */
-	int fd;			 /* owned; -1: fed by a test */
+	int fd;                  /* owned; -1: fed by a test */
 	bool negotiated, gone;
-	int passed_fd;		 /* owned: came with the last bytes; -1: none */
+	int passed_fd; /* owned: came with the last bytes; -1: none */
 	struct qmp_reader reader;
-	GByteArray *out;	 /* owned: not yet sent */
+	GByteArray *out;                 /* owned: not yet sent */
 	GSource *in_source, *out_source; /* owned; NULL while not watched */
 };
 
 struct monitor {
-	struct vm *vm;		/* borrowed */
-	char *path;		/* owned; NULL: no socket */
+	struct vm *vm; /* borrowed */
+	char *path;    /* owned; NULL: no socket */
 	int listener;
 	guint accept_source;
-	GPtrArray *clients;	/* struct client *, owned */
-	GMutex lock;		/* balloon: changes come from any thread */
+	GPtrArray *clients; /* struct client *, owned */
+	GMutex lock;        /* balloon: changes come from any thread */
 	uint64_t balloon_actual;
-	int64_t balloon_last;	/* µs, when the last event went out */
-	guint balloon_timer;	/* 0: none is waiting */
+	int64_t balloon_last; /* µs, when the last event went out */
+	guint balloon_timer;  /* 0: none is waiting */
 };
 
 /* ---- sending ---- */
@@ -166,18 +166,19 @@ static int check_envelope(const json_t *message, GError **error)
 
 	if (!json_is_object(message))
 		return fail(error, LODGE_ERROR_USAGE, "QMP input must be a JSON object");
-	json_object_foreach((json_t *)message, name, v) {
+	json_object_foreach((json_t *)message, name, v)
+	{
 		if (!strcmp(name, "execute")) {
 			if (!json_is_string(v))
 				return fail(error, LODGE_ERROR_USAGE,
-					    "QMP input member 'execute' must be a string");
+					"QMP input member 'execute' must be a string");
 		} else if (!strcmp(name, "arguments")) {
 			if (!json_is_object(v))
 				return fail(error, LODGE_ERROR_USAGE,
-					    "QMP input member 'arguments' must be an object");
+					"QMP input member 'arguments' must be an object");
 		} else if (strcmp(name, "id") != 0) {
 			return fail(error, LODGE_ERROR_USAGE, "QMP input member '%s' is unexpected",
-				    name);
+				name);
 		}
 	}
 	if (!json_object_get(message, "execute"))
@@ -191,7 +192,7 @@ static json_t *negotiate(struct client *c, const json_t *args, GError **error)
 
 	if (json_array_size(enable)) {
 		fail(error, LODGE_ERROR_USAGE, "QMP capability '%s' is not available",
-		     json_string_value(json_array_get(enable, 0)));
+			json_string_value(json_array_get(enable, 0)));
 		return NULL;
 	}
 	c->negotiated = true;
@@ -210,7 +211,7 @@ static json_t *take_fd(struct client *c, const json_t *args, GError **error)
 	}
 	if (g_hash_table_size(vm->fds) >= PASSED_FDS_MAX) {
 		fail(error, LODGE_ERROR_USAGE, "%d descriptors wait for use already",
-		     PASSED_FDS_MAX);
+			PASSED_FDS_MAX);
 		return NULL;
 	}
 	g_hash_table_replace(vm->fds, g_strdup(name), GINT_TO_POINTER(c->passed_fd));
@@ -228,7 +229,7 @@ static int not_found(GError **error, const char *name)
 	g_autofree char *hint = nearest_hint(&n);
 
 	g_set_error(error, QMP_ERROR, QMP_ERROR_COMMAND_NOT_FOUND,
-		    "The command %s has not been found%s", name, hint);
+		"The command %s has not been found%s", name, hint);
 	return -1;
 }
 
@@ -245,7 +246,7 @@ static json_t *dispatch(struct client *c, const json_t *message, GError **error)
 	cmd = qmp_find(name);
 	if (!c->negotiated && strcmp(name, "qmp_capabilities")) {
 		g_set_error(error, QMP_ERROR, QMP_ERROR_COMMAND_NOT_FOUND,
-			    "Expecting capabilities negotiation with 'qmp_capabilities'");
+			"Expecting capabilities negotiation with 'qmp_capabilities'");
 		return NULL;
 	}
 	if (!cmd) {
@@ -254,7 +255,7 @@ static json_t *dispatch(struct client *c, const json_t *message, GError **error)
 	}
 	if (c->negotiated && !strcmp(name, "qmp_capabilities")) {
 		g_set_error(error, QMP_ERROR, QMP_ERROR_COMMAND_NOT_FOUND,
-			    "Capabilities negotiation is already complete, command ignored");
+			"Capabilities negotiation is already complete, command ignored");
 		return NULL;
 	}
 	if (qmp_check_args(cmd, args, error) < 0)
@@ -283,8 +284,7 @@ static void client_bytes(struct client *c, const char *p, size_t n)
 		char *why = NULL;
 
 		switch (qmp_read(&c->reader, &p, &n, &message, &why)) {
-		case QMP_MORE:
-			return;
+		case QMP_MORE: return;
 		case QMP_BROKEN:
 			client_send(c, qmp_error("GenericError", why, NULL));
 			g_free(why);
@@ -305,8 +305,8 @@ static void keep_fd(struct client *c, struct msghdr *h)
 	for (struct cmsghdr *m = CMSG_FIRSTHDR(h); m; m = CMSG_NXTHDR(h, m)) {
 		size_t n = (m->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
-		for (size_t i = 0; m->cmsg_level == SOL_SOCKET && m->cmsg_type == SCM_RIGHTS && i < n;
-		     i++) {
+		for (size_t i = 0;
+			m->cmsg_level == SOL_SOCKET && m->cmsg_type == SCM_RIGHTS && i < n; i++) {
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(m) + i * sizeof(int), sizeof(int));
@@ -321,7 +321,9 @@ static void client_read(struct client *c)
 {
 	char buf[4096], control[CMSG_SPACE(4 * sizeof(int))];
 	struct iovec iov = { buf, sizeof(buf) };
-	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr h = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = sizeof(control) };
 	ssize_t n = recvmsg(c->fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
@@ -393,8 +395,8 @@ static void on_event(void *opaque, const char *event, const char *reason)
 	json_t *data = NULL;
 
 	if (reason)
-		data = json_pack("{s:b, s:s}", "guest", g_str_has_prefix(reason, "guest-"), "reason",
-				 reason);
+		data = json_pack("{s:b, s:s}", "guest", g_str_has_prefix(reason, "guest-"),
+			"reason", reason);
 	broadcast(opaque, qmp_event(event, data));
 }
 
@@ -416,8 +418,8 @@ static void on_unplugged(void *opaque, const char *device_id)
 {
 	g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", device_id);
 
-	broadcast(opaque, qmp_event("DEVICE_DELETED", json_pack("{s:s, s:s}", "device", device_id,
-								"path", path)));
+	broadcast(opaque, qmp_event("DEVICE_DELETED",
+				  json_pack("{s:s, s:s}", "device", device_id, "path", path)));
 }
 
 /* Any thread. A guest can change its balloon as often as it likes. */
@@ -449,7 +451,7 @@ struct monitor *monitor_new(struct vm *vm, const char *path, GError **error)
 	g_mutex_init(&m->lock);
 	if (path) {
 		if (socket_address_unix(&a, path, error) < 0 ||
-		    (m->listener = socket_listen(&a, error)) < 0) {
+			(m->listener = socket_listen(&a, error)) < 0) {
 			monitor_free(m);
 			return NULL;
 		}

@@ -27,11 +27,11 @@ struct qmp_arg {
 typedef json_t *qmp_run(struct vm *vm, const json_t *args, GError **error);
 
 struct qmp_command {
-	const char *name; /* NULL ends the table */
-	qmp_run *run;	  /* NULL: client.c does it */
+	const char *name;           /* NULL ends the table */
+	qmp_run *run;               /* NULL: client.c does it */
 	const struct qmp_arg *args; /* NULL: none */
 	const char *returns, *help; /* for people */
-	bool open_ended;  /* takes members that `args` does not list */
+	bool open_ended;            /* takes members that `args` does not list */
 };
 extern const struct qmp_command qmp_commands[];
 
@@ -47,19 +47,23 @@ int qmp_check_args(const struct qmp_command *c, const json_t *args, GError **err
 /* Errors that are no GenericError. */
 #define QMP_ERROR (qmp_error_quark())
 GQuark qmp_error_quark(void);
-enum qmp_error_code { QMP_ERROR_COMMAND_NOT_FOUND, QMP_ERROR_DEVICE_NOT_ACTIVE,
-	QMP_ERROR_DEVICE_NOT_FOUND };
+enum qmp_error_code {
+	QMP_ERROR_COMMAND_NOT_FOUND,
+	QMP_ERROR_DEVICE_NOT_ACTIVE,
+	QMP_ERROR_DEVICE_NOT_FOUND
+};
 const char *qmp_error_class(const GError *error);
 
 /* commands_run.c */
 qmp_run qmp_stop, qmp_cont, qmp_system_reset, qmp_system_powerdown, qmp_quit, qmp_save, qmp_restore,
 	qmp_balloon, qmp_query_balloon;
 /* commands_device.c */
-qmp_run qmp_block_resize, qmp_block_set_io_throttle, qmp_blockdev_add, qmp_blockdev_del, qmp_netdev_add, qmp_netdev_del, qmp_closefd, qmp_device_add,
-	qmp_device_del, qmp_set_link, qmp_set_vcpus, qmp_inject_nmi, qmp_query_blockstats, qmp_query_netdev;
+qmp_run qmp_block_resize, qmp_block_set_io_throttle, qmp_blockdev_add, qmp_blockdev_del,
+	qmp_netdev_add, qmp_netdev_del, qmp_closefd, qmp_device_add, qmp_device_del, qmp_set_link,
+	qmp_set_vcpus, qmp_inject_nmi, qmp_query_blockstats, qmp_query_netdev;
 /* commands_query.c */
-qmp_run qmp_query_status, qmp_query_version, qmp_query_name, qmp_query_kvm, qmp_query_jit, qmp_query_cpus_fast,
-	qmp_query_block, qmp_query_pci, qmp_query_commands, qmp_query_machines, qmp_query_chardev,
-	qmp_query_memory_size_summary;
+qmp_run qmp_query_status, qmp_query_version, qmp_query_name, qmp_query_kvm, qmp_query_jit,
+	qmp_query_cpus_fast, qmp_query_block, qmp_query_pci, qmp_query_commands, qmp_query_machines,
+	qmp_query_chardev, qmp_query_memory_size_summary;
 
 #endif

@@ -44,8 +44,11 @@ static struct vm_backend *new_backend(struct vm *vm, const char *id, GError **er
 
 int vm_image_add(struct vm *vm, const char *id, const struct vm_image *im, GError **error)
 {
-	struct image_options o = { .path = im->path, .format = im->format, .readonly = im->readonly,
-		.direct = im->direct, .queues = QUEUES_MAX };
+	struct image_options o = { .path = im->path,
+		.format = im->format,
+		.readonly = im->readonly,
+		.direct = im->direct,
+		.queues = QUEUES_MAX };
 	struct vm_backend *b = new_backend(vm, id, error);
 
 	if (!b)
@@ -78,7 +81,8 @@ int vm_backend_remove(struct vm *vm, const char *id, GError **error)
 	if (!b || b->chr)
 		return fail(error, LODGE_ERROR_USAGE, "Cannot find node '%s'", id);
 	if (b->device)
-		return fail(error, LODGE_ERROR_USAGE, "Node '%s' is in use by %s", id, b->device_id);
+		return fail(
+			error, LODGE_ERROR_USAGE, "Node '%s' is in use by %s", id, b->device_id);
 	g_ptr_array_remove(vm->backends, b);
 	return 0;
 }
@@ -155,7 +159,7 @@ static int configure(struct device *d, const struct vm_device *spec, const struc
 		return driver->use(b, d, error);
 	if (spec->backend)
 		return fail(error, LODGE_ERROR_USAGE, "%s: a %s has no back end", d->id,
-			    driver->cls->name);
+			driver->cls->name);
 	return 0;
 }
 
@@ -197,7 +201,7 @@ int vm_device_unplug(struct vm *vm, const char *id, GError **error)
 	port = p && p->bus && p->bus->bridge ? pcie_root_port_of(&p->bus->bridge->dev) : NULL;
 	if (!port)
 		return fail(error, LODGE_ERROR_USAGE,
-			    "Device '%s' has no slot and cannot be unplugged", id);
+			"Device '%s' has no slot and cannot be unplugged", id);
 	return pcie_root_port_unplug_request(port, error);
 }
 
@@ -237,8 +241,8 @@ int vm_image_set_limits(struct vm *vm, const char *id, const struct vm_limits *l
 
 	if (!b)
 		return -1;
-	image_set_limits(b->image, &(struct image_limits){ l->bytes, l->ops, l->burst_bytes,
-							  l->burst_ops });
+	image_set_limits(
+		b->image, &(struct image_limits){ l->bytes, l->ops, l->burst_bytes, l->burst_ops });
 	return 0;
 }
 
@@ -249,7 +253,8 @@ struct vm_limits vm_image_limits(struct vm *vm, const char *id)
 
 	if (b)
 		image_get_limits(b->image, &l);
-	return (struct vm_limits){ l.bytes_per_second, l.ops_per_second, l.burst_bytes, l.burst_ops };
+	return (struct vm_limits){ l.bytes_per_second, l.ops_per_second, l.burst_bytes,
+		l.burst_ops };
 }
 
 /* ---- switches ---- */
@@ -303,8 +308,8 @@ int vm_set_vcpus(struct vm *vm, unsigned count, GError **error)
 
 	if (!d)
 		return fail(error, LODGE_ERROR_USAGE,
-			    "This machine was started without --max-cpus: its %u vCPUs stay",
-			    vm->machine->vcpu_count);
+			"This machine was started without --max-cpus: its %u vCPUs stay",
+			vm->machine->vcpu_count);
 	cpu_slots_listen(d, cpu_ejected, vm);
 	return cpu_slots_resize(d, count, error);
 }

@@ -29,8 +29,8 @@ struct vm_property {
 };
 /* All borrowed. */
 struct vm_device {
-	const char *driver;  /* "virtio-blk", "virtio-net", "virtio-rng", "virtio-balloon", also with
-				QEMU's "-pci" behind */
+	const char *driver; /* "virtio-blk", "virtio-net", "virtio-rng", "virtio-balloon", also with
+			       QEMU's "-pci" behind */
 	const char *id;
 	const char *slot;    /* NULL: the first that is free, or the root bus before the start */
 	const char *backend; /* id of the image or network; NULL: it needs none */
@@ -38,7 +38,8 @@ struct vm_device {
 	unsigned property_count;
 };
 int vm_device_plug(struct vm *vm, const struct vm_device *spec, GError **error);
-/* Asks the guest to let go of it; vm->unplugged tells when it has. Devices that have no slot stay. */
+/* Asks the guest to let go of it; vm->unplugged tells when it has. Devices that have no slot stay.
+ */
 int vm_device_unplug(struct vm *vm, const char *id, GError **error);
 bool vm_device_exists(struct vm *vm, const char *id);
 

@@ -19,7 +19,7 @@ struct vm_disk_stats { /* as struct blk_stats: reads, writes, flushes, unmaps */
 };
 struct vm_disk {
 	const char *id, *path, *format;
-	const char *device_id;	  /* NULL: no device uses it */
+	const char *device_id;    /* NULL: no device uses it */
 	uint64_t size, allocated; /* bytes: as the guest sees it, on the host */
 	bool readonly, direct;
 	struct vm_disk_stats stats;
@@ -36,13 +36,13 @@ bool vm_char(struct vm *vm, unsigned index, struct vm_char *out);
 /* Counted since the back end was opened; "in" is to the guest. */
 struct vm_net {
 	const char *id, *where;
-	const char *device_id;	/* NULL: no card uses it */
+	const char *device_id; /* NULL: no card uses it */
 	uint64_t in_frames, in_bytes, out_frames, out_bytes;
 };
 bool vm_net(struct vm *vm, unsigned index, struct vm_net *out);
 
 struct vm_pci_region {
-	int bar;	  /* 0..5, 6: ROM */
+	int bar; /* 0..5, 6: ROM */
 	bool io, prefetch, mem64;
 	uint64_t size;
 	int64_t address; /* -1: not mapped */
@@ -51,7 +51,7 @@ struct vm_pci_window {
 	uint64_t base, limit;
 };
 struct vm_pci {
-	int parent;	/* index of the bridge above, -1: root bus */
+	int parent; /* index of the bridge above, -1: root bus */
 	const char *id;
 	unsigned bus, slot, function;
 	uint16_t vendor, device, subsys_vendor, subsys, class_code;

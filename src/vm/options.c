@@ -10,18 +10,27 @@
 #include "vm/spec.h"
 
 #define OPTION(opt, member, k, arg_text, def, text)                                                \
-	{ .name = (opt), .arg = (arg_text), .help = (text),                               \
-	  .field = { .name = (opt), .offset = offsetof(struct vm_spec, member),            \
-		  .count = 1, .kind = (k), .dflt = (def) } }
+	{                                                                                          \
+		.name = (opt), .arg = (arg_text), .help = (text), .field = {                       \
+			.name = (opt),                                                             \
+			.offset = offsetof(struct vm_spec, member),                                \
+			.count = 1,                                                                \
+			.kind = (k),                                                               \
+			.dflt = (def)                                                              \
+		}                                                                                  \
+	}
 #define SWITCH(opt, member, text) OPTION(opt, member, FIELD_BOOL, NULL, NULL, text)
 #define PART(opt, arg_text, kind, text)                                                            \
-	{ .name = (opt), .arg = (arg_text), .help = (text), .part = (kind) }
+	{                                                                                          \
+		.name = (opt), .arg = (arg_text), .help = (text), .part = (kind)                   \
+	}
 
 const struct vm_option vm_options[] = {
 	OPTION("name", name, FIELD_STRING, "NAME", NULL, "the machine's name, for people and QMP"),
 	OPTION("cpus", cpus, FIELD_U32, "N", "1", "virtual CPUs, 1 to 255"),
 	OPTION("max-cpus", max_cpus, FIELD_U32, "N", "0",
-		"vCPUs that can be plugged while it runs, with QMP's set-vcpus; 0: no more than --cpus"),
+		"vCPUs that can be plugged while it runs, with QMP's set-vcpus; 0: no more than "
+		"--cpus"),
 	OPTION("memory", memory, FIELD_SIZE, "SIZE", "256M",
 		"guest memory; K, M, G and T are understood"),
 	SWITCH("hugepages", hugepages, "back guest memory with the host's reserved huge pages"),
@@ -44,7 +53,8 @@ const struct vm_option vm_options[] = {
 	OPTION("jit-cache", jit_cache, FIELD_SIZE, "SIZE", "256M",
 		"translated code kept at most, 4M to 1G; the oldest goes first"),
 	SWITCH("jit-stats", jit_stats,
-		"at the end, print what the translator did on stderr; QMP's query-jit tells it at any "
+		"at the end, print what the translator did on stderr; QMP's query-jit tells it at "
+		"any "
 		"time"),
 	OPTION("cpu", cpu, FIELD_STRING, "MODEL", NULL,
 		"host, max, x86-64-v2 or x86-64-v3, each with ,+FEATURE or ,-FEATURE (default: "
@@ -174,8 +184,9 @@ static int part_name(const struct vm_spec *s, struct part *p, unsigned nth, GErr
 	const char *id = part_get(p, "id");
 
 	p->id = id ? g_strdup(id) : g_strdup_printf("%s%u", p->kind->name, nth);
-	if (!*p->id || strlen(p->id) > 64 || strspn(p->id, "abcdefghijklmnopqrstuvwxyz"
-			"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != strlen(p->id))
+	if (!*p->id || strlen(p->id) > 64 ||
+		strspn(p->id, "abcdefghijklmnopqrstuvwxyz"
+			      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != strlen(p->id))
 		return fail(error, LODGE_ERROR_USAGE,
 			"--%s: id '%s': up to 64 letters, digits, '-', '_' and '.'", p->kind->name,
 			p->id);
@@ -194,8 +205,10 @@ static int parse_part(
 		nth += ((struct part *)g_ptr_array_index(s->parts, i))->kind == k;
 	g_ptr_array_add(s->parts, p);
 	if (nth == k->max)
-		return fail(error, LODGE_ERROR_USAGE, k->max == 1 ? "--%s is possible only once" :
-			"--%s is possible only %u times", k->name, k->max);
+		return fail(error, LODGE_ERROR_USAGE,
+			k->max == 1 ? "--%s is possible only once"
+				    : "--%s is possible only %u times",
+			k->name, k->max);
 	while ((word = next_word(&text))) {
 		int rc = part_add_word(p, word, leading, error);
 

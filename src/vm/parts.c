@@ -143,9 +143,7 @@ int vm_plug(struct vm *vm, struct device *d, const char *slot, GError **error)
 /* The image behind a disk, as its properties say; o has the rest. */
 static struct image *open_disk(const struct part *p, struct image_options *o, GError **error)
 {
-	static const struct field cache_field = {
-		.name = "cache", .kind = FIELD_SIZE, .count = 1
-	};
+	static const struct field cache_field = { .name = "cache", .kind = FIELD_SIZE, .count = 1 };
 	g_autoptr(GPtrArray) dirs = g_ptr_array_new();
 	const char *secret_file = part_get(p, "secret-file"), *cache = part_get(p, "cache");
 	g_autofree char *secret = NULL;
@@ -290,7 +288,10 @@ static int build_console(struct vm *vm, const struct part *first, GError **error
 	return vm_plug(vm, d, part_get(first, "slot"), error);
 }
 
-#define SLOT_PROP { "slot", "SLOT", "behind this hot-pluggable port: slot1, slot2, ..." }
+#define SLOT_PROP                                                                                  \
+	{                                                                                          \
+		"slot", "SLOT", "behind this hot-pluggable port: slot1, slot2, ..."                \
+	}
 
 static const struct part_prop kernel_props[] = {
 	{ "path", "FILE", "the kernel" },
@@ -298,13 +299,19 @@ static const struct part_prop kernel_props[] = {
 	{ 0 },
 };
 const struct part_kind part_kernel = {
-	.name = "kernel", .first = "path", .props = kernel_props, .max = 1,
+	.name = "kernel",
+	.first = "path",
+	.props = kernel_props,
+	.max = 1,
 };
 
 static const struct part_prop initrd_props[] = { { "path", "FILE", "the initial RAM disk" },
 	{ 0 } };
 const struct part_kind part_initrd = {
-	.name = "initrd", .first = "path", .props = initrd_props, .max = 1,
+	.name = "initrd",
+	.first = "path",
+	.props = initrd_props,
+	.max = 1,
 };
 
 static const struct part_prop char_props[] = {
@@ -312,10 +319,18 @@ static const struct part_prop char_props[] = {
 	{ 0 },
 };
 const struct part_kind part_serial = {
-	.name = "serial", .first = "to", .props = char_props, .open_ended = true, .max = PC_UARTS,
+	.name = "serial",
+	.first = "to",
+	.props = char_props,
+	.open_ended = true,
+	.max = PC_UARTS,
 };
 const struct part_kind part_debug_console = {
-	.name = "debug-console", .first = "to", .props = char_props, .open_ended = true, .max = 1,
+	.name = "debug-console",
+	.first = "to",
+	.props = char_props,
+	.open_ended = true,
+	.max = 1,
 };
 
 static const struct part_prop disk_props[] = {
@@ -323,15 +338,20 @@ static const struct part_prop disk_props[] = {
 	{ "format", "FORMAT", "raw, qcow2, ...; taken from the file if left out" },
 	{ "readonly", "on|off", "the guest cannot write" },
 	{ "direct", "on|off", "do without the host's page cache" },
-	{ "backing-dir", "DIR", "where files that the image names may be, beside its own folder; "
-				"repeatable" },
+	{ "backing-dir", "DIR",
+		"where files that the image names may be, beside its own folder; "
+		"repeatable" },
 	{ "secret-file", "FILE", "holds the secret of an encrypted image" },
 	{ "cache", "SIZE", "for the image's tables (32M)" },
 	SLOT_PROP,
 	{ 0 },
 };
 const struct part_kind part_disk = {
-	.name = "disk", .first = "path", .props = disk_props, .cls = &virtio_blk_class, .max = 64,
+	.name = "disk",
+	.first = "path",
+	.props = disk_props,
+	.cls = &virtio_blk_class,
+	.max = 64,
 	.build = build_disk,
 };
 
@@ -349,7 +369,11 @@ static const struct part_prop net_props[] = {
 	{ 0 },
 };
 const struct part_kind part_net = {
-	.name = "net", .first = "to", .props = net_props, .cls = &virtio_net_class, .max = 16,
+	.name = "net",
+	.first = "to",
+	.props = net_props,
+	.cls = &virtio_net_class,
+	.max = 16,
 	.build = build_net,
 };
 
@@ -360,8 +384,13 @@ static const struct part_prop console_props[] = {
 	{ 0 },
 };
 const struct part_kind part_console = {
-	.name = "console", .first = "to", .props = console_props, .cls = &virtio_console_class,
-	.open_ended = true, .max = 16, .build = build_console,
+	.name = "console",
+	.first = "to",
+	.props = console_props,
+	.cls = &virtio_console_class,
+	.open_ended = true,
+	.max = 16,
+	.build = build_console,
 };
 
 static const struct part_prop plain_props[] = { SLOT_PROP, { 0 } };
@@ -373,6 +402,9 @@ const struct part_kind part_rng = {
 	.build = build_plain,
 };
 const struct part_kind part_balloon = {
-	.name = "balloon", .props = plain_props, .cls = &virtio_balloon_class, .max = 1,
+	.name = "balloon",
+	.props = plain_props,
+	.cls = &virtio_balloon_class,
+	.max = 1,
 	.build = build_plain,
 };

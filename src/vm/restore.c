@@ -29,7 +29,7 @@ struct reader {
 	uint64_t left; /* bytes of the file not read yet */
 	bool machine_seen;
 	GHashTable *devices; /* struct device * already restored */
-	bool *cpus;	     /* per vCPU: restored */
+	bool *cpus;          /* per vCPU: restored */
 };
 
 static int bad(struct reader *r, GError **error, const char *what)
@@ -105,8 +105,8 @@ static int compare_devices(struct reader *r, const char *saved, const char *here
 	/* Of a device that only one of them has, the other's line is about another one. */
 	if (a[i] && b[i] && strcmp(a[i], b[i]) > 0)
 		return fail(error, LODGE_ERROR_STATE,
-			"saved state %s is of another machine: it does not have the device '%s'", r->path,
-			b[i]);
+			"saved state %s is of another machine: it does not have the device '%s'",
+			r->path, b[i]);
 	return fail(error, LODGE_ERROR_STATE,
 		"saved state %s is of another machine: it has the device '%s', this one '%s'",
 		r->path, a[i] && *a[i] ? a[i] : "none", b[i] && *b[i] ? b[i] : "none");
@@ -223,8 +223,9 @@ static int restore_cpu(struct reader *r, const struct section *s, GError **error
 	r->cpus[index] = true;
 	atomic_store(&c->sipi_vector, state.sipi_vector);
 	/* Whatever was pending, the engine looks again. */
-	atomic_store(&c->events, VCPU_EV_INTR | (state.events &
-		(VCPU_EV_NMI | VCPU_EV_INIT | VCPU_EV_SIPI | VCPU_EV_SMI)));
+	atomic_store(&c->events,
+		VCPU_EV_INTR |
+			(state.events & (VCPU_EV_NMI | VCPU_EV_INIT | VCPU_EV_SIPI | VCPU_EV_SMI)));
 	return 0;
 }
 
@@ -261,7 +262,7 @@ static bool is_note(struct reader *r)
 	char magic[8];
 
 	return r->left >= sizeof(magic) && fread(magic, sizeof(magic), 1, r->f) == 1 &&
-		memcmp(magic, STATE_NOTE_MAGIC, sizeof(magic)) == 0;
+	       memcmp(magic, STATE_NOTE_MAGIC, sizeof(magic)) == 0;
 }
 
 static int restore_all(struct reader *r, GError **error)

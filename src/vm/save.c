@@ -71,8 +71,9 @@ static int put(struct writer *w, const void *p, size_t n, GError **error)
 static int section2(struct writer *w, unsigned type, unsigned version, const char *id,
 	const void *a, size_t a_len, const void *b, size_t b_len, GError **error)
 {
-	struct state_header h = { .type = type, .version = version, .id_len = strlen(id),
-		.payload = a_len + b_len };
+	struct state_header h = {
+		.type = type, .version = version, .id_len = strlen(id), .payload = a_len + b_len
+	};
 	uint32_t crc = crc32_z(0, (const void *)&h, sizeof(h));
 
 	crc = crc32_z(crc, (const void *)id, h.id_len);
@@ -177,8 +178,8 @@ static int save_run(
 			from += STATE_PAGE;
 			continue;
 		}
-		for (end = from + STATE_PAGE; end < to && end - from < STATE_CHUNK &&
-			!is_zero(r->host + end);)
+		for (end = from + STATE_PAGE;
+			end < to && end - from < STATE_CHUNK && !is_zero(r->host + end);)
 			end += STATE_PAGE;
 		le = GUINT64_TO_LE(from);
 		if (section2(w, STATE_RAM, 1, r->id, &le, sizeof(le), r->host + from, end - from,

@@ -40,12 +40,12 @@ struct part_prop {
 
 /* A kind of part: one repeatable option with properties. */
 struct part_kind {
-	const char *name;	       /* option, and the stem of ids: "disk" -> disk0, disk1 */
-	const char *first;	       /* property a leading word without '=' sets; NULL: none */
-	const struct part_prop *props; /* host side; name NULL ends */
+	const char *name;               /* option, and the stem of ids: "disk" -> disk0, disk1 */
+	const char *first;              /* property a leading word without '=' sets; NULL: none */
+	const struct part_prop *props;  /* host side; name NULL ends */
 	const struct device_class *cls; /* whose config properties are taken too; NULL: none */
-	bool open_ended;	       /* words we do not know belong to `first`, commas and all */
-	unsigned max;		       /* how many there may be */
+	bool open_ended;                /* words we do not know belong to `first`, commas and all */
+	unsigned max;                   /* how many there may be */
 	int (*build)(struct vm *vm, const struct part *p, GError **error);
 };
 
@@ -54,8 +54,8 @@ struct part_value {
 };
 struct part {
 	const struct part_kind *kind;
-	char *id;	   /* owned */
-	GArray *values;	   /* struct part_value, checked names, in order; owned */
+	char *id;       /* owned */
+	GArray *values; /* struct part_value, checked names, in order; owned */
 };
 
 struct part *part_new(const struct part_kind *kind); /* no id, no values */
@@ -69,8 +69,8 @@ void vm_spec_fini(struct vm_spec *s);
 
 /* options.c: one row per option. */
 struct vm_option {
-	const char *name;	/* without the dashes */
-	const char *arg;	/* what follows, for people; NULL: a switch */
+	const char *name; /* without the dashes */
+	const char *arg;  /* what follows, for people; NULL: a switch */
 	const char *help;
 	const struct part_kind *part; /* NULL: `field` of struct vm_spec */
 	struct field field;
@@ -83,6 +83,6 @@ int vm_spec_parse(struct vm_spec *s, int argc, char *const *argv, GError **error
 
 /* manual.c: text for people, made of the table; owned by the caller. */
 char *vm_help(const char *option, GError **error); /* NULL: all options; else one with properties */
-char *vm_man(void);				   /* roff */
+char *vm_man(void);                                /* roff */
 
 #endif

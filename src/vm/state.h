@@ -10,21 +10,21 @@
 
 struct machine;
 
-#define STATE_MAGIC "LODGEVM\n"
+#define STATE_MAGIC      "LODGEVM\n"
 #define STATE_NOTE_MAGIC "LODGENTE" /* begins what its keeper wrote behind the end */
 enum {
 	STATE_VERSION = 1,
 	STATE_PAGE = 4096,
 	STATE_CHUNK = 256 * STATE_PAGE, /* most bytes of RAM in one section */
 	STATE_ID_MAX = 128,
-	STATE_OBJECT_MAX = 64 << 20,	/* most bytes of one device or CPU */
+	STATE_OBJECT_MAX = 64 << 20, /* most bytes of one device or CPU */
 };
 
 enum state_section {
 	STATE_MACHINE = 1, /* struct state_machine */
 	STATE_DEVICE = 2,  /* id; a string: class name, then the object */
-	STATE_CPU = 3,	   /* id: index */
-	STATE_RAM = 4,	   /* id: block; uint64_t offset, then pages */
+	STATE_CPU = 3,     /* id: index */
+	STATE_RAM = 4,     /* id: block; uint64_t offset, then pages */
 	STATE_END = 5,
 };
 

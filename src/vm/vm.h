@@ -18,21 +18,21 @@ struct netdev;
 
 /* A device and the host end it uses. One of chr, image and net is set. */
 struct vm_backend {
-	char *id;		/* owned */
-	struct device *device;	/* borrowed; NULL: none, or a port of the board */
-	char *device_id;	/* owned; NULL as above */
-	struct chardev *chr;	/* owned */
-	struct image *image;	/* owned */
-	struct netdev *net;	/* owned */
+	char *id;              /* owned */
+	struct device *device; /* borrowed; NULL: none, or a port of the board */
+	char *device_id;       /* owned; NULL as above */
+	struct chardev *chr;   /* owned */
+	struct image *image;   /* owned */
+	struct netdev *net;    /* owned */
 };
 
 struct vm {
-	struct vm_spec spec;	/* owned */
+	struct vm_spec spec;     /* owned */
 	struct machine *machine; /* owned */
-	GPtrArray *backends;	/* struct vm_backend *; owned */
-	struct chardev *stdio;	/* borrowed: the back end on the terminal; NULL: none */
-	GHashTable *fds;	/* char * -> descriptor: passed in by a QMP client, not yet used; owned */
-	char *accel_why;	/* owned: which accelerator was taken and why */
+	GPtrArray *backends;     /* struct vm_backend *; owned */
+	struct chardev *stdio;   /* borrowed: the back end on the terminal; NULL: none */
+	GHashTable *fds; /* char * -> descriptor: passed in by a QMP client, not yet used; owned */
+	char *accel_why; /* owned: which accelerator was taken and why */
 	/* A guest let go of a device that was to be unplugged; main loop; may be NULL. */
 	void (*unplugged)(void *opaque, const char *device_id);
 	void *unplugged_opaque;

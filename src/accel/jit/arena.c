@@ -7,16 +7,20 @@
 
 #include "base/error.h"
 
-/* Shared anonymous memory rather than a memfd: only there does perf look into its map of translated code. */
+/* Shared anonymous memory rather than a memfd: only there does perf look into its map of translated
+ * code. */
 enum { REGIONS_MIN = 16, REGIONS_MAX = 128, REGION_MIN = 1 << 18, REGION_USUAL = 1 << 21 };
 
 int arena_init(struct arena *a, size_t size, GError **error)
 {
-	void *rw = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *rw = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	void *rx = MAP_FAILED;
 
 	*a = (struct arena){ .size = size };
-	a->region = CLAMP(size / CLAMP(size / REGION_USUAL, REGIONS_MIN, REGIONS_MAX), REGION_MIN, size) & ~(size_t)4095;
+	a->region = CLAMP(size / CLAMP(size / REGION_USUAL, REGIONS_MIN, REGIONS_MAX), REGION_MIN,
+			    size) &
+		    ~(size_t)4095;
 	a->limit = a->region;
 	if (rw != MAP_FAILED) {
 		a->rw = rw;
@@ -28,7 +32,8 @@ int arena_init(struct arena *a, size_t size, GError **error)
 		int err = errno;
 
 		arena_fini(a);
-		return fail_errno(error, LODGE_ERROR_HOST, err, "translator: %zu MiB of code memory", size >> 20);
+		return fail_errno(error, LODGE_ERROR_HOST, err,
+			"translator: %zu MiB of code memory", size >> 20);
 	}
 	madvise(a->rw, size, MADV_DONTDUMP);
 	return 0;

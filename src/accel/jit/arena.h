@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * arena.h: where host code lives: shared memory mapped twice, writable at `rw` and executable at `rx`, so that
- * no page is ever both. It is divided into regions of one size, filled in turn; when all are full the oldest is
- * emptied and filled anew. Thunks lie at the start of the first and stay.
+ * arena.h: where host code lives: shared memory mapped twice, writable at `rw` and executable at
+ * `rx`, so that no page is ever both. It is divided into regions of one size, filled in turn; when
+ * all are full the oldest is emptied and filled anew. Thunks lie at the start of the first and
+ * stay.
  */
 #ifndef ACCEL_JIT_ARENA_H
 #define ACCEL_JIT_ARENA_H
@@ -14,9 +15,9 @@
 struct arena {
 	uint8_t *rw;
 	const uint8_t *rx;
-	size_t size, region;	/* bytes: of all, of one region */
-	size_t used, limit;	/* where the next code goes; end of the region being filled */
-	size_t fixed;		/* end of the thunks */
+	size_t size, region; /* bytes: of all, of one region */
+	size_t used, limit;  /* where the next code goes; end of the region being filled */
+	size_t fixed;        /* end of the thunks */
 };
 
 int arena_init(struct arena *a, size_t size, GError **error);

@@ -20,21 +20,21 @@ struct pool {
 		struct pool_chunk *next;
 		size_t used;
 		uint8_t bytes[] __attribute__((aligned(16)));
-	} *chunk;
+	} * chunk;
 };
 
 /* What lives and dies with the code in one region of the arena. */
 struct block_region {
-	GPtrArray *by_code;	/* struct block *, ascending off */
-	uint32_t last_chunk;	/* of 4 KiB, that by_chunk is filled up to */
+	GPtrArray *by_code;  /* struct block *, ascending off */
+	uint32_t last_chunk; /* of 4 KiB, that by_chunk is filled up to */
 	struct pool pool;
 };
 
 /* A physical page with translations. */
 struct code_page {
-	struct block *blocks;	/* through page_next[k], k = (page is its second) */
-	uint64_t lines;		/* 64-byte lines that some block covers; never shrinks */
-	uint8_t *flag;		/* its byte in ram.page_flags */
+	struct block *blocks; /* through page_next[k], k = (page is its second) */
+	uint64_t lines;       /* 64-byte lines that some block covers; never shrinks */
+	uint8_t *flag;        /* its byte in ram.page_flags */
 };
 
 static uint64_t no_page(void)
@@ -45,7 +45,8 @@ static uint64_t no_page(void)
 /* Pages come as they are used. */
 static void *map_zeroed(size_t n)
 {
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		-1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -63,7 +64,8 @@ int blocks_init(struct blocks *b, const struct arena *a, GError **error)
 	b->region_size = (uint32_t)a->region;
 	b->by_chunk = g_new0(uint32_t, (a->size >> CHUNK_SHIFT) + 2);
 	if (!b->hash)
-		return fail_errno(error, LODGE_ERROR_HOST, errno, "translator: memory for the table of blocks");
+		return fail_errno(error, LODGE_ERROR_HOST, errno,
+			"translator: memory for the table of blocks");
 	return 0;
 }
 
@@ -119,7 +121,7 @@ static unsigned hash_of(uint64_t pa, uint32_t mode)
 
 	/* what lies together in the guest lies together here, for the host's caches and TLB */
 	return ((unsigned)(page >> (64 - BLOCK_HASH_BITS)) + (unsigned)(pa & (PAGE - 1)) / 4) &
-		((1u << BLOCK_HASH_BITS) - 1);
+	       ((1u << BLOCK_HASH_BITS) - 1);
 }
 
 struct block *blocks_find(struct blocks *b, uint64_t pa, uint32_t mode, uint64_t pa2)
@@ -233,8 +235,8 @@ void blocks_link(struct jit_vm *vm, struct block_exit *e, struct block *to)
 	vm->blocks.count.linked++;
 	patch(vm, e->final_at, to->off);
 	if (e->pfn_at) {
-		__atomic_store_n((uint32_t *)(void *)(vm->arena.rw + e->pfn_at), (uint32_t)(to->pa / PAGE),
-			__ATOMIC_RELEASE);
+		__atomic_store_n((uint32_t *)(void *)(vm->arena.rw + e->pfn_at),
+			(uint32_t)(to->pa / PAGE), __ATOMIC_RELEASE);
 	}
 	if (e->first_at && bare)
 		patch(vm, e->first_at, e->through_bare ? e->bare : to->off);
@@ -243,7 +245,8 @@ void blocks_link(struct jit_vm *vm, struct block_exit *e, struct block *to)
 static void unlink_exit(struct jit_vm *vm, struct block_exit *e)
 {
 	if (e->pfn_at)
-		__atomic_store_n((uint32_t *)(void *)(vm->arena.rw + e->pfn_at), 0x7fffffffu, __ATOMIC_RELEASE);
+		__atomic_store_n((uint32_t *)(void *)(vm->arena.rw + e->pfn_at), 0x7fffffffu,
+			__ATOMIC_RELEASE);
 	if (e->first_at)
 		patch(vm, e->first_at, e->save);
 	patch(vm, e->final_at, e->stub);
@@ -259,7 +262,8 @@ static void forget_page(struct jit_vm *vm, struct block *k, bool second)
 		return;
 	*k->page_at[second] = k->page_next[second];
 	if (k->page_next[second])
-		k->page_next[second]->page_at[is_second(k->page_next[second], page)] = k->page_at[second];
+		k->page_next[second]->page_at[is_second(k->page_next[second], page)] =
+			k->page_at[second];
 	if (!p->blocks) {
 		if (p->flag)
 			__atomic_fetch_and(p->flag, (uint8_t)~RAM_CODE, __ATOMIC_SEQ_CST);
@@ -285,7 +289,7 @@ static void drop(struct jit_vm *vm, struct block *k)
 	k->dead = true;
 	b->count.dropped++;
 	while (*at && *at != k)
-		at = (struct block *_Atomic *)&(*at)->hash_next;
+		at = (struct block * _Atomic *)&(*at)->hash_next;
 	if (*at)
 		*at = k->hash_next;
 	while (k->in) {

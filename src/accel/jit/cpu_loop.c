@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * cpu_loop.c: a vCPU's thread: finds or makes the block at the guest's pc, runs translated code until it
- * comes back, and does what it came back for.
+ * cpu_loop.c: a vCPU's thread: finds or makes the block at the guest's pc, runs translated code
+ * until it comes back, and does what it came back for.
  */
 #include "accel/jit/cpu_loop.h"
 
@@ -35,12 +35,12 @@ static uint64_t no_page(void)
 
 /* ---- making blocks */
 struct birth {
-	uint64_t pa, pa2;	/* as struct block */
-	const uint8_t *code;	/* at pa, in window */
-	bool whole;		/* all of the page is there, not only from pa on */
+	uint64_t pa, pa2;    /* as struct block */
+	const uint8_t *code; /* at pa, in window */
+	bool whole;          /* all of the page is there, not only from pa on */
 	size_t n, left;
-	uint64_t room;		/* bytes to the end of the code segment */
-	uint64_t made;		/* blocks.count.made before the look-up that found none */
+	uint64_t room; /* bytes to the end of the code segment */
+	uint64_t made; /* blocks.count.made before the look-up that found none */
 	uint8_t window[CODE_WINDOW];
 };
 
@@ -172,20 +172,24 @@ static struct block *lower_locked(struct jit_vcpu *v, struct ir *b, struct birth
 	return k;
 }
 
-/* Is every store to pa's page still noticed? What watch_page did may be undone when its last block goes. */
+/* Is every store to pa's page still noticed? What watch_page did may be undone when its last block
+ * goes. */
 static bool watched(struct jit_vcpu *v, uint64_t pa)
 {
 	const struct phys_ram *r = phys_find(v->vm, pa);
 
-	return !r || __atomic_load_n(&r->page_flags[(pa - r->start) / PAGE], __ATOMIC_SEQ_CST) & RAM_CODE;
+	return !r ||
+	       __atomic_load_n(&r->page_flags[(pa - r->start) / PAGE], __ATOMIC_SEQ_CST) & RAM_CODE;
 }
 
-/* Reads and lifts under the lock, so that no noticed store comes between the bytes and the block. */
+/* Reads and lifts under the lock, so that no noticed store comes between the bytes and the block.
+ */
 static void lift_locked(struct jit_vcpu *v, struct ir *b, struct birth *w, uint32_t mode)
 {
 	uint64_t before = w->pa & (PAGE - 1);
 
-	w->whole = v->vm->opt.follow && v->vm->isa->pc_is_linear(mode & ~BLOCK_PLAIN) && phys_find(v->vm, w->pa);
+	w->whole = v->vm->opt.follow && v->vm->isa->pc_is_linear(mode & ~BLOCK_PLAIN) &&
+		   phys_find(v->vm, w->pa);
 	w->code = w->window + before;
 	w->n = w->left;
 	if (w->n > w->room)
@@ -211,7 +215,8 @@ static void cut_to_one(struct ir *b)
 }
 
 /* A new block at va. NULL: a fetch fault is recorded, or *ret_again. Takes and leaves the lock. */
-static struct block *block_make(struct jit_vcpu *v, uint64_t va, uint32_t mode, bool once, bool *ret_again)
+static struct block *block_make(
+	struct jit_vcpu *v, uint64_t va, uint32_t mode, bool once, bool *ret_again)
 {
 	struct jit_vm *vm = v->vm;
 	struct ir *b = v->loop->ir;
@@ -244,7 +249,8 @@ static struct block *block_make(struct jit_vcpu *v, uint64_t va, uint32_t mode, 
 		}
 	}
 	temporary = once || !phys_find(vm, w->pa) ||
-		((w->pa2 != no_page() || w->room < PAGE) && !vm->isa->pc_is_linear(mode & ~BLOCK_PLAIN));
+		    ((w->pa2 != no_page() || w->room < PAGE) &&
+			    !vm->isa->pc_is_linear(mode & ~BLOCK_PLAIN));
 	if (!temporary && vm->blocks.count.made != w->made) /* somebody else may have made it */
 		k = blocks_find(&vm->blocks, w->pa, mode, w->pa2);
 	if (!k && b->n && watched(v, w->pa) && (w->pa2 == no_page() || watched(v, w->pa2))) {
@@ -389,7 +395,8 @@ static void follow_link(struct jit_vcpu *v, bool link)
 	from = e->from;
 	v->loop->plain = e->plain;
 	*guest_pc(v) = v->hot->pc_base + (uint64_t)e->imm;
-	if (!link || !vm->opt.chain || vcpu_events(v->vcpu) || (from->mode & ~BLOCK_PLAIN) != v->hot->mode || v->loop->steps)
+	if (!link || !vm->opt.chain || vcpu_events(v->vcpu) ||
+		(from->mode & ~BLOCK_PLAIN) != v->hot->mode || v->loop->steps)
 		return;
 	to = block_get(v, false);
 	v->loop->next = to;
@@ -412,7 +419,8 @@ static bool handle_leave(struct jit_vcpu *v, enum leave_reason why)
 	case LEAVE_LOOP: break;
 	case LEAVE_LINK: follow_link(v, true); break;
 	case LEAVE_POLL: follow_link(v, false); break;
-	case LEAVE_INDIRECT: case LEAVE_INDIRECT_POLL:
+	case LEAVE_INDIRECT:
+	case LEAVE_INDIRECT_POLL:
 		*guest_pc(v) = v->hot->link;
 		l->put = v->vm->opt.indirect;
 		break;
@@ -433,7 +441,8 @@ static bool handle_leave(struct jit_vcpu *v, enum leave_reason why)
 		return v->isa->deliver(v);
 	case LEAVE_SIGNAL:
 		cpu_loop_unwind(v, v->hot->fault_site, l->signal_flags);
-		if (l->signal_trap == TRAP_GP) { /* an address from before we had to wait: lower_share.c */
+		if (l->signal_trap ==
+			TRAP_GP) { /* an address from before we had to wait: lower_share.c */
 			l->plain = true;
 			break;
 		}
@@ -444,7 +453,8 @@ static bool handle_leave(struct jit_vcpu *v, enum leave_reason why)
 	return true;
 }
 
-/* The IR of k, made again; false: it was cut when it was lowered, so that there is none to compare with. */
+/* The IR of k, made again; false: it was cut when it was lowered, so that there is none to compare
+ * with. */
 static bool lift_again(struct jit_vcpu *v, const struct block *k)
 {
 	struct birth *w = v->loop->birth;
@@ -500,9 +510,10 @@ static bool run_once(struct jit_vcpu *v)
 		return interpret_once(v, k, once);
 	if (v->as->mode != v->hot->mode)
 		jc_mode_changed(v, v->as);
-	if (l->put && !k->temporary && !(k->mode & BLOCK_PLAIN) && vm->isa->pc_is_linear(v->hot->mode))
-		jc_put(v, *guest_pc(v), v->isa->pc(v), k->pa, softmmu_global(v, v->isa->pc(v)), k->code,
-			v->hot->pc_base);
+	if (l->put && !k->temporary && !(k->mode & BLOCK_PLAIN) &&
+		vm->isa->pc_is_linear(v->hot->mode))
+		jc_put(v, *guest_pc(v), v->isa->pc(v), k->pa, softmmu_global(v, v->isa->pc(v)),
+			k->code, v->hot->pc_base);
 	l->put = false;
 	if (vm->opt.exec)
 		trace_exec(v, k);
@@ -609,16 +620,18 @@ static void on_signal(int sig, siginfo_t *si, void *opaque)
 	uint32_t off;
 	struct jit_vcpu *v = running(uc, &off);
 
-	if (v && (sig == SIGFPE || (sig == SIGSEGV && uc->uc_mcontext.gregs[REG_TRAPNO] == TRAP_GP))) {
+	if (v && (sig == SIGFPE ||
+			 (sig == SIGSEGV && uc->uc_mcontext.gregs[REG_TRAPNO] == TRAP_GP))) {
 		v->hot->fault_site = off;
 		v->loop->signal_trap = (unsigned)uc->uc_mcontext.gregs[REG_TRAPNO];
 		v->loop->signal_flags = (uint64_t)uc->uc_mcontext.gregs[REG_EFL];
-		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)v->vm->thunks.leave[LEAVE_SIGNAL];
+		uc->uc_mcontext.gregs[REG_RIP] =
+			(greg_t)(uintptr_t)v->vm->thunks.leave[LEAVE_SIGNAL];
 		return;
 	}
 	if (v) {
-		log_warn("translator: signal %d (address %p) in translated code at +0x%x: a bug", sig, si->si_addr,
-			off);
+		log_warn("translator: signal %d (address %p) in translated code at +0x%x: a bug",
+			sig, si->si_addr, off);
 		trace_crash(v, off, uc->uc_mcontext.gregs);
 	}
 	signal(sig, SIG_DFL); /* comes again, with the default effect */

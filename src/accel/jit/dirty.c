@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * dirty.c: the log of pages that vCPUs write. A page is marked when its store entry is made; to clear marks is
- * therefore to drop the entries, with all vCPUs stopped. Marks are collected in a bitmap of the translator's
- * own, so that both can happen at once, and the bitmap that others read and clear needs no such care.
+ * dirty.c: the log of pages that vCPUs write. A page is marked when its store entry is made; to
+ * clear marks is therefore to drop the entries, with all vCPUs stopped. Marks are collected in a
+ * bitmap of the translator's own, so that both can happen at once, and the bitmap that others read
+ * and clear needs no such care.
  */
 #include <string.h>
 

@@ -3,8 +3,9 @@
  * exclusive.c: running something while no other vCPU is in translated code or in the loop's C code.
  *
  * A vCPU's state says where its thread is (vm.h). Whoever wants to be exclusive raises stop_wanted,
- * asks all others to leave and waits until each is out, or itself waits to be exclusive. Emptying the
- * code cache needs more: nobody may even wait inside a helper, as it would return into code that is gone.
+ * asks all others to leave and waits until each is out, or itself waits to be exclusive. Emptying
+ * the code cache needs more: nobody may even wait inside a helper, as it would return into code
+ * that is gone.
  */
 #include "accel/jit/vm.h"
 #include "core/vcpu.h"
@@ -81,9 +82,9 @@ static void stop_owning(struct jit_vm *vm)
 	wake(vm);
 }
 
-/* Somebody may change v's TLB while it waits in the middle of a block: addresses that were checked earlier
- * in it (lower_share.c) must not be used any more. Those that nobody has cause a SIGSEGV, and the block is
- * left. */
+/* Somebody may change v's TLB while it waits in the middle of a block: addresses that were checked
+ * earlier in it (lower_share.c) must not be used any more. Those that nobody has cause a SIGSEGV,
+ * and the block is left. */
 static void forget_shared(struct jit_vcpu *v)
 {
 	for (unsigned i = 0; i < sizeof(v->hot->share) / sizeof(v->hot->share[0]); i++)
@@ -168,7 +169,8 @@ void exclusive_outside(struct jit_vm *vm, void (*fn)(struct jit_vm *vm, void *op
 	g_mutex_unlock(&vm->stop_lock);
 }
 
-void jit_for_each_vcpu(struct jit_vm *vm, void (*fn)(struct jit_vcpu *v, void *opaque), void *opaque)
+void jit_for_each_vcpu(
+	struct jit_vm *vm, void (*fn)(struct jit_vcpu *v, void *opaque), void *opaque)
 {
 	for (unsigned i = 0; i < vm->vcpus; i++)
 		fn(vm->vcpu[i], opaque);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* jit.c: the translator as an accelerator: its part per machine and per vCPU made, reset and freed. */
+/* jit.c: the translator as an accelerator: its part per machine and per vCPU made, reset and freed.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,7 +70,8 @@ static void jit_code_cache(struct machine *m, uint64_t bytes)
 	struct jit_vm *vm = m->accel_vm;
 
 	if (!vm->opt.cache_given)
-		vm->opt.cache_size = (size_t)CLAMP(bytes, JIT_CACHE_MIN, JIT_CACHE_MAX) & ~(size_t)((1 << 20) - 1);
+		vm->opt.cache_size = (size_t)CLAMP(bytes, JIT_CACHE_MIN, JIT_CACHE_MAX) &
+				     ~(size_t)((1 << 20) - 1);
 }
 
 /* What all vCPUs share and the size of the cache must be known for. */
@@ -77,7 +79,8 @@ static int prepare(struct jit_vm *vm, GError **error)
 {
 	if (vm->arena.size)
 		return 0;
-	if (arena_init(&vm->arena, vm->opt.cache_size, error) < 0 || blocks_init(&vm->blocks, &vm->arena, error) < 0)
+	if (arena_init(&vm->arena, vm->opt.cache_size, error) < 0 ||
+		blocks_init(&vm->blocks, &vm->arena, error) < 0)
 		return -1;
 	if (thunks_init(vm) < 0)
 		return fail(error, LODGE_ERROR_INTERNAL, "translator: no room for its own code");
@@ -182,7 +185,8 @@ static int jit_vcpu_pull(struct vcpu *c, GError **error)
 {
 	struct jit_vcpu *v = c->engine;
 
-	v->isa->state_get(v); /* c->arch is the only copy, but for what translated code keeps aside */
+	v->isa->state_get(
+		v); /* c->arch is the only copy, but for what translated code keeps aside */
 	return 0;
 }
 

@@ -76,12 +76,13 @@ void jc_note_page(struct jit_vcpu *v, uint64_t va)
 	*word |= bit;
 }
 
-void jc_put(struct jit_vcpu *v, uint64_t pc, uint64_t va, uint64_t pa, bool global, const void *code,
-	uint64_t pc_base)
+void jc_put(struct jit_vcpu *v, uint64_t pc, uint64_t va, uint64_t pa, bool global,
+	const void *code, uint64_t pc_base)
 {
 	struct jit_as *as = v->as;
 	uint64_t key = pa ^ (uint64_t)v->hot->mode << JP_MODE_SHIFT;
-	struct jp_entry *by_pa = (struct jp_entry *)(void *)((uint8_t *)v->arch + jp_offset(v->isa->arch_size));
+	struct jp_entry *by_pa =
+		(struct jp_entry *)(void *)((uint8_t *)v->arch + jp_offset(v->isa->arch_size));
 	uint32_t slot;
 
 	jc_note_page(v, va);
@@ -91,7 +92,8 @@ void jc_put(struct jit_vcpu *v, uint64_t pc, uint64_t va, uint64_t pa, bool glob
 		set_gen(as, v->mmu->jc.next_gen++);
 	}
 	slot = ((uint32_t)pc ^ as->jc_key) * JC_MULTIPLIER >> (32 - JC_BITS);
-	table(v)[slot] = (struct jc_entry){ .pc = pc, .code = code, .pc_base = pc_base, .gen = as->jc_gen };
+	table(v)[slot] =
+		(struct jc_entry){ .pc = pc, .code = code, .pc_base = pc_base, .gen = as->jc_gen };
 }
 
 /* Clears the filter of one half, but for what execute TLBs hold. */
@@ -105,7 +107,8 @@ static void forget_pages(struct jit_vcpu *v, unsigned half)
 		struct jit_as *as = m->as[i / JIT_PRIV_COUNT][i % JIT_PRIV_COUNT];
 
 		for (unsigned k = 0; as && k < TLB_SIZE; k++)
-			if (((as->fetch[k].tag >> 12) & (TLB_SIZE - 1)) == k && as->fetch[k].tag >> 63 == half)
+			if (((as->fetch[k].tag >> 12) & (TLB_SIZE - 1)) == k &&
+				as->fetch[k].tag >> 63 == half)
 				jc_note_page(v, as->fetch[k].tag);
 	}
 }
@@ -138,7 +141,8 @@ void jc_flush_all(struct jit_vcpu *v)
 
 void jc_forget_range(struct jit_vcpu *v, const void *from, const void *to)
 {
-	struct jp_entry *by_pa = (struct jp_entry *)(void *)((uint8_t *)v->arch + jp_offset(v->isa->arch_size));
+	struct jp_entry *by_pa =
+		(struct jp_entry *)(void *)((uint8_t *)v->arch + jp_offset(v->isa->arch_size));
 
 	jc_flush_all(v);
 	for (unsigned i = 0; i < JP_SIZE; i++)

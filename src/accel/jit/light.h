@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * light.h: included before everything else in sources that run below translated code. The C library's
- * memory functions use vector registers, which hold the guest's then: these sources get others.
+ * light.h: included before everything else in sources that run below translated code. The C
+ * library's memory functions use vector registers, which hold the guest's then: these sources get
+ * others.
  */
 #ifndef ACCEL_JIT_LIGHT_H
 #define ACCEL_JIT_LIGHT_H

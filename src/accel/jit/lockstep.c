@@ -20,9 +20,9 @@ struct store {
 
 struct lockstep {
 	void *native_page;
-	bool skip;		/* not comparable: a helper, a device, a locked operation */
+	bool skip; /* not comparable: a helper, a device, a locked operation */
 	bool fault;
-	uint8_t *before;	/* copy of the state as it was */
+	uint8_t *before; /* copy of the state as it was */
 	uint64_t gpr[GPRS], flags, pc;
 	struct store store[STORES_MAX];
 	unsigned stores, reports;
@@ -85,8 +85,8 @@ static bool env_store(struct jit_vcpu *v, uint64_t va, const void *buf, unsigned
 	return true;
 }
 
-static bool env_cas(struct jit_vcpu *v, uint64_t va, void *old, const void *val, unsigned n, unsigned mode,
-	bool *ret_done)
+static bool env_cas(struct jit_vcpu *v, uint64_t va, void *old, const void *val, unsigned n,
+	unsigned mode, bool *ret_done)
 {
 	uint8_t now[16];
 
@@ -138,7 +138,8 @@ static bool comparable(const struct ir *b)
 	for (unsigned i = 0; i < b->n; i++) {
 		uint16_t code = b->op[i].code;
 
-		if (code == IR_CALL || code == IR_VEC_ENTER || code == IR_FPU_ENTER || code == IR_EXIT_LOOP)
+		if (code == IR_CALL || code == IR_VEC_ENTER || code == IR_FPU_ENTER ||
+			code == IR_EXIT_LOOP)
 			return false;
 	}
 	return true;
@@ -148,8 +149,15 @@ void lockstep_before(struct lockstep *s, struct jit_vcpu *v, const struct ir *b)
 {
 	size_t size = 128 + v->isa->arch_size;
 	struct ir_env env = {
-		.state = v->arch, .native_page = s->native_page, .v = v, .load = env_load, .store = env_store,
-		.probe = env_probe, .cas = env_cas, .enter = env_enter, .arith_fault = env_arith,
+		.state = v->arch,
+		.native_page = s->native_page,
+		.v = v,
+		.load = env_load,
+		.store = env_store,
+		.probe = env_probe,
+		.cas = env_cas,
+		.enter = env_enter,
+		.arith_fault = env_arith,
 		.align_fault = env_align,
 	};
 	enum ir_ran ran;
@@ -170,19 +178,21 @@ void lockstep_before(struct lockstep *s, struct jit_vcpu *v, const struct ir *b)
 	memcpy(v->hot, s->before, size);
 }
 
-static void report(struct lockstep *s, struct jit_vcpu *v, const struct ir *b, const struct block *k,
-	const char *what, uint64_t got, uint64_t want)
+static void report(struct lockstep *s, struct jit_vcpu *v, const struct ir *b,
+	const struct block *k, const char *what, uint64_t got, uint64_t want)
 {
 	const uint64_t *old = (const uint64_t *)(const void *)(s->before + 128);
 
-	fprintf(stderr, "lockstep: block at pa %" PRIx64 ": %s is %" PRIx64 ", interpreted %" PRIx64 "\n", k->pa, what,
-		got, want);
+	fprintf(stderr,
+		"lockstep: block at pa %" PRIx64 ": %s is %" PRIx64 ", interpreted %" PRIx64 "\n",
+		k->pa, what, got, want);
 	if (++s->reports && s->last != k->pa) {
 		s->last = k->pa;
 		g_autofree char *text = ir_print(b);
 
 		fputs(text, stderr);
-		fprintf(stderr, "before: arith %" PRIx64, *(const uint64_t *)(const void *)s->before);
+		fprintf(stderr, "before: arith %" PRIx64,
+			*(const uint64_t *)(const void *)s->before);
 		for (unsigned i = 0; i < GPRS; i++)
 			fprintf(stderr, " %" PRIx64, old[i]);
 		fputc('\n', stderr);
@@ -191,10 +201,11 @@ static void report(struct lockstep *s, struct jit_vcpu *v, const struct ir *b, c
 		abort();
 }
 
-void lockstep_after(struct lockstep *s, struct jit_vcpu *v, const struct ir *b, const struct block *k)
+void lockstep_after(
+	struct lockstep *s, struct jit_vcpu *v, const struct ir *b, const struct block *k)
 {
-	static const char *const names[GPRS] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8",
-		"r9", "r10", "r11", "r12", "r13", "r14", "r15" };
+	static const char *const names[GPRS] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi",
+		"rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
 	const uint64_t *gpr = v->arch;
 	uint64_t pc;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lockstep.h: LODGE_JIT=lockstep: each block is first run by the IR interpreter, on a copy of the registers
- * and with its stores held back, then as translated code; the two must agree. A debugging aid.
+ * lockstep.h: LODGE_JIT=lockstep: each block is first run by the IR interpreter, on a copy of the
+ * registers and with its stores held back, then as translated code; the two must agree. A debugging
+ * aid.
  */
 #ifndef ACCEL_JIT_LOCKSTEP_H
 #define ACCEL_JIT_LOCKSTEP_H
@@ -16,6 +17,7 @@ void lockstep_free(struct lockstep *s);
 /* Before translated code runs k: interprets b, the IR it was made of. */
 void lockstep_before(struct lockstep *s, struct jit_vcpu *v, const struct ir *b);
 /* After it came back: compares, and reports the first differences on stderr with the block's IR. */
-void lockstep_after(struct lockstep *s, struct jit_vcpu *v, const struct ir *b, const struct block *k);
+void lockstep_after(
+	struct lockstep *s, struct jit_vcpu *v, const struct ir *b, const struct block *k);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * options.c: LODGE_JIT, a comma list. `no` + name of an optimization switches it off, for differential
- * tests; the rest are debugging aids.
+ * options.c: LODGE_JIT, a comma list. `no` + name of an optimization switches it off, for
+ * differential tests; the rest are debugging aids.
  */
 #include "accel/jit/options.h"
 
@@ -24,20 +24,26 @@ static const struct {
 	{ "nofollow", offsetof(struct jit_options, follow), false },
 	{ "noshare", offsetof(struct jit_options, share), false },
 	{ "norecover", offsetof(struct jit_options, recover), false },
-	{ "perf", offsetof(struct jit_options, perf), true },	  /* /tmp/perf-PID.map */
-	{ "trace", offsetof(struct jit_options, trace), true },	  /* every block's IR and host code */
-	{ "exec", offsetof(struct jit_options, exec), true },	  /* every block run, with registers */
-	{ "interp", offsetof(struct jit_options, interp), true }, /* by the IR interpreter */
+	{ "perf", offsetof(struct jit_options, perf), true },   /* /tmp/perf-PID.map */
+	{ "trace", offsetof(struct jit_options, trace), true }, /* every block's IR and host code */
+	{ "exec", offsetof(struct jit_options, exec), true }, /* every block run, with registers */
+	{ "interp", offsetof(struct jit_options, interp), true },     /* by the IR interpreter */
 	{ "lockstep", offsetof(struct jit_options, lockstep), true }, /* against the interpreter */
-	{ "verify", offsetof(struct jit_options, verify), true }, /* ir_verify on every block */
+	{ "verify", offsetof(struct jit_options, verify), true },     /* ir_verify on every block */
 };
 
 void jit_options_parse(struct jit_options *o, const char *text)
 {
 	g_auto(GStrv) list = g_strsplit(text ? text : "", ",", -1);
 
-	*o = (struct jit_options){ .fold = true, .liveness = true, .chain = true, .indirect = true,
-		.follow = true, .share = true, .recover = true, .cache_size = 256u << 20 };
+	*o = (struct jit_options){ .fold = true,
+		.liveness = true,
+		.chain = true,
+		.indirect = true,
+		.follow = true,
+		.share = true,
+		.recover = true,
+		.cache_size = 256u << 20 };
 	for (unsigned k = 0; list[k]; k++) {
 		unsigned i;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* phys.c: the translator's own map of where RAM is, kept by listening to the machine's memory space. */
+/* phys.c: the translator's own map of where RAM is, kept by listening to the machine's memory
+ * space. */
 #include <string.h>
 
 #include "accel/jit/vm.h"
@@ -31,8 +32,12 @@ static void ram_add(void *opaque, const struct flat *f)
 	memcpy(p->ram + at + 1, old->ram + at, (old->count - at) * sizeof(p->ram[0]));
 	p->count = old->count + 1;
 	p->ram[at] = (struct phys_ram){
-		.start = f->start, .size = f->size, .host = f->host, .ram = f->region->ram,
-		.ram_offset = f->region->ram_offset + f->region_offset, .readonly = f->readonly,
+		.start = f->start,
+		.size = f->size,
+		.host = f->host,
+		.ram = f->region->ram,
+		.ram_offset = f->region->ram_offset + f->region_offset,
+		.readonly = f->readonly,
 	};
 	p->ram[at].page_flags = f->region->ram->page_flags + p->ram[at].ram_offset / RAM_PAGE;
 	p->ram[at].store_note = f->region->ram->page_notes + p->ram[at].ram_offset / RAM_PAGE;
@@ -56,7 +61,8 @@ static void ram_del(void *opaque, const struct flat *f)
 void phys_init(struct jit_vm *vm)
 {
 	atomic_init(&vm->phys.view, g_malloc0(sizeof(struct phys_view)));
-	vm->listener = (struct space_listener){ .opaque = vm, .ram_add = ram_add, .ram_del = ram_del };
+	vm->listener =
+		(struct space_listener){ .opaque = vm, .ram_add = ram_add, .ram_del = ram_del };
 	if (vm->machine)
 		space_listen(vm->machine->memory, &vm->listener);
 }

@@ -89,7 +89,8 @@ struct jit_as *softmmu_as_new(struct jit_vcpu *v, uint64_t space, enum jit_priv 
 	return as;
 }
 
-static void each_as(struct jit_vcpu *v, void (*fn)(struct jit_vcpu *, struct jit_as *, uint64_t), uint64_t arg)
+static void each_as(
+	struct jit_vcpu *v, void (*fn)(struct jit_vcpu *, struct jit_as *, uint64_t), uint64_t arg)
 {
 	for (unsigned i = 0; i < AS_SPACES; i++)
 		for (unsigned p = 0; p < JIT_PRIV_COUNT; p++)
@@ -292,7 +293,8 @@ void softmmu_code_gone(struct jit_vcpu *v, uint64_t pa)
 	jit_exclusive(v, code_gone, &pa);
 }
 
-void softmmu_code_write(struct jit_vcpu *v, const struct phys_ram *r, uint64_t pa, const void *buf, size_t n)
+void softmmu_code_write(
+	struct jit_vcpu *v, const struct phys_ram *r, uint64_t pa, const void *buf, size_t n)
 {
 	struct code_store s = { r->host + (pa - r->start), pa, buf, n };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * softmmu_slow.c: the part of the soft MMU that runs below translated code: misses of the first-level
- * TLB, page-crossing and MMIO accesses, memory for C helpers.
+ * softmmu_slow.c: the part of the soft MMU that runs below translated code: misses of the
+ * first-level TLB, page-crossing and MMIO accesses, memory for C helpers.
  *
  * This file is compiled with general registers only, since the guest's vector registers are in the
  * host's while it runs. Where it must call anything else it spills them first (softmmu_guard).
@@ -42,8 +42,8 @@ void softmmu_unguard(struct jit_vcpu *v, unsigned level)
 /* ---- the physical map */
 const struct phys_ram *phys_find(const struct jit_vm *vm, uint64_t pa)
 {
-	const struct phys_view *p = atomic_load_explicit(&((struct jit_vm *)vm)->phys.view,
-		memory_order_acquire);
+	const struct phys_view *p =
+		atomic_load_explicit(&((struct jit_vm *)vm)->phys.view, memory_order_acquire);
 	unsigned lo = 0, hi = p->count;
 
 	while (lo < hi) {
@@ -93,7 +93,8 @@ static bool l2_find(struct jit_mmu *m, const struct jit_as *as, uint64_t page, e
 	for (unsigned i = 0; i < 2; i++) {
 		struct l2_entry *e = &set[i];
 
-		if ((e->tag & ~7ull) != page || (e->gen != as->gen && e->gen != m->global_gen[as->priv]) ||
+		if ((e->tag & ~7ull) != page ||
+			(e->gen != as->gen && e->gen != m->global_gen[as->priv]) ||
 			!(e->tag & 1u << a))
 			continue;
 		out->pa = e->pa;
@@ -105,7 +106,8 @@ static bool l2_find(struct jit_mmu *m, const struct jit_as *as, uint64_t page, e
 	return false;
 }
 
-static void l2_put(struct jit_mmu *m, const struct jit_as *as, uint64_t page, const struct jit_walk *w)
+static void l2_put(
+	struct jit_mmu *m, const struct jit_as *as, uint64_t page, const struct jit_walk *w)
 {
 	struct l2_entry *set = m->l2[l2_hash(page)];
 	uint32_t gen = w->global ? m->global_gen[as->priv] : as->gen;
@@ -118,8 +120,9 @@ static void l2_put(struct jit_mmu *m, const struct jit_as *as, uint64_t page, co
 		else
 			i = 1;
 	}
-	set[i] = (struct l2_entry){ .tag = page | (w->rights & 7), .pa = w->pa & ~(uint64_t)(PAGE - 1),
-		.gen = gen };
+	set[i] = (struct l2_entry){
+		.tag = page | (w->rights & 7), .pa = w->pa & ~(uint64_t)(PAGE - 1), .gen = gen
+	};
 	if (w->page_size > 4u << 20)
 		m->huge[page >> 36 & 63] |= 1ull << (page >> 30 & 63);
 	else if (w->page_size > PAGE)
@@ -172,8 +175,8 @@ static struct jit_as *context(struct jit_vcpu *v, enum jit_priv priv)
 }
 
 /* Physical address of va for access a, or false with the fault recorded. */
-static bool walk(struct jit_vcpu *v, struct jit_as *as, uint64_t va, enum jit_access a, uint64_t *ret_pa,
-	bool *ret_global)
+static bool walk(struct jit_vcpu *v, struct jit_as *as, uint64_t va, enum jit_access a,
+	uint64_t *ret_pa, bool *ret_global)
 {
 	uint64_t page = va & ~(uint64_t)(PAGE - 1);
 	struct jit_walk w = { 0 };
@@ -190,7 +193,8 @@ static bool walk(struct jit_vcpu *v, struct jit_as *as, uint64_t va, enum jit_ac
 	return true;
 }
 
-static bool translate(struct jit_vcpu *v, struct jit_as *as, uint64_t va, enum jit_access a, uint64_t *ret_pa)
+static bool translate(
+	struct jit_vcpu *v, struct jit_as *as, uint64_t va, enum jit_access a, uint64_t *ret_pa)
 {
 	bool global;
 
@@ -218,8 +222,8 @@ static void note_store(struct jit_vcpu *v, const struct phys_ram *r, uint64_t pa
 			else if ((old & NOTE_SLOT) != slot)
 				now |= NOTE_MANY;
 		}
-	} while (now != old &&
-		 !__atomic_compare_exchange_n(note, &old, now, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+	} while (now != old && !__atomic_compare_exchange_n(
+				       note, &old, now, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
 }
 
 /* May the page of pa have a first-level entry for access a? Then fills it. */
@@ -292,9 +296,13 @@ static void phys_read(struct jit_vcpu *v, uint64_t pa, void *buf, size_t n)
 		return;
 	}
 	while (n) {
-		unsigned step = n >= 8 && !(pa & 7) ? 8 : n >= 4 && !(pa & 3) ? 4 : n >= 2 && !(pa & 1) ? 2 : 1;
+		unsigned step = n >= 8 && !(pa & 7)   ? 8
+				: n >= 4 && !(pa & 3) ? 4
+				: n >= 2 && !(pa & 1) ? 2
+						      : 1;
 		unsigned level = softmmu_guard(v);
-		uint64_t val = softmmu_mmio_read(v, pa, n == 2 || n == 4 || n == 8 ? (step = n) : step);
+		uint64_t val =
+			softmmu_mmio_read(v, pa, n == 2 || n == 4 || n == 8 ? (step = n) : step);
 
 		softmmu_unguard(v, level);
 		copy(out, &val, step);
@@ -320,7 +328,10 @@ static void phys_write(struct jit_vcpu *v, uint64_t pa, const void *buf, size_t 
 		return;
 	}
 	while (n) {
-		unsigned step = n >= 8 && !(pa & 7) ? 8 : n >= 4 && !(pa & 3) ? 4 : n >= 2 && !(pa & 1) ? 2 : 1;
+		unsigned step = n >= 8 && !(pa & 7)   ? 8
+				: n >= 4 && !(pa & 3) ? 4
+				: n >= 2 && !(pa & 1) ? 2
+						      : 1;
 		uint64_t val = 0;
 
 		if (n == 2 || n == 4 || n == 8)
@@ -401,17 +412,18 @@ struct slow_result softmmu_slow(struct jit_vcpu *v, uint64_t va, uint64_t desc, 
 	if (r)
 		fill(v, as, va, pa[0], a, r);
 	if (a != ACCESS_STORE)
-		return r ? (struct slow_result){ r->host + (pa[0] - r->start), 0 } :
-			   bounce(v, va, size, a, pa, first, true, false);
+		return r ? (struct slow_result){ r->host + (pa[0] - r->start), 0 }
+			 : bounce(v, va, size, a, pa, first, true, false);
 	code = r && has_code(r, pa[0]);
 	if (r && !r->readonly && !code)
 		return (struct slow_result){ r->host + (pa[0] - r->start), 0 };
-	/* A store into the very block that runs: the instruction must be run alone, see cpu_loop.c. */
+	/* A store into the very block that runs: the instruction must be run alone, see cpu_loop.c.
+	 */
 	if (site) {
 		unsigned level = softmmu_guard(v);
 		bool own = blocks_site_covers(v->vm, v->hot->fault_site, pa[0], first) ||
-			(first < size && blocks_site_covers(v->vm, v->hot->fault_site, pa[1],
-				size - first));
+			   (first < size && blocks_site_covers(v->vm, v->hot->fault_site, pa[1],
+						    size - first));
 
 		softmmu_unguard(v, level);
 		if (own) {
@@ -419,7 +431,8 @@ struct slow_result softmmu_slow(struct jit_vcpu *v, uint64_t va, uint64_t desc, 
 			return (struct slow_result){ NULL, 0 };
 		}
 	}
-	return bounce(v, va, size, a, pa, first, rmw, lock && (!r || code) && (code || first < size));
+	return bounce(
+		v, va, size, a, pa, first, rmw, lock && (!r || code) && (code || first < size));
 }
 
 void softmmu_commit(struct jit_vcpu *v)
@@ -447,7 +460,8 @@ static struct jit_as *as_for(struct jit_vcpu *v, enum jit_mem_mode mode)
 	return context(v, mode == JIT_MEM_USER ? JIT_PRIV_USER : JIT_PRIV_SUPER);
 }
 
-void *jit_direct(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_mem_mode mode, size_t n)
+void *jit_direct(
+	struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_mem_mode mode, size_t n)
 {
 	struct jit_as *as = as_for(v, mode);
 	const struct phys_ram *r;
@@ -480,8 +494,8 @@ void *jit_direct(struct jit_vcpu *v, uint64_t va, enum jit_access a, enum jit_me
 	return r->host + (pa - r->start);
 }
 
-static bool access_bytes(struct jit_vcpu *v, uint64_t va, void *buf, size_t n, struct jit_as *as,
-	enum jit_access a)
+static bool access_bytes(
+	struct jit_vcpu *v, uint64_t va, void *buf, size_t n, struct jit_as *as, enum jit_access a)
 {
 	uint8_t *p = buf;
 
@@ -535,9 +549,7 @@ static uint64_t load_word(const void *p, unsigned size)
 	case 2: return *(const unaligned_u16 *)p;
 	case 4: return *(const unaligned_u32 *)p;
 	case 8: return *(const unaligned_u64 *)p;
-	default:
-		copy(&val, p, size);
-		return val;
+	default: copy(&val, p, size); return val;
 	}
 }
 
@@ -572,10 +584,12 @@ bool jit_load_bytes(struct jit_vcpu *v, uint64_t va, void *buf, size_t n, enum j
 {
 	struct jit_as *as = as_for(v, mode);
 
-	return direct_bytes(as, va, buf, n, ACCESS_LOAD) || access_bytes(v, va, buf, n, as, ACCESS_LOAD);
+	return direct_bytes(as, va, buf, n, ACCESS_LOAD) ||
+	       access_bytes(v, va, buf, n, as, ACCESS_LOAD);
 }
 
-bool jit_store_bytes(struct jit_vcpu *v, uint64_t va, const void *buf, size_t n, enum jit_mem_mode mode)
+bool jit_store_bytes(
+	struct jit_vcpu *v, uint64_t va, const void *buf, size_t n, enum jit_mem_mode mode)
 {
 	struct jit_as *as = as_for(v, mode);
 
@@ -647,10 +661,10 @@ bool jit_phys_cas(struct jit_vcpu *v, uint64_t pa, unsigned size, uint64_t old, 
 	mark_dirty(r, pa);
 	p = r->host + (pa - r->start);
 	if (size == 8)
-		return __atomic_compare_exchange_n((uint64_t *)p, &old, val, false, __ATOMIC_SEQ_CST,
-			__ATOMIC_SEQ_CST);
-	return __atomic_compare_exchange_n((uint32_t *)p, &old32, (uint32_t)val, false, __ATOMIC_SEQ_CST,
-		__ATOMIC_SEQ_CST);
+		return __atomic_compare_exchange_n(
+			(uint64_t *)p, &old, val, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	return __atomic_compare_exchange_n(
+		(uint32_t *)p, &old32, (uint32_t)val, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 /* ---- switching contexts */
@@ -664,7 +678,8 @@ static void use(struct jit_vcpu *v, enum jit_priv priv)
 	v->as = context(v, priv);
 	v->hot->priv = priv;
 	v->vm->thunks.set_gs(v->as);
-	if (v->as->mode != v->hot->mode) /* its part of the jump cache is of another mode: the loop's business */
+	if (v->as->mode != v->hot->mode) /* its part of the jump cache is of another mode: the
+					    loop's business */
 		jit_request_exit(v->hot);
 }
 

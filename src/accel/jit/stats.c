@@ -11,7 +11,8 @@ struct output {
 	void *opaque;
 };
 
-/* Host instructions of the blocks there are. Ours is an x86-64 decoder, and so is the host's code. */
+/* Host instructions of the blocks there are. Ours is an x86-64 decoder, and so is the host's code.
+ */
 static uint64_t host_instructions(const struct block *k)
 {
 	const uint8_t *p = k->code;
@@ -55,7 +56,8 @@ static void put_code(struct jit_vm *vm, const struct output *out)
 	out->put(out->opaque, "instructions-translated", b->count.insns);
 	out->put(out->opaque, "guest-bytes-translated", b->count.guest_bytes);
 	out->put(out->opaque, "host-bytes-translated", b->count.host_bytes);
-	out->put(out->opaque, "translation-ns", khz ? (uint64_t)((double)b->count.cycles * 1e6 / (double)khz) : 0);
+	out->put(out->opaque, "translation-ns",
+		khz ? (uint64_t)((double)b->count.cycles * 1e6 / (double)khz) : 0);
 	out->put(out->opaque, "blocks-dropped", b->count.dropped);
 	out->put(out->opaque, "links", b->count.linked);
 	out->put(out->opaque, "regions-evicted", b->count.evicted);
@@ -67,16 +69,21 @@ static void put_code(struct jit_vm *vm, const struct output *out)
 void jit_stats(struct machine *m, stats_put *put, void *opaque)
 {
 	struct jit_vm *vm = m->accel_vm;
-	static const char *const exit_name[LEAVE_COUNT] = { "exits-loop", "exits-link", "exits-poll",
-		"exits-indirect", "exits-indirect-poll", "exits-fault", "exits-entry", "exits-signal" };
+	static const char *const exit_name[LEAVE_COUNT] = { "exits-loop", "exits-link",
+		"exits-poll", "exits-indirect", "exits-indirect-poll", "exits-fault", "exits-entry",
+		"exits-signal" };
 	static const struct {
 		const char *name;
 		size_t offset;
 	} tlb[] = {
 #define COUNT(name, field) { name, offsetof(struct jit_mmu, count.field) }
-		COUNT("tlb-misses", l1_miss), COUNT("tlb-second-level-hits", l2_hit), COUNT("page-walks", walks),
-		COUNT("mmio-accesses", mmio), COUNT("tlb-page-flushes", flush_page),
-		COUNT("tlb-full-flushes", flush_all), COUNT("address-space-switches", switches),
+		COUNT("tlb-misses", l1_miss),
+		COUNT("tlb-second-level-hits", l2_hit),
+		COUNT("page-walks", walks),
+		COUNT("mmio-accesses", mmio),
+		COUNT("tlb-page-flushes", flush_page),
+		COUNT("tlb-full-flushes", flush_all),
+		COUNT("address-space-switches", switches),
 #undef COUNT
 	};
 	const struct output out = { put, opaque };
@@ -93,7 +100,8 @@ void jit_stats(struct machine *m, stats_put *put, void *opaque)
 		uint64_t sum = 0;
 
 		for (unsigned n = 0; n < vm->vcpus; n++)
-			sum += __atomic_load_n((uint64_t *)(void *)((char *)vm->vcpu[n]->mmu + tlb[i].offset),
+			sum += __atomic_load_n(
+				(uint64_t *)(void *)((char *)vm->vcpu[n]->mmu + tlb[i].offset),
 				__ATOMIC_RELAXED);
 		put(opaque, tlb[i].name, sum);
 	}

@@ -26,7 +26,8 @@ static void disassemble(const uint8_t *code, size_t n, uint64_t address)
 		return;
 	count = cs_disasm(cs, code, n, address, 0, &insn);
 	for (size_t i = 0; i < count; i++)
-		fprintf(stderr, "  %8" PRIx64 "  %s %s\n", insn[i].address, insn[i].mnemonic, insn[i].op_str);
+		fprintf(stderr, "  %8" PRIx64 "  %s %s\n", insn[i].address, insn[i].mnemonic,
+			insn[i].op_str);
 	if (count)
 		cs_free(insn, count);
 	cs_close(&cs);
@@ -60,7 +61,8 @@ void trace_block(struct jit_vm *vm, const struct ir *b, const struct block *k)
 			vm->perf_map = fopen(name, "w");
 		}
 		if (vm->perf_map) {
-			fprintf(vm->perf_map, "%" PRIxPTR " %x guest:%" PRIx64 "\n", (uintptr_t)k->code, k->size, k->pa);
+			fprintf(vm->perf_map, "%" PRIxPTR " %x guest:%" PRIx64 "\n",
+				(uintptr_t)k->code, k->size, k->pa);
 			fflush(vm->perf_map);
 		}
 	}
@@ -79,21 +81,23 @@ void trace_exec(struct jit_vcpu *v, const struct block *k)
 
 void trace_fault(struct jit_vcpu *v)
 {
-	fprintf(stderr, "%u: fault at +0x%x, pc %" PRIx64 "\n", v->vcpu->index, v->hot->fault_site, v->isa->pc(v));
+	fprintf(stderr, "%u: fault at +0x%x, pc %" PRIx64 "\n", v->vcpu->index, v->hot->fault_site,
+		v->isa->pc(v));
 }
 
 void trace_crash(struct jit_vcpu *v, uint32_t off, const long long *gregs)
 {
 	struct block *k = blocks_of_code(&v->vm->blocks, off);
-	static const char *const name[] = { "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi",
-		"rbp", "rbx", "rdx", "rax", "rcx", "rsp", "rip" };
+	static const char *const name[] = { "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+		"rdi", "rsi", "rbp", "rbx", "rdx", "rax", "rcx", "rsp", "rip" };
 
 	for (unsigned i = 0; i < 17; i++)
 		fprintf(stderr, "%s=%llx%c", name[i], gregs[i], i == 8 || i == 16 ? '\n' : ' ');
-	fprintf(stderr, "pc_base %" PRIx64 " exit_rsp %" PRIx64 "\n", v->hot->pc_base, v->hot->exit_rsp);
+	fprintf(stderr, "pc_base %" PRIx64 " exit_rsp %" PRIx64 "\n", v->hot->pc_base,
+		v->hot->exit_rsp);
 	if (!k)
 		return;
-	fprintf(stderr, "block pa %" PRIx64 " mode %x, %u guest bytes, code +0x%x..0x%x\n", k->pa, k->mode, k->bytes,
-		k->off, k->off + k->size);
+	fprintf(stderr, "block pa %" PRIx64 " mode %x, %u guest bytes, code +0x%x..0x%x\n", k->pa,
+		k->mode, k->bytes, k->off, k->off + k->size);
 	disassemble(k->code, k->size, k->off);
 }

@@ -5,8 +5,12 @@
 #include <string.h>
 
 enum {
-	HEADER_SIZE = 36, HEADER_LENGTH = 4, HEADER_CHECKSUM = 9,
-	RSDP_SIZE = 36, FADT_SIZE = 276, FACS_SIZE = 64,
+	HEADER_SIZE = 36,
+	HEADER_LENGTH = 4,
+	HEADER_CHECKSUM = 9,
+	RSDP_SIZE = 36,
+	FADT_SIZE = 276,
+	FACS_SIZE = 64,
 	TABLE_ALIGN = 64,
 };
 
@@ -82,9 +86,16 @@ static void gas_io(GByteArray *b, unsigned port, unsigned bytes)
 
 /* 5.2.9, table 5.10: fixed feature flags; 5.2.9.3: boot architecture flags */
 enum {
-	FADT_WBINVD = 1 << 0, FADT_PROC_C1 = 1 << 2, FADT_NO_SLEEP_BUTTON = 1 << 5,
-	FADT_RTC_NOT_FIXED = 1 << 6, FADT_TMR_32 = 1 << 8, FADT_RESET_REG = 1 << 10,
-	BOOT_LEGACY = 1 << 0, BOOT_8042 = 1 << 1, BOOT_NO_VGA = 1 << 2, BOOT_NO_ASPM = 1 << 4,
+	FADT_WBINVD = 1 << 0,
+	FADT_PROC_C1 = 1 << 2,
+	FADT_NO_SLEEP_BUTTON = 1 << 5,
+	FADT_RTC_NOT_FIXED = 1 << 6,
+	FADT_TMR_32 = 1 << 8,
+	FADT_RESET_REG = 1 << 10,
+	BOOT_LEGACY = 1 << 0,
+	BOOT_8042 = 1 << 1,
+	BOOT_NO_VGA = 1 << 2,
+	BOOT_NO_ASPM = 1 << 4,
 };
 
 static void fadt(GByteArray *b, const struct acpi_spec *s, uint32_t facs, uint32_t dsdt)
@@ -165,7 +176,14 @@ static guint facs(GByteArray *b)
 /* 5.2.12: interrupt controllers */
 static void madt(GByteArray *b, const struct acpi_spec *s)
 {
-	enum { PCAT_COMPAT = 1, ENABLED = 1, ONLINE_CAPABLE = 2, ISA = 0, LEVEL_HIGH = 0xd, LINT1 = 1 };
+	enum {
+		PCAT_COMPAT = 1,
+		ENABLED = 1,
+		ONLINE_CAPABLE = 2,
+		ISA = 0,
+		LEVEL_HIGH = 0xd,
+		LINT1 = 1
+	};
 	enum { ALL_CPUS = 0xff };
 	guint at = table_open(b, "APIC", 5);
 

@@ -13,20 +13,20 @@ struct acpi_uart {
 };
 
 struct acpi_spec {
-	unsigned cpus;		/* there or to come */
-	uint16_t cpu_slots;	/* I/O port of device/misc/cpu_slots.h; 0: all are there */
+	unsigned cpus;      /* there or to come */
+	uint16_t cpu_slots; /* I/O port of device/misc/cpu_slots.h; 0: all are there */
 	bool (*cpu_present)(const void *opaque, unsigned cpu); /* unused without cpu_slots */
 	const void *cpu_opaque;
 	uint32_t lapic_base, ioapic_base;
-	uint8_t sci;		/* interrupt of fixed events; level, active high */
+	uint8_t sci; /* interrupt of fixed events; level, active high */
 	uint16_t pm1_event, pm1_control, pm_timer, gpe0; /* I/O ports */
-	uint8_t s5_type;	/* SLP_TYP of soft off */
+	uint8_t s5_type;                                 /* SLP_TYP of soft off */
 	uint16_t reset_port;
 	uint8_t reset_value;
-	bool i8042;		/* a keyboard controller that answers */
+	bool i8042; /* a keyboard controller that answers */
 	uint16_t rtc_port;
 	struct acpi_uart uart[4];
-	uint64_t ecam_base;	/* below 4 GiB */
+	uint64_t ecam_base; /* below 4 GiB */
 	unsigned ecam_buses;
 	uint32_t mmio32_base, mmio32_size;
 	uint64_t mmio64_base, mmio64_size; /* size 0: none */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * acpi_cpus.c: the processors in the DSDT, and how they are plugged and unplugged: a general-purpose
- * event scans the registers of device/misc/cpu_slots.h and notifies. Spec: ACPI 6.4, 8.4, 5.6.6.
+ * acpi_cpus.c: the processors in the DSDT, and how they are plugged and unplugged: a
+ * general-purpose event scans the registers of device/misc/cpu_slots.h and notifies. Spec:
+ * ACPI 6.4, 8.4, 5.6.6.
  */
 #include "board/pc/acpi.h"
 #include "board/pc/aml.h"

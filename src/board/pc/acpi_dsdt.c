@@ -7,10 +7,15 @@ enum { PCI_SLOTS = 32, PCI_PINS = 4 };
 
 /* PCI Firmware 3.3, table 4-5: what the system may control by itself. SHPC is not there. */
 enum {
-	OSC_HOTPLUG = 1 << 0, OSC_PME = 1 << 2, OSC_AER = 1 << 3, OSC_PCIE_CAP = 1 << 4,
+	OSC_HOTPLUG = 1 << 0,
+	OSC_PME = 1 << 2,
+	OSC_AER = 1 << 3,
+	OSC_PCIE_CAP = 1 << 4,
 	OSC_GRANTED = OSC_HOTPLUG | OSC_PME | OSC_AER | OSC_PCIE_CAP,
 	/* status bits in the first word, ACPI 6.4, 6.2.11 */
-	OSC_BAD_UUID = 1 << 2, OSC_BAD_REVISION = 1 << 3, OSC_MASKED = 1 << 4,
+	OSC_BAD_UUID = 1 << 2,
+	OSC_BAD_REVISION = 1 << 3,
+	OSC_MASKED = 1 << 4,
 };
 
 static void field(GByteArray *b, unsigned offset, const char *name)

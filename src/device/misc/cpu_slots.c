@@ -69,8 +69,8 @@ int cpu_slots_resize(struct device *d, unsigned count, GError **error)
 	unsigned max = d->machine->vcpu_count, have = 0;
 
 	if (count < 1 || count > max)
-		return fail(error, LODGE_ERROR_USAGE, "%u vCPUs: this machine has 1 to %u", count,
-			max);
+		return fail(
+			error, LODGE_ERROR_USAGE, "%u vCPUs: this machine has 1 to %u", count, max);
 	device_lock(d);
 	for (unsigned i = 0; i < max; i++)
 		have += stays(s, i);
@@ -79,8 +79,8 @@ int cpu_slots_resize(struct device *d, unsigned count, GError **error)
 			continue;
 		/* One the guest was about to give up is taken back. */
 		s->slot[i] = CPU_SLOT_PRESENT |
-			(s->slot[i] & CPU_SLOT_PRESENT ? s->slot[i] & CPU_SLOT_ADDED :
-							 CPU_SLOT_ADDED);
+			     (s->slot[i] & CPU_SLOT_PRESENT ? s->slot[i] & CPU_SLOT_ADDED
+							    : CPU_SLOT_ADDED);
 		have++;
 	}
 	for (unsigned i = max; i-- > 1 && have > count;) {
@@ -101,8 +101,8 @@ static uint64_t ports_read(struct device *d, void *opaque, uint64_t off, unsigne
 
 	if (off == CPU_SLOTS_SELECT)
 		return s->select;
-	return off == CPU_SLOTS_STATUS && s->select < d->machine->vcpu_count ?
-		s->slot[s->select] : 0;
+	return off == CPU_SLOTS_STATUS && s->select < d->machine->vcpu_count ? s->slot[s->select]
+									     : 0;
 }
 
 static void ports_write(struct device *d, void *opaque, uint64_t off, uint64_t val, unsigned size)
@@ -131,12 +131,13 @@ static int cpu_slots_init(struct device *d, GError **error)
 		return fail(error, LODGE_ERROR_USAGE, "%s: iobase 0x%x is no place for it", d->id,
 			s->iobase);
 	if (s->cpus < 1 || s->cpus > MACHINE_MAX_VCPUS)
-		return fail(error, LODGE_ERROR_USAGE, "%s: cpus is 1 to %d", d->id,
-			MACHINE_MAX_VCPUS);
+		return fail(
+			error, LODGE_ERROR_USAGE, "%s: cpus is 1 to %d", d->id, MACHINE_MAX_VCPUS);
 	for (unsigned i = 0; i < s->cpus; i++)
 		s->slot[i] = CPU_SLOT_PRESENT;
-	s->ports = (struct region){ .name = "cpu-slots", .device = d, .ops = &ports_ops,
-		.size = CPU_SLOTS_PORTS };
+	s->ports = (struct region){
+		.name = "cpu-slots", .device = d, .ops = &ports_ops, .size = CPU_SLOTS_PORTS
+	};
 	region_place(d->machine->ports, &s->ports, s->iobase, 0);
 	return 0;
 }
@@ -163,8 +164,8 @@ static int cpu_slots_loaded(struct device *d, GError **error)
 	for (unsigned i = 0; i < MACHINE_MAX_VCPUS; i++)
 		s->slot[i] &= CPU_SLOT_PRESENT | CPU_SLOT_ADDED | CPU_SLOT_WANTED;
 	if (!cpu_slots_present(d, 0))
-		return fail(error, LODGE_ERROR_STATE, "%s: the saved machine has no first vCPU",
-			d->id);
+		return fail(
+			error, LODGE_ERROR_STATE, "%s: the saved machine has no first vCPU", d->id);
 	return 0;
 }
 

@@ -17,9 +17,9 @@ enum {
 	CPU_SLOTS_PORTS = 8,
 
 	CPU_SLOT_PRESENT = 1 << 0,
-	CPU_SLOT_ADDED = 1 << 1,   /* the guest has not heard of it; write 1 clears */
-	CPU_SLOT_WANTED = 1 << 2,  /* the guest shall give it up; write 1 clears */
-	CPU_SLOT_EJECT = 1 << 3,   /* write 1: the guest has given it up */
+	CPU_SLOT_ADDED = 1 << 1,  /* the guest has not heard of it; write 1 clears */
+	CPU_SLOT_WANTED = 1 << 2, /* the guest shall give it up; write 1 clears */
+	CPU_SLOT_EJECT = 1 << 3,  /* write 1: the guest has given it up */
 };
 
 /* What the board gives before device_add: called when the guest has something to look at. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * crypto.c: keys from passphrases, anti-forensic splitting, sector ciphers, on nettle and libargon2. Spec:
- * "LUKS On-Disk Format Specification" 1.2.3, section 2; IEEE 1619; RFC 8018; RFC 9106.
+ * crypto.c: keys from passphrases, anti-forensic splitting, sector ciphers, on nettle and
+ * libargon2. Spec: "LUKS On-Disk Format Specification" 1.2.3, section 2; IEEE 1619; RFC 8018; RFC
+ * 9106.
  */
 #include <argon2.h>
 #include <string.h>
@@ -26,8 +27,9 @@ static const struct nettle_hash *find_hash(const char *name)
 	static const struct {
 		const char *name;
 		const struct nettle_hash *hash;
-	} known[] = { { "sha1", &nettle_sha1 }, { "sha224", &nettle_sha224 }, { "sha256", &nettle_sha256 },
-		{ "sha384", &nettle_sha384 }, { "sha512", &nettle_sha512 }, { "ripemd160", &nettle_ripemd160 } };
+	} known[] = { { "sha1", &nettle_sha1 }, { "sha224", &nettle_sha224 },
+		{ "sha256", &nettle_sha256 }, { "sha384", &nettle_sha384 },
+		{ "sha512", &nettle_sha512 }, { "ripemd160", &nettle_ripemd160 } };
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(known); i++) {
 		if (!strcmp(known[i].name, name))
@@ -36,8 +38,8 @@ static const struct nettle_hash *find_hash(const char *name)
 	return NULL;
 }
 
-static void digest_of(const struct nettle_hash *h, const void *a, size_t a_n, const void *b, size_t b_n,
-	uint8_t *out)
+static void digest_of(const struct nettle_hash *h, const void *a, size_t a_n, const void *b,
+	size_t b_n, uint8_t *out)
 {
 	_Alignas(16) uint8_t context[CONTEXT_MAX];
 
@@ -61,7 +63,8 @@ void luks_random(void *buf, size_t n)
 	}
 }
 
-static int derive_pbkdf2(const struct luks_kdf *k, const void *secret, size_t n, uint8_t *out, size_t out_n)
+static int derive_pbkdf2(
+	const struct luks_kdf *k, const void *secret, size_t n, uint8_t *out, size_t out_n)
 {
 	if (!strcmp(k->hash, "sha1"))
 		nettle_pbkdf2_hmac_sha1(n, secret, k->iterations, k->salt_n, k->salt, out_n, out);
@@ -80,13 +83,17 @@ int luks_derive(const struct luks_kdf *k, const void *secret, size_t n, uint8_t 
 	int r;
 
 	if (k->type == LUKS_PBKDF2)
-		return k->iterations && !derive_pbkdf2(k, secret, n, out, out_n) ? 0 :
-			fail(error, LODGE_ERROR_FILE, "the key derivation by %s is not known", k->hash);
+		return k->iterations && !derive_pbkdf2(k, secret, n, out, out_n)
+			       ? 0
+			       : fail(error, LODGE_ERROR_FILE,
+					 "the key derivation by %s is not known", k->hash);
 	if (k->memory > ARGON2_MEMORY_MAX)
-		return fail(error, LODGE_ERROR_FILE, "the key derivation wants %u MiB of memory", k->memory >> 10);
-	r = k->type == LUKS_ARGON2I ?
-		argon2i_hash_raw(k->iterations, k->memory, k->lanes, secret, n, k->salt, k->salt_n, out, out_n) :
-		argon2id_hash_raw(k->iterations, k->memory, k->lanes, secret, n, k->salt, k->salt_n, out, out_n);
+		return fail(error, LODGE_ERROR_FILE, "the key derivation wants %u MiB of memory",
+			k->memory >> 10);
+	r = k->type == LUKS_ARGON2I ? argon2i_hash_raw(k->iterations, k->memory, k->lanes, secret,
+					      n, k->salt, k->salt_n, out, out_n)
+				    : argon2id_hash_raw(k->iterations, k->memory, k->lanes, secret,
+					      n, k->salt, k->salt_n, out, out_n);
 	return r ? fail(error, LODGE_ERROR_FILE, "argon2: %s", argon2_error_message(r)) : 0;
 }
 
@@ -112,7 +119,8 @@ static void add(uint8_t *to, const uint8_t *from, uint32_t n)
 		to[i] ^= from[i];
 }
 
-int luks_af_merge(const char *hash, const uint8_t *split, uint32_t n, uint32_t stripes, uint8_t *out)
+int luks_af_merge(
+	const char *hash, const uint8_t *split, uint32_t n, uint32_t stripes, uint8_t *out)
 {
 	const struct nettle_hash *h = find_hash(hash);
 
@@ -176,14 +184,17 @@ static void run(struct image_cipher *cipher, uint64_t off, uint8_t *p, size_t n,
 
 		make_vector(c, off + i, iv);
 		if (c->xts && encrypt)
-			xts_encrypt_message(c->encrypt, c->vector, c->aes->encrypt, iv, sector, p + i, p + i);
+			xts_encrypt_message(
+				c->encrypt, c->vector, c->aes->encrypt, iv, sector, p + i, p + i);
 		else if (c->xts)
-			xts_decrypt_message(c->decrypt, c->vector, c->aes->decrypt, c->aes->encrypt, iv, sector,
-				p + i, p + i);
+			xts_decrypt_message(c->decrypt, c->vector, c->aes->decrypt, c->aes->encrypt,
+				iv, sector, p + i, p + i);
 		else if (encrypt)
-			cbc_encrypt(c->encrypt, c->aes->encrypt, AES_BLOCK_SIZE, iv, sector, p + i, p + i);
+			cbc_encrypt(c->encrypt, c->aes->encrypt, AES_BLOCK_SIZE, iv, sector, p + i,
+				p + i);
 		else
-			cbc_decrypt(c->decrypt, c->aes->decrypt, AES_BLOCK_SIZE, iv, sector, p + i, p + i);
+			cbc_decrypt(c->decrypt, c->aes->decrypt, AES_BLOCK_SIZE, iv, sector, p + i,
+				p + i);
 	}
 }
 
@@ -205,11 +216,14 @@ static void sectors_free(struct image_cipher *c)
 
 static const struct nettle_cipher *aes_of(uint32_t key_n)
 {
-	return key_n == 16 ? &nettle_aes128 : key_n == 24 ? &nettle_aes192 : key_n == 32 ? &nettle_aes256 : NULL;
+	return key_n == 16   ? &nettle_aes128
+	       : key_n == 24 ? &nettle_aes192
+	       : key_n == 32 ? &nettle_aes256
+			     : NULL;
 }
 
-struct image_cipher *luks_cipher(const char *encryption, const uint8_t *key, uint32_t key_n, uint32_t sector,
-	uint64_t base, uint64_t iv_tweak, GError **error)
+struct image_cipher *luks_cipher(const char *encryption, const uint8_t *key, uint32_t key_n,
+	uint32_t sector, uint64_t base, uint64_t iv_tweak, GError **error)
 {
 	struct sector_cipher *c = g_new0(struct sector_cipher, 1);
 	const char *mode = g_str_has_prefix(encryption, "aes-") ? encryption + 4 : "";
@@ -222,8 +236,9 @@ struct image_cipher *luks_cipher(const char *encryption, const uint8_t *key, uin
 	half = c->xts ? key_n / 2 : key_n;
 	c->aes = aes_of(half);
 	if (!c->aes || (!c->xts && !g_str_has_prefix(mode, "cbc-")) ||
-	    (!c->essiv && !c->plain32 && g_strcmp0(vector, "-plain64"))) {
-		fail(error, LODGE_ERROR_FILE, "the cipher %s with %u bits is not known", encryption, key_n * 8);
+		(!c->essiv && !c->plain32 && g_strcmp0(vector, "-plain64"))) {
+		fail(error, LODGE_ERROR_FILE, "the cipher %s with %u bits is not known", encryption,
+			key_n * 8);
 		g_free(c);
 		return NULL;
 	}
@@ -239,7 +254,9 @@ struct image_cipher *luks_cipher(const char *encryption, const uint8_t *key, uin
 	}
 	c->base = base;
 	c->tweak = iv_tweak;
-	c->cipher = (struct image_cipher){ .decrypt = sectors_decrypt, .encrypt = sectors_encrypt,
-		.free = sectors_free, .sector = sector };
+	c->cipher = (struct image_cipher){ .decrypt = sectors_decrypt,
+		.encrypt = sectors_encrypt,
+		.free = sectors_free,
+		.sector = sector };
 	return &c->cipher;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * format.c: LUKS as an image format of its own: a header, then a raw disk, encrypted. It is never guessed
- * from content: guests put LUKS headers on their raw disks all the time.
+ * format.c: LUKS as an image format of its own: a header, then a raw disk, encrypted. It is never
+ * guessed from content: guests put LUKS headers on their raw disks all the time.
  */
 #include <errno.h>
 #include <string.h>
@@ -24,7 +24,8 @@ static int luks_format_open(struct image *im, const struct image_options *o, GEr
 	if (r < 0)
 		return -1;
 	if (n < 0 || (uint64_t)n < s->header.payload)
-		return fail(error, LODGE_ERROR_FILE, "%s: ends before its payload begins", im->file->path);
+		return fail(error, LODGE_ERROR_FILE, "%s: ends before its payload begins",
+			im->file->path);
 	im->size = (uint64_t)n - s->header.payload;
 	if (s->header.payload_size && s->header.payload_size < im->size)
 		im->size = s->header.payload_size;
@@ -33,16 +34,20 @@ static int luks_format_open(struct image *im, const struct image_options *o, GEr
 	if (o->for_check && !o->secret)
 		return 0;
 	if (!o->secret)
-		return fail(error, LODGE_ERROR_USAGE, "%s: is encrypted; give its secret", im->file->path);
+		return fail(error, LODGE_ERROR_USAGE, "%s: is encrypted; give its secret",
+			im->file->path);
 	im->cipher = luks_open_cipher(im->file, 0, o->secret, UINT64_MAX, &s->header, error);
 	return im->cipher ? 0 : -1;
 }
 
-static int luks_map(struct image *im, uint64_t off, uint64_t len, unsigned flags, struct extent *out)
+static int luks_map(
+	struct image *im, uint64_t off, uint64_t len, unsigned flags, struct extent *out)
 {
 	const struct luks_image *s = im->state;
 
-	*out = (struct extent){ .kind = EXTENT_DATA, .file = im->file, .at = s->header.payload + off, .len = len };
+	*out = (struct extent){
+		.kind = EXTENT_DATA, .file = im->file, .at = s->header.payload + off, .len = len
+	};
 	return 0;
 }
 
@@ -57,23 +62,28 @@ static int luks_format_create(struct file *f, const struct image_spec *spec, GEr
 	int r;
 
 	if (spec->backing)
-		return fail(error, LODGE_ERROR_USAGE, "%s: a LUKS container has no backing file", f->path);
+		return fail(error, LODGE_ERROR_USAGE, "%s: a LUKS container has no backing file",
+			f->path);
 	if (!spec->secret)
-		return fail(error, LODGE_ERROR_USAGE, "%s: give the passphrase (--secret-file)", f->path);
+		return fail(error, LODGE_ERROR_USAGE, "%s: give the passphrase (--secret-file)",
+			f->path);
 	r = file_truncate(f, LUKS_HEADER_SIZE + spec->size);
 	if (!r && spec->preallocation >= IMAGE_PREALLOC_FALLOC)
 		r = file_allocate(f, LUKS_HEADER_SIZE + spec->size);
-	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s", f->path) :
-		       luks_create(f, 0, spec->secret, error);
+	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s", f->path)
+		     : luks_create(f, 0, spec->secret, error);
 }
 
-static int luks_resize(struct image *im, uint64_t size, const struct image_spec *spec, GError **error)
+static int luks_resize(
+	struct image *im, uint64_t size, const struct image_spec *spec, GError **error)
 {
 	const struct luks_image *s = im->state;
-	int r = s->header.payload_size ? -EINVAL : file_truncate(im->file, s->header.payload + size);
+	int r = s->header.payload_size ? -EINVAL
+				       : file_truncate(im->file, s->header.payload + size);
 
 	if (r < 0)
-		return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot change its size", im->file->path);
+		return fail_errno(
+			error, LODGE_ERROR_FILE, -r, "%s: cannot change its size", im->file->path);
 	im->size = size;
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * header.c: LUKS1 and LUKS2 headers, unlocking, making. Spec: "LUKS On-Disk Format Specification" 1.2.3,
- * figures 1 to 3; "LUKS2 On-Disk Format Specification" 1.1, sections 2 and 3.
+ * header.c: LUKS1 and LUKS2 headers, unlocking, making. Spec: "LUKS On-Disk Format
+ * Specification" 1.2.3, figures 1 to 3; "LUKS2 On-Disk Format Specification" 1.1, sections 2 and 3.
  */
 #include <jansson.h>
 #include <string.h>
@@ -16,12 +16,35 @@
 
 enum {
 	/* LUKS1 */
-	P_VERSION = 6, P_CIPHER = 8, P_MODE = 40, P_HASH = 72, P_PAYLOAD = 104, P_KEY = 108, P_DIGEST = 112,
-	P_SALT = 132, P_ITERATIONS = 164, P_UUID = 168, P_SLOTS = 208, PHDR = 592,
-	S_STATE = 0, S_ITERATIONS = 4, S_SALT = 8, S_AREA = 40, S_STRIPES = 44, SLOT = 48, SLOTS1 = 8,
-	DIGEST1 = 20, SALT1 = 32, STRIPES = 4000,
+	P_VERSION = 6,
+	P_CIPHER = 8,
+	P_MODE = 40,
+	P_HASH = 72,
+	P_PAYLOAD = 104,
+	P_KEY = 108,
+	P_DIGEST = 112,
+	P_SALT = 132,
+	P_ITERATIONS = 164,
+	P_UUID = 168,
+	P_SLOTS = 208,
+	PHDR = 592,
+	S_STATE = 0,
+	S_ITERATIONS = 4,
+	S_SALT = 8,
+	S_AREA = 40,
+	S_STRIPES = 44,
+	SLOT = 48,
+	SLOTS1 = 8,
+	DIGEST1 = 20,
+	SALT1 = 32,
+	STRIPES = 4000,
 	/* LUKS2 */
-	H_SIZE = 8, H_CHECKSUM_ALG = 72, H_UUID = 168, H_CHECKSUM = 448, BINARY = 4096, HEADER2_MAX = 4 << 20,
+	H_SIZE = 8,
+	H_CHECKSUM_ALG = 72,
+	H_UUID = 168,
+	H_CHECKSUM = 448,
+	BINARY = 4096,
+	HEADER2_MAX = 4 << 20,
 	AREA_MAX = 16 << 20,
 };
 
@@ -55,8 +78,9 @@ int luks1_read(struct file *f, uint64_t at, struct luks *l, GError **error)
 	g_snprintf(l->encryption, sizeof(l->encryption), "%s-%s", cipher, mode);
 	memcpy(l->digest, h + P_DIGEST, DIGEST1);
 	l->digest_n = DIGEST1;
-	l->digest_kdf = (struct luks_kdf){ .type = LUKS_PBKDF2, .iterations = load_be32(h + P_ITERATIONS),
-		.salt_n = SALT1 };
+	l->digest_kdf = (struct luks_kdf){
+		.type = LUKS_PBKDF2, .iterations = load_be32(h + P_ITERATIONS), .salt_n = SALT1
+	};
 	memcpy(l->digest_kdf.salt, h + P_SALT, SALT1);
 	g_strlcpy(l->digest_kdf.hash, hash, sizeof(l->digest_kdf.hash));
 	for (unsigned i = 0; i < SLOTS1; i++) {
@@ -83,8 +107,8 @@ static uint64_t number(const json_t *o, const char *name)
 	const json_t *v = json_object_get(o, name);
 
 	/* 64-bit numbers are strings there. */
-	return json_is_string(v) ? g_ascii_strtoull(json_string_value(v), NULL, 10) :
-				   (uint64_t)json_integer_value(v);
+	return json_is_string(v) ? g_ascii_strtoull(json_string_value(v), NULL, 10)
+				 : (uint64_t)json_integer_value(v);
 }
 
 static void word(const json_t *o, const char *name, char *to, size_t room)
@@ -140,20 +164,23 @@ static void read_slot(const json_t *o, struct luks_slot *s)
 
 static int read_json(struct luks *l, const json_t *root, const char *path, GError **error)
 {
-	json_t *segments = json_object_get(root, "segments"), *seg = json_object_get(segments, "0"), *o;
+	json_t *segments = json_object_get(root, "segments"), *seg = json_object_get(segments, "0"),
+	       *o;
 	json_t *digests = json_object_get(root, "digests");
 	char type[16];
 	const char *name;
 
 	word(seg, "type", type, sizeof(type));
 	if (json_object_size(segments) != 1 || strcmp(type, "crypt"))
-		return fail(error, LODGE_ERROR_FILE, "%s: has not one encrypted segment but others", path);
+		return fail(error, LODGE_ERROR_FILE, "%s: has not one encrypted segment but others",
+			path);
 	l->payload = number(seg, "offset");
 	l->payload_size = number(seg, "size"); /* "dynamic" is 0 */
 	l->iv_tweak = number(seg, "iv_tweak");
 	l->sector = number(seg, "sector_size");
 	word(seg, "encryption", l->encryption, sizeof(l->encryption));
-	json_object_foreach(json_object_get(root, "keyslots"), name, o) {
+	json_object_foreach(json_object_get(root, "keyslots"), name, o)
+	{
 		uint64_t i = g_ascii_strtoull(name, NULL, 10);
 
 		if (i < LUKS_SLOTS)
@@ -161,7 +188,8 @@ static int read_json(struct luks *l, const json_t *root, const char *path, GErro
 		if (i < LUKS_SLOTS && l->slot[i].used)
 			l->key_n = l->slot[i].key_n;
 	}
-	json_object_foreach(digests, name, o) {
+	json_object_foreach(digests, name, o)
+	{
 		read_kdf(o, &l->digest_kdf);
 		l->digest_n = base64(o, "digest", l->digest, sizeof(l->digest));
 		break;
@@ -178,7 +206,8 @@ static json_t *read_copy(struct file *f, uint64_t at, const char *want, uint8_t 
 	uint64_t n;
 
 	if (file_read_full(f, at, binary, BINARY) < 0 || memcmp(binary, want, 6) ||
-	    load_be16(binary + P_VERSION) != 2 || strncmp((char *)binary + H_CHECKSUM_ALG, "sha256", 32))
+		load_be16(binary + P_VERSION) != 2 ||
+		strncmp((char *)binary + H_CHECKSUM_ALG, "sha256", 32))
 		return NULL;
 	n = load_be64(binary + H_SIZE);
 	if (n <= BINARY || n > HEADER2_MAX)
@@ -206,7 +235,8 @@ int luks2_read(struct file *f, uint64_t at, struct luks *l, GError **error)
 	for (uint64_t n = 16 << 10; !root && n <= HEADER2_MAX; n *= 2)
 		root = read_copy(f, at + n, second_magic, binary);
 	if (!root)
-		return fail(error, LODGE_ERROR_FILE, "%s: both its LUKS2 headers are damaged", f->path);
+		return fail(
+			error, LODGE_ERROR_FILE, "%s: both its LUKS2 headers are damaged", f->path);
 	l->version = 2;
 	text(l->uuid, sizeof(l->uuid), binary + H_UUID, 40);
 	r = read_json(l, root, f->path, error);
@@ -221,15 +251,17 @@ int luks_read(struct file *f, uint64_t at, struct luks *l, GError **error)
 
 	memset(l, 0, sizeof(*l));
 	if (file_read_full(f, at, h, sizeof(h)) < 0 ||
-	    (memcmp(h, magic, 6) && load_be16(h + P_VERSION) != 2))
+		(memcmp(h, magic, 6) && load_be16(h + P_VERSION) != 2))
 		return fail(error, LODGE_ERROR_FILE, "%s: has no LUKS header", f->path);
-	r = load_be16(h + P_VERSION) == 1 ? luks1_read(f, at, l, error) : luks2_read(f, at, l, error);
+	r = load_be16(h + P_VERSION) == 1 ? luks1_read(f, at, l, error)
+					  : luks2_read(f, at, l, error);
 	if (r < 0)
 		return -1;
-	if (!l->key_n || l->key_n > LUKS_KEY_MAX || (l->sector != 512 && l->sector != 1024 && l->sector != 2048 &&
-		l->sector != 4096) || l->payload & 511 || l->payload > INT64_MAX / 2)
-		return fail(error, LODGE_ERROR_FILE, "%s: its LUKS header claims an absurd key, sector or place",
-			    f->path);
+	if (!l->key_n || l->key_n > LUKS_KEY_MAX ||
+		(l->sector != 512 && l->sector != 1024 && l->sector != 2048 && l->sector != 4096) ||
+		l->payload & 511 || l->payload > INT64_MAX / 2)
+		return fail(error, LODGE_ERROR_FILE,
+			"%s: its LUKS header claims an absurd key, sector or place", f->path);
 	return 0;
 }
 
@@ -244,8 +276,8 @@ static int try_slot(struct file *f, uint64_t at, const struct luks *l, const str
 	uint8_t area_key[LUKS_KEY_MAX], sum[64];
 	struct image_cipher *c;
 
-	if (s->key_n != l->key_n || !s->stripes || !s->area_key_n || s->area_key_n > LUKS_KEY_MAX || n > AREA_MAX ||
-	    s->area_at > INT64_MAX / 2)
+	if (s->key_n != l->key_n || !s->stripes || !s->area_key_n || s->area_key_n > LUKS_KEY_MAX ||
+		n > AREA_MAX || s->area_at > INT64_MAX / 2)
 		return 0;
 	if (luks_derive(&s->kdf, secret, strlen(secret), area_key, s->area_key_n, error) < 0)
 		return -1;
@@ -260,9 +292,10 @@ static int try_slot(struct file *f, uint64_t at, const struct luks *l, const str
 	c->decrypt(c, 0, area, whole);
 	c->free(c);
 	if (luks_af_merge(s->af_hash, area, s->key_n, s->stripes, key) < 0)
-		return fail(error, LODGE_ERROR_FILE, "%s: the hash %s is not known", f->path, s->af_hash);
+		return fail(error, LODGE_ERROR_FILE, "%s: the hash %s is not known", f->path,
+			s->af_hash);
 	if (!l->digest_n || l->digest_n > sizeof(sum) ||
-	    luks_derive(&l->digest_kdf, key, l->key_n, sum, l->digest_n, error) < 0)
+		luks_derive(&l->digest_kdf, key, l->key_n, sum, l->digest_n, error) < 0)
 		return -1;
 	return !memcmp(sum, l->digest, l->digest_n);
 }
@@ -285,11 +318,12 @@ int luks_unlock(struct file *f, uint64_t at, const struct luks *l, const char *s
 	}
 	if (any)
 		g_clear_error(error);
-	return fail(error, LODGE_ERROR_FILE, "%s: the passphrase opens none of its key slots", f->path);
+	return fail(
+		error, LODGE_ERROR_FILE, "%s: the passphrase opens none of its key slots", f->path);
 }
 
-struct image_cipher *luks_open_cipher(struct file *f, uint64_t at, const char *secret, uint64_t base,
-	struct luks *ret, GError **error)
+struct image_cipher *luks_open_cipher(struct file *f, uint64_t at, const char *secret,
+	uint64_t base, struct luks *ret, GError **error)
 {
 	uint8_t key[LUKS_KEY_MAX];
 	struct image_cipher *c = NULL;
@@ -306,13 +340,16 @@ struct image_cipher *luks_open_cipher(struct file *f, uint64_t at, const char *s
 /* Iterations that take about a second here, as the format's makers advise. */
 static uint32_t calibrate(void)
 {
-	struct luks_kdf k = { .type = LUKS_PBKDF2, .hash = "sha256", .iterations = 20000, .salt_n = SALT1 };
+	struct luks_kdf k = {
+		.type = LUKS_PBKDF2, .hash = "sha256", .iterations = 20000, .salt_n = SALT1
+	};
 	uint8_t out[32];
 	int64_t began = g_get_monotonic_time(), took;
 
 	luks_derive(&k, "x", 1, out, sizeof(out), NULL);
 	took = MAX(g_get_monotonic_time() - began, 1);
-	return CLAMP((uint64_t)k.iterations * G_USEC_PER_SEC / (uint64_t)took / 2, 100000, 10000000);
+	return CLAMP(
+		(uint64_t)k.iterations * G_USEC_PER_SEC / (uint64_t)took / 2, 100000, 10000000);
 }
 
 int luks_create(struct file *f, uint64_t at, const char *secret, GError **error)

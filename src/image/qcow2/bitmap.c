@@ -2,8 +2,8 @@
 /*
  * bitmap.c: dirty bitmaps stored in the image. Spec: qcow2, "Bitmaps".
  *
- * A writer loads them when it opens the image, marks them in the file as in use, and writes them back
- * when it closes it; after a crash they are known to be out of date.
+ * A writer loads them when it opens the image, marks them in the file as in use, and writes them
+ * back when it closes it; after a crash they are known to be out of date.
  */
 #include "image/bitmap.h"
 
@@ -21,21 +21,25 @@ enum {
 	DIR_FIXED = 24,
 	DIR_MAX = 64 << 20,
 	TYPE_DIRTY = 1,
-	FLAG_IN_USE = 1, FLAG_AUTO = 2, FLAG_EXTRA_OK = 4, FLAGS_KNOWN = 7,
-	SHIFT_MIN = 9, SHIFT_MAX = 31,
+	FLAG_IN_USE = 1,
+	FLAG_AUTO = 2,
+	FLAG_EXTRA_OK = 4,
+	FLAGS_KNOWN = 7,
+	SHIFT_MIN = 9,
+	SHIFT_MAX = 31,
 	TABLE_ONES = 1,
 };
 
 struct qcow2_bitmap {
 	char *name;
 	uint64_t table_at;
-	uint32_t table_size;	/* entries; 0 with a tracker that was never stored */
+	uint32_t table_size; /* entries; 0 with a tracker that was never stored */
 	uint32_t flags;
 	unsigned shift;
 	uint8_t *extra;
 	uint32_t extra_size;
-	bool bad;		/* unknown kind or extra data: left alone */
-	struct tracker *bits;	/* owned; NULL: not loaded */
+	bool bad;             /* unknown kind or extra data: left alone */
+	struct tracker *bits; /* owned; NULL: not loaded */
 	bool attached, changed;
 };
 
@@ -87,7 +91,7 @@ static int load(struct qcow2 *s)
 	if (!s->bitmap_count)
 		return 0;
 	if (s->bitmap_count > BITMAPS_MAX || s->bitmap_dir_size > DIR_MAX ||
-	    s->bitmap_dir_at & (s->cluster_size - 1))
+		s->bitmap_dir_at & (s->cluster_size - 1))
 		return -EINVAL;
 	dir = g_try_malloc(s->bitmap_dir_size + 1);
 	r = dir ? file_read_full(s->file, s->bitmap_dir_at, dir, s->bitmap_dir_size) : -ENOMEM;
@@ -218,8 +222,8 @@ static void release(struct qcow2 *s, struct qcow2_bitmap *b)
 	defer_free(s, b->table_at >> s->cluster_bits, to_clusters(s, b->table_size * 8ull), false);
 }
 
-static int store_cluster(struct qcow2 *s, const struct tracker *t, uint64_t first, uint8_t *buf,
-	uint64_t *ret)
+static int store_cluster(
+	struct qcow2 *s, const struct tracker *t, uint64_t first, uint8_t *buf, uint64_t *ret)
 {
 	uint64_t n = MIN(s->cluster_size, data_bytes(t) - first), any = 0, at;
 	int r;
@@ -302,8 +306,8 @@ static int directory_write(struct qcow2 *s)
 	s->bitmap_count = s->bitmaps->len;
 	s->bitmap_dir_at = at;
 	s->bitmap_dir_size = out->len;
-	s->autoclear = s->bitmap_count ? s->autoclear | AUTOCLEAR_BITMAPS :
-					 s->autoclear & ~AUTOCLEAR_BITMAPS;
+	s->autoclear = s->bitmap_count ? s->autoclear | AUTOCLEAR_BITMAPS
+				       : s->autoclear & ~AUTOCLEAR_BITMAPS;
 	if (header_rewrite(s, &error) < 0) {
 		log_warn("%s", error->message);
 		return -EIO;
@@ -335,7 +339,8 @@ int bitmaps_open(struct qcow2 *s, GError **error)
 	if (!r && (any || (s->bitmap_count && !(s->autoclear & AUTOCLEAR_BITMAPS))))
 		r = directory_write(s);
 	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot load its bitmaps",
-				  s->file->path) : 0;
+			       s->file->path)
+		     : 0;
 }
 
 void bitmaps_close(struct qcow2 *s)
@@ -389,21 +394,22 @@ static struct qcow2_bitmap *find_usable(struct qcow2 *s, const char *name, GErro
 	}
 	if (b->bad || (b->flags & FLAG_IN_USE && !b->attached && !b->changed)) {
 		fail(error, LODGE_ERROR_FILE,
-		     "%s: the bitmap '%s' was not closed properly; it can only be removed",
-		     s->file->path, name);
+			"%s: the bitmap '%s' was not closed properly; it can only be removed",
+			s->file->path, name);
 		return NULL;
 	}
 	r = bits_load(s, b);
 	if (r < 0)
 		fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot load the bitmap '%s'",
-			   s->file->path, name);
+			s->file->path, name);
 	return r < 0 ? NULL : b;
 }
 
 static int stored(struct qcow2 *s, int r, GError **error)
 {
 	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot store its bitmaps",
-				  s->file->path) : 0;
+			       s->file->path)
+		     : 0;
 }
 
 static GArray *bitmap_list(struct image *im)
@@ -417,8 +423,8 @@ static GArray *bitmap_list(struct image *im)
 		struct image_bitmap o = {
 			.granularity = b->shift <= SHIFT_MAX ? 1u << b->shift : 0,
 			.enabled = b->flags & FLAG_AUTO,
-			.inconsistent = b->bad || (b->flags & FLAG_IN_USE && !b->attached &&
-						   !b->changed),
+			.inconsistent =
+				b->bad || (b->flags & FLAG_IN_USE && !b->attached && !b->changed),
 		};
 
 		g_strlcpy(o.name, b->name, sizeof(o.name));
@@ -445,28 +451,28 @@ static int add(struct qcow2 *s, const struct image_bitmap *in, GError **error)
 	struct qcow2_bitmap *b;
 
 	if (s->version < 3)
-		return fail(error, LODGE_ERROR_USAGE, "%s: compat=0.10 has no bitmaps",
-			    s->file->path);
+		return fail(
+			error, LODGE_ERROR_USAGE, "%s: compat=0.10 has no bitmaps", s->file->path);
 	if (!*in->name || strlen(in->name) > 1023)
 		return fail(error, LODGE_ERROR_USAGE, "%s: a bitmap's name has 1 to 1023 bytes",
-			    s->file->path);
+			s->file->path);
 	if (in->granularity < 512 || in->granularity & (in->granularity - 1))
 		return fail(error, LODGE_ERROR_USAGE,
-			    "%s: a bitmap's granularity is a power of two from 512 to 2G",
-			    s->file->path);
+			"%s: a bitmap's granularity is a power of two from 512 to 2G",
+			s->file->path);
 	if (find(s, in->name, NULL))
 		return fail(error, LODGE_ERROR_USAGE, "%s: already has a bitmap '%s'",
-			    s->file->path, in->name);
+			s->file->path, in->name);
 	if (s->bitmaps->len >= BITMAPS_MAX)
 		return fail(error, LODGE_ERROR_USAGE, "%s: has as many bitmaps as there can be",
-			    s->file->path);
+			s->file->path);
 	b = g_new0(struct qcow2_bitmap, 1);
 	b->shift = g_bit_nth_lsf(in->granularity, -1);
 	b->bits = tracker_new(s->im->size, b->shift);
 	if (!b->bits) {
 		g_free(b);
-		return fail(error, LODGE_ERROR_USAGE, "%s: choose a larger granularity",
-			    s->file->path);
+		return fail(
+			error, LODGE_ERROR_USAGE, "%s: choose a larger granularity", s->file->path);
 	}
 	b->name = g_strdup(in->name);
 	g_ptr_array_add(s->bitmaps, b);
@@ -589,8 +595,8 @@ static int bitmap_merge(struct image *im, const char *into, struct image *from_i
 	struct qcow2_bitmap *b;
 
 	if (!ops)
-		return fail(error, LODGE_ERROR_USAGE, "%s: keeps no bitmaps",
-			    from_image->file->path);
+		return fail(
+			error, LODGE_ERROR_USAGE, "%s: keeps no bitmaps", from_image->file->path);
 	engine_lock(im);
 	b = find_usable(qcow2_of(im), into, error);
 	if (b)

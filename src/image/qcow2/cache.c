@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* cache.c: pages of L2 tables and refcount blocks in memory, the least recently used leaving first. */
+/* cache.c: pages of L2 tables and refcount blocks in memory, the least recently used leaving first.
+ */
 #include "image/qcow2/qcow2.h"
 
 #include <errno.h>
@@ -9,7 +10,7 @@
 enum {
 	READ_AHEAD = 64 << 10,
 	PAGES_MIN = 64,
-	SPARE = 16,	/* pages a cache_room() makes at once */
+	SPARE = 16, /* pages a cache_room() makes at once */
 };
 
 void cache_init(struct page_cache *c, uint32_t page, uint64_t bytes)
@@ -220,7 +221,7 @@ int cache_write(struct qcow2 *s, enum page_phase phase)
 	for (unsigned i = 0, run; i < n && !r; i += run) {
 		for (run = 1; i + run < n && run < max_run &&
 			      list[i + run]->at == list[i]->at + (uint64_t)run * c->page;
-		     run++)
+			run++)
 			;
 		r = write_run(s, list + i, run, buf);
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * check.c: counting anew who refers to what, comparing with what the image says, and putting it right.
- * Counts that are too high are leaks; counts that are too low, and flags that allow writing to what
- * others use, are corruptions.
+ * check.c: counting anew who refers to what, comparing with what the image says, and putting it
+ * right. Counts that are too high are leaks; counts that are too low, and flags that allow writing
+ * to what others use, are corruptions.
  */
 #include "image/qcow2/qcow2.h"
 
@@ -19,12 +19,12 @@ static const size_t bytes_max = 1u << 30;
 struct census {
 	struct qcow2 *s;
 	struct image_report *out;
-	uint32_t **chunk;	/* owned, each owned; NULL: all 0 */
-	uint64_t chunks, end;	/* end: clusters seen, and of the file */
+	uint32_t **chunk;     /* owned, each owned; NULL: all 0 */
+	uint64_t chunks, end; /* end: clusters seen, and of the file */
 	size_t bytes;
-	bool bad_blocks;	/* the refcount structures themselves are wrong */
-	bool no_blocks;		/* do not count them: they are made anew */
-	uint64_t last_at;	/* for fragmentation */
+	bool bad_blocks;  /* the refcount structures themselves are wrong */
+	bool no_blocks;   /* do not count them: they are made anew */
+	uint64_t last_at; /* for fragmentation */
 };
 
 static void say(struct census *c, bool corruption, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
@@ -87,7 +87,8 @@ static int count_one(struct census *c, uint64_t cluster)
 }
 
 /* Bytes [at, at + n) are in use once more. What lies behind the file is a finding: 1. */
-static int count_bytes(struct census *c, uint64_t at, uint64_t n, uint64_t file_end, const char *what)
+static int count_bytes(
+	struct census *c, uint64_t at, uint64_t n, uint64_t file_end, const char *what)
 {
 	const struct qcow2 *s = c->s;
 
@@ -106,8 +107,8 @@ static int count_bytes(struct census *c, uint64_t at, uint64_t n, uint64_t file_
 	return 0;
 }
 
-static int count_entry(struct census *c, uint64_t entry, uint64_t bitmap, bool active,
-	uint64_t file_end)
+static int count_entry(
+	struct census *c, uint64_t entry, uint64_t bitmap, bool active, uint64_t file_end)
 {
 	struct qcow2 *s = c->s;
 	uint64_t at = entry & ENTRY_OFFSET, n = s->cluster_size;
@@ -120,7 +121,8 @@ static int count_entry(struct census *c, uint64_t entry, uint64_t bitmap, bool a
 			found(c, "compressed cluster with a data file", at);
 			return 0;
 		}
-		return MIN(count_bytes(c, at, n, file_end, "compressed cluster behind the file"), 0);
+		return MIN(
+			count_bytes(c, at, n, file_end, "compressed cluster behind the file"), 0);
 	}
 	if ((uint32_t)bitmap & bitmap >> 32)
 		found(c, "subcluster both allocated and zero, cluster", at);
@@ -155,8 +157,8 @@ static int count_l2(struct census *c, uint64_t table, bool active, uint64_t file
 	return r;
 }
 
-static int count_tree(struct census *c, const uint64_t *l1, uint32_t n, bool active,
-	uint64_t file_end)
+static int count_tree(
+	struct census *c, const uint64_t *l1, uint32_t n, bool active, uint64_t file_end)
 {
 	struct qcow2 *s = c->s;
 	g_autoptr(GHashTable) seen = g_hash_table_new(g_int64_hash, g_int64_equal);
@@ -189,15 +191,15 @@ static int count_tree(struct census *c, const uint64_t *l1, uint32_t n, bool act
 static int count_snapshots(struct census *c, uint64_t file_end)
 {
 	struct qcow2 *s = c->s;
-	int r = count_bytes(c, s->snapshots_at, s->snapshots_size, file_end,
-			    "snapshot table behind the file");
+	int r = count_bytes(
+		c, s->snapshots_at, s->snapshots_size, file_end, "snapshot table behind the file");
 
 	for (unsigned i = 0; i < s->snapshots->len && r >= 0; i++) {
 		struct qcow2_snapshot *sn = &g_array_index(s->snapshots, struct qcow2_snapshot, i);
 		g_autofree uint64_t *l1 = NULL;
 
 		r = count_bytes(c, sn->l1_at, sn->l1_size * 8ull, file_end,
-				"L1 table of a snapshot behind the file");
+			"L1 table of a snapshot behind the file");
 		if (r)
 			continue;
 		l1 = g_try_new(uint64_t, sn->l1_size);
@@ -214,7 +216,7 @@ static int count_blocks(struct census *c, uint64_t file_end)
 {
 	struct qcow2 *s = c->s;
 	int r = count_bytes(c, s->rt_at, (uint64_t)s->rt_clusters << s->cluster_bits, file_end,
-			    "refcount table behind the file");
+		"refcount table behind the file");
 
 	c->bad_blocks |= r > 0;
 	for (uint32_t i = 0; i < s->rt_size && r >= 0; i++) {
@@ -243,10 +245,12 @@ static int count_bitmap_part(void *opaque, uint64_t at, uint64_t n)
 	int64_t length = file_length(c->s->file);
 
 	return MIN(count_bytes(c, at, n, to_clusters(c->s, MAX(length, 0)) << c->s->cluster_bits,
-			       "bitmap behind the file"), 0);
+			   "bitmap behind the file"),
+		0);
 }
 
-/* Clusters in use without a block to count them: one made now would have to be placed among them. */
+/* Clusters in use without a block to count them: one made now would have to be placed among them.
+ */
 static void look_for_blocks(struct census *c)
 {
 	struct qcow2 *s = c->s;
@@ -258,7 +262,7 @@ static void look_for_blocks(struct census *c)
 			i = ((b + 1) << block_bits(s)) - 1;
 		} else if (count_of(c, i)) {
 			found(c, "refcount block that is missing, for the cluster",
-			      i << s->cluster_bits);
+				i << s->cluster_bits);
 			c->bad_blocks = true;
 			return;
 		}
@@ -273,7 +277,8 @@ static int take_census(struct census *c)
 	int r = length < 0 ? (int)length : count_bytes(c, 0, 1, end, "no header");
 
 	if (!r)
-		r = MIN(count_bytes(c, s->l1_at, s->l1_size * 8ull, end, "L1 table behind the file"),
+		r = MIN(count_bytes(
+				c, s->l1_at, s->l1_size * 8ull, end, "L1 table behind the file"),
 			0);
 	if (!r)
 		r = count_tree(c, s->l1, s->l1_size, true, end);
@@ -281,7 +286,8 @@ static int take_census(struct census *c)
 		r = count_snapshots(c, end);
 	if (!r && s->crypto_at)
 		r = MIN(count_bytes(c, s->crypto_at, s->crypto_len, end,
-				    "encryption header behind the file"), 0);
+				"encryption header behind the file"),
+			0);
 	if (!r)
 		r = bitmaps_walk(s, count_bitmap_part, c);
 	/* Last: a block that something else points to is that block's fault. */
@@ -322,7 +328,7 @@ static int compare_one(struct census *c, uint64_t cluster, bool raise, bool repa
 		r = refcount_set(s, cluster, want);
 	}
 	say(c, raise, "cluster %llu: %llu references, counted as %llu", (unsigned long long)cluster,
-	    (unsigned long long)want, (unsigned long long)have);
+		(unsigned long long)want, (unsigned long long)have);
 	if (!r && repair && raise)
 		c->out->corruptions_fixed++;
 	else if (!r && repair)
@@ -338,8 +344,8 @@ static int compare(struct census *c, bool raise, bool repair)
 	for (uint64_t i = 0; i < end && !r; i++) {
 		/* Whole blocks that are not there and not needed. */
 		if (!(i & ((1ull << block_bits(c->s)) - 1)) && i >= c->end &&
-		    (i >> block_bits(c->s) >= c->s->rt_size ||
-		     !(c->s->rt[i >> block_bits(c->s)] & ~511ull))) {
+			(i >> block_bits(c->s) >= c->s->rt_size ||
+				!(c->s->rt[i >> block_bits(c->s)] & ~511ull))) {
 			i += (1ull << block_bits(c->s)) - 1;
 			continue;
 		}
@@ -358,7 +364,7 @@ static int check_flag(struct census *c, uint64_t *entry, const char *what, bool 
 	if (!at || at & (c->s->cluster_size - 1) || alone == !!(*entry & ENTRY_COPIED))
 		return 0;
 	say(c, true, "%s at byte %#llx is marked as %s, but is not", what, (unsigned long long)at,
-	    alone ? "shared" : "its own");
+		alone ? "shared" : "its own");
 	if (!repair)
 		return 0;
 	*entry ^= ENTRY_COPIED;
@@ -398,7 +404,8 @@ static int check_flags(struct census *c, bool repair)
 		keys[i] = s->l1[i] & ENTRY_OFFSET;
 		/* Nor what the census has not followed. */
 		if (!keys[i] || keys[i] & (s->cluster_size - 1) ||
-		    !count_of(c, keys[i] >> s->cluster_bits) || !g_hash_table_add(seen, &keys[i]))
+			!count_of(c, keys[i] >> s->cluster_bits) ||
+			!g_hash_table_add(seen, &keys[i]))
 			continue;
 		if (check_flag(c, &s->l1[i], "L2 table", repair)) {
 			s->l1_dirty_from = MIN(s->l1_dirty_from, i);
@@ -534,6 +541,6 @@ int qcow2_check(struct image *im, struct image_report *out, bool repair, GError 
 	}
 	if (r < 0)
 		return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot %s it", im->file->path,
-				  repair ? "repair" : "check");
+			repair ? "repair" : "check");
 	return 0;
 }

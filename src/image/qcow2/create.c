@@ -43,8 +43,8 @@ static int read_options(struct qcow2 *s, const struct image_spec *spec, GError *
 
 	s->version = image_spec_enum(spec, qcow2_options, "compat") & 1 ? 3 : 2;
 	if (shift < 9 || shift > 21)
-		return fail(error, LODGE_ERROR_USAGE,
-			    "cluster_size is a power of two from 512 to 2M");
+		return fail(
+			error, LODGE_ERROR_USAGE, "cluster_size is a power of two from 512 to 2M");
 	if (order < 0 || order > 6)
 		return fail(error, LODGE_ERROR_USAGE, "refcount_bits is 1, 2, 4, 8, 16, 32 or 64");
 	s->cluster_bits = shift;
@@ -64,14 +64,14 @@ static int read_options(struct qcow2 *s, const struct image_spec *spec, GError *
 		return fail(error, LODGE_ERROR_USAGE, "extended_l2 needs clusters of 16K or more");
 	if (s->version < 3 && (s->incompatible || s->compatible || s->autoclear || order != 4))
 		return fail(error, LODGE_ERROR_USAGE,
-			    "compat=0.10 has neither data files, subclusters, zstd, lazy refcounts nor "
-			    "another refcount width");
+			"compat=0.10 has neither data files, subclusters, zstd, lazy refcounts nor "
+			"another refcount width");
 	if (s->autoclear & AUTOCLEAR_RAW && (!data || spec->backing))
 		return fail(error, LODGE_ERROR_USAGE,
-			    "data_file_raw needs data_file and goes with no backing file");
+			"data_file_raw needs data_file and goes with no backing file");
 	if (spec->preallocation != IMAGE_PREALLOC_OFF && spec->backing)
 		return fail(error, LODGE_ERROR_USAGE,
-			    "preallocated clusters would hide the backing file");
+			"preallocated clusters would hide the backing file");
 	return 0;
 }
 
@@ -106,8 +106,8 @@ static int write_seed(struct qcow2 *s, struct file *f, GError **error)
 static int make_data_file(struct file *f, const char *name, GError **error)
 {
 	g_autofree char *dir = g_path_get_dirname(f->path);
-	g_autofree char *path = g_path_is_absolute(name) ? g_strdup(name) :
-							   g_build_filename(dir, name, NULL);
+	g_autofree char *path =
+		g_path_is_absolute(name) ? g_strdup(name) : g_build_filename(dir, name, NULL);
 	struct file_options o = { .path = path, .create = true };
 	struct file *data;
 
@@ -125,8 +125,9 @@ static int complete(struct file *f, const struct image_spec *spec, GError **erro
 	const char *data = image_spec_string(spec, qcow2_options, "data_file");
 	g_autofree char *data_dir = g_path_get_dirname(data ? data : ".");
 	const char *dirs[] = { dir, g_path_is_absolute(data_dir) ? data_dir : NULL, NULL };
-	struct image_options o = { .path = f->path, .format = "qcow2", .no_backing = true,
-				   .backing_dirs = dirs };
+	struct image_options o = {
+		.path = f->path, .format = "qcow2", .no_backing = true, .backing_dirs = dirs
+	};
 	struct image *im = image_open_borrowed(f, &o, error);
 	int r;
 
@@ -194,8 +195,8 @@ static int reserve(struct image *im, uint64_t off, uint64_t end)
 	return r;
 }
 
-int qcow2_preallocate(struct image *im, uint64_t off, uint64_t end, enum image_preallocation how,
-	GError **error)
+int qcow2_preallocate(
+	struct image *im, uint64_t off, uint64_t end, enum image_preallocation how, GError **error)
 {
 	struct qcow2 *s = qcow2_of(im);
 	int r;
@@ -222,7 +223,8 @@ int qcow2_preallocate(struct image *im, uint64_t off, uint64_t end, enum image_p
 	if (!r)
 		r = tables_flush(s);
 	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot reserve its room",
-				  s->file->path) : 0;
+			       s->file->path)
+		     : 0;
 }
 
 /* L2 tables that describe nothing of the disk any more. */
@@ -265,16 +267,16 @@ int qcow2_resize(struct image *im, uint64_t size, const struct image_spec *spec,
 
 	if (s->version < 3 && s->snapshots->len)
 		return fail(error, LODGE_ERROR_USAGE,
-			    "%s: version 2 images with snapshots cannot be resized",
-			    im->file->path);
+			"%s: version 2 images with snapshots cannot be resized", im->file->path);
 	if (s->bitmap_count)
 		return fail(error, LODGE_ERROR_USAGE,
-			    "%s: has bitmaps, which would no longer fit; remove them first",
-			    im->file->path);
+			"%s: has bitmaps, which would no longer fit; remove them first",
+			im->file->path);
 	if (entries_for(s, size) > L1_BYTES_MAX / 8)
 		return fail(error, LODGE_ERROR_USAGE,
-			    "%s: with clusters of %u bytes a disk cannot be that large; use larger "
-			    "ones (cluster_size)", im->file->path, s->cluster_size);
+			"%s: with clusters of %u bytes a disk cannot be that large; use larger "
+			"ones (cluster_size)",
+			im->file->path, s->cluster_size);
 	if (size < old) {
 		r = shrink(im, size);
 	} else {
@@ -290,9 +292,10 @@ int qcow2_resize(struct image *im, uint64_t size, const struct image_spec *spec,
 	if (!r)
 		r = file_sync(s->file);
 	if (r < 0)
-		return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot resize it",
-				  im->file->path);
-	return size > old && spec ? qcow2_preallocate(im, old, size, spec->preallocation, error) : 0;
+		return fail_errno(
+			error, LODGE_ERROR_FILE, -r, "%s: cannot resize it", im->file->path);
+	return size > old && spec ? qcow2_preallocate(im, old, size, spec->preallocation, error)
+				  : 0;
 }
 
 /* ---- properties ---- */
@@ -305,7 +308,7 @@ int qcow2_set_backing(struct image *im, const char *path, const char *format, GE
 
 	if (s->autoclear & AUTOCLEAR_RAW && path)
 		return fail(error, LODGE_ERROR_USAGE,
-			    "%s: its raw data file goes with no backing file", im->file->path);
+			"%s: its raw data file goes with no backing file", im->file->path);
 	im->backing_path = (char *)path;
 	im->backing_format = (char *)format;
 	r = tables_flush(s);
@@ -330,19 +333,21 @@ static int downgrade(struct qcow2 *s, GError **error)
 
 	if (left || s->refcount_order != 4 || s->bitmap_count || s->autoclear & AUTOCLEAR_RAW)
 		return fail(error, LODGE_ERROR_USAGE,
-			    "%s: uses features that compat=0.10 lacks (subclusters, data file, zstd, "
-			    "bitmaps or another refcount width)", s->file->path);
+			"%s: uses features that compat=0.10 lacks (subclusters, data file, zstd, "
+			"bitmaps or another refcount width)",
+			s->file->path);
 	for (uint64_t off = 0; off < s->im->size;) {
 		struct extent x;
 		int r = qcow2_map(s->im, off, s->im->size - off, 0, &x);
 
 		if (r < 0)
 			return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read its tables",
-					  s->file->path);
+				s->file->path);
 		if (x.kind == EXTENT_ZERO && (s->im->backing_path || x.file))
 			return fail(error, LODGE_ERROR_USAGE,
-				    "%s: has zero clusters, which compat=0.10 lacks; convert it "
-				    "instead", s->file->path);
+				"%s: has zero clusters, which compat=0.10 lacks; convert it "
+				"instead",
+				s->file->path);
 		off += x.len;
 	}
 	s->version = 2;
@@ -360,13 +365,13 @@ int qcow2_amend(struct image *im, const struct image_spec *spec, GError **error)
 	int r = tables_flush(s);
 
 	if (r < 0)
-		return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot flush it",
-				  im->file->path);
+		return fail_errno(
+			error, LODGE_ERROR_FILE, -r, "%s: cannot flush it", im->file->path);
 	for (unsigned i = 0; i < G_N_ELEMENTS(fixed); i++) {
 		if (asked(spec, fixed[i]))
 			return fail(error, LODGE_ERROR_USAGE,
-				    "%s: %s cannot be changed in place; convert the image",
-				    im->file->path, fixed[i]);
+				"%s: %s cannot be changed in place; convert the image",
+				im->file->path, fixed[i]);
 	}
 	if (asked(spec, "compat") && version < s->version && downgrade(s, error) < 0)
 		return -1;
@@ -379,13 +384,13 @@ int qcow2_amend(struct image *im, const struct image_spec *spec, GError **error)
 
 		if (on && s->version < 3)
 			return fail(error, LODGE_ERROR_USAGE,
-				    "%s: compat=0.10 has no lazy refcounts", im->file->path);
+				"%s: compat=0.10 has no lazy refcounts", im->file->path);
 		s->compatible = on ? s->compatible | COMPAT_LAZY : s->compatible & ~COMPAT_LAZY;
 	}
 	if (asked(spec, "data_file_raw")) {
 		if (image_spec_bool(spec, qcow2_options, "data_file_raw"))
 			return fail(error, LODGE_ERROR_USAGE,
-				    "%s: data_file_raw can only be taken away", im->file->path);
+				"%s: data_file_raw can only be taken away", im->file->path);
 		s->autoclear &= ~AUTOCLEAR_RAW;
 	}
 	return header_rewrite(s, error);

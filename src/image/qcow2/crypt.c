@@ -31,7 +31,7 @@ static void old_decrypt(struct image_cipher *c, uint64_t off, void *buf, size_t 
 	for (size_t i = 0; i < n; i += 512) {
 		old_vector(iv, off + i);
 		cbc_decrypt(&a->decrypt, (nettle_cipher_func *)aes128_decrypt, AES_BLOCK_SIZE, iv,
-			    512, p + i, p + i);
+			512, p + i, p + i);
 	}
 }
 
@@ -43,7 +43,7 @@ static void old_encrypt(struct image_cipher *c, uint64_t off, void *buf, size_t 
 	for (size_t i = 0; i < n; i += 512) {
 		old_vector(iv, off + i);
 		cbc_encrypt(&a->encrypt, (nettle_cipher_func *)aes128_encrypt, AES_BLOCK_SIZE, iv,
-			    512, p + i, p + i);
+			512, p + i, p + i);
 	}
 }
 
@@ -63,7 +63,10 @@ static int open_aes(struct qcow2 *s, const char *secret)
 	aes128_set_decrypt_key(&a->decrypt, key);
 	explicit_bzero(key, sizeof(key));
 	a->cipher = (struct image_cipher){
-		.decrypt = old_decrypt, .encrypt = old_encrypt, .free = old_free, .sector = 512,
+		.decrypt = old_decrypt,
+		.encrypt = old_encrypt,
+		.free = old_free,
+		.sector = 512,
 		.by_guest = 1,
 	};
 	s->im->cipher = &a->cipher;
@@ -78,7 +81,7 @@ int crypt_open(struct qcow2 *s, const struct image_options *o, GError **error)
 		return 0; /* to look at its tables */
 	if (!o->secret)
 		return fail(error, LODGE_ERROR_USAGE, "%s: is encrypted; give its secret",
-			    s->file->path);
+			s->file->path);
 	if (s->crypt_method == 1)
 		return open_aes(s, o->secret);
 	/* Sectors count from the begin of the file. */
@@ -93,10 +96,12 @@ int crypt_create(struct qcow2 *s, const struct image_spec *spec, GError **error)
 	int r;
 
 	if (!spec->secret)
-		return fail(error, LODGE_ERROR_USAGE, "%s: give the passphrase (--secret-file)", s->file->path);
+		return fail(error, LODGE_ERROR_USAGE, "%s: give the passphrase (--secret-file)",
+			s->file->path);
 	r = clusters_alloc_all(s, (LUKS_HEADER_SIZE + s->cluster_size - 1) >> s->cluster_bits, &at);
 	if (r < 0)
-		return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: no room for a LUKS header", s->file->path);
+		return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: no room for a LUKS header",
+			s->file->path);
 	if (luks_create(s->file, at, spec->secret, error) < 0)
 		return -1;
 	s->crypt_method = 2;

@@ -86,8 +86,8 @@ int tables_flush(struct qcow2 *s)
 		return r;
 	s->flushes++;
 	r = deferred_apply(s);
-	atomic_store(&s->im->dirty, s->cache.dirty || rt_waits(s) ||
-					    s->deferred_head < s->deferred->len);
+	atomic_store(&s->im->dirty,
+		s->cache.dirty || rt_waits(s) || s->deferred_head < s->deferred->len);
 	return r;
 }
 
@@ -138,7 +138,7 @@ int qcow2_corrupt(struct qcow2 *s, const char *what, uint64_t at)
 		return -EIO;
 	if (!(s->incompatible & INCOMPAT_CORRUPT))
 		log_warn("%s: is damaged: %s (at %#llx); repair it with 'lodge image check -r'",
-			 s->file->path, what, (unsigned long long)at);
+			s->file->path, what, (unsigned long long)at);
 	if (!s->im->readonly && s->version >= 3 && !(s->incompatible & INCOMPAT_CORRUPT)) {
 		s->incompatible |= INCOMPAT_CORRUPT;
 		header_update(s);

@@ -10,10 +10,25 @@
 
 /* Offsets of the header's fields. */
 enum {
-	H_MAGIC = 0, H_VERSION = 4, H_BACKING_AT = 8, H_BACKING_LEN = 16, H_CLUSTER_BITS = 20,
-	H_SIZE = 24, H_CRYPT = 32, H_L1_SIZE = 36, H_L1_AT = 40, H_RT_AT = 48, H_RT_CLUSTERS = 56,
-	H_SNAPSHOTS = 60, H_SNAPSHOTS_AT = 64, H_INCOMPAT = 72, H_COMPAT = 80, H_AUTOCLEAR = 88,
-	H_REFCOUNT_ORDER = 96, H_LENGTH = 100, H_COMPRESSION = 104,
+	H_MAGIC = 0,
+	H_VERSION = 4,
+	H_BACKING_AT = 8,
+	H_BACKING_LEN = 16,
+	H_CLUSTER_BITS = 20,
+	H_SIZE = 24,
+	H_CRYPT = 32,
+	H_L1_SIZE = 36,
+	H_L1_AT = 40,
+	H_RT_AT = 48,
+	H_RT_CLUSTERS = 56,
+	H_SNAPSHOTS = 60,
+	H_SNAPSHOTS_AT = 64,
+	H_INCOMPAT = 72,
+	H_COMPAT = 80,
+	H_AUTOCLEAR = 88,
+	H_REFCOUNT_ORDER = 96,
+	H_LENGTH = 100,
+	H_COMPRESSION = 104,
 };
 
 static int bad(struct qcow2 *s, GError **error, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
@@ -27,7 +42,7 @@ static int bad(struct qcow2 *s, GError **error, const char *fmt, ...)
 	text = g_strdup_vprintf(fmt, ap);
 	va_end(ap);
 	return fail(error, LODGE_ERROR_FILE, "%s: is damaged or no qcow2 image: %s", s->file->path,
-		    text);
+		text);
 }
 
 static int bad_table(struct qcow2 *s, const char *what, uint64_t at, uint64_t bytes, GError **error)
@@ -38,8 +53,8 @@ static int bad_table(struct qcow2 *s, const char *what, uint64_t at, uint64_t by
 }
 
 /* Names the incompatible features we do not know, by the image's own table where it has one. */
-static int refuse_features(struct qcow2 *s, uint64_t unknown, const uint8_t *table, uint32_t n,
-	GError **error)
+static int refuse_features(
+	struct qcow2 *s, uint64_t unknown, const uint8_t *table, uint32_t n, GError **error)
 {
 	g_autoptr(GString) names = g_string_new(NULL);
 
@@ -56,12 +71,12 @@ static int refuse_features(struct qcow2 *s, uint64_t unknown, const uint8_t *tab
 			g_snprintf(name, sizeof(name), "bit %u", bit);
 		g_string_append_printf(names, "%s%s", names->len ? ", " : "", name);
 	}
-	return fail(error, LODGE_ERROR_FILE, "%s: uses features of qcow2 that are not supported: %s",
-		    s->file->path, names->str);
+	return fail(error, LODGE_ERROR_FILE,
+		"%s: uses features of qcow2 that are not supported: %s", s->file->path, names->str);
 }
 
-static int read_extension(struct qcow2 *s, uint32_t type, uint32_t n, const uint8_t *data,
-	GError **error)
+static int read_extension(
+	struct qcow2 *s, uint32_t type, uint32_t n, const uint8_t *data, GError **error)
 {
 	struct header_blob blob = { .type = type, .size = n };
 
@@ -89,8 +104,7 @@ static int read_extension(struct qcow2 *s, uint32_t type, uint32_t n, const uint
 		s->bitmap_dir_size = load_be64(data + 8);
 		s->bitmap_dir_at = load_be64(data + 16);
 		return 0;
-	case EXT_FEATURES:
-		return 0; /* written anew */
+	case EXT_FEATURES: return 0; /* written anew */
 	default:
 		blob.data = g_memdup2(data, n);
 		g_array_append_val(s->unknown, blob);
@@ -136,7 +150,7 @@ static int read_v3(struct qcow2 *s, const uint8_t *h, size_t n, GError **error)
 	s->refcount_order = load_be32(h + H_REFCOUNT_ORDER);
 	s->header_length = load_be32(h + H_LENGTH);
 	if (s->header_length < 104 || s->header_length & 7 || s->header_length > n ||
-	    s->header_length > s->cluster_size)
+		s->header_length > s->cluster_size)
 		return bad(s, error, "its header claims %u bytes", s->header_length);
 	if (s->refcount_order > 6)
 		return bad(s, error, "its reference counts have 2^%u bits", s->refcount_order);
@@ -168,8 +182,8 @@ static int check_tables(struct qcow2 *s, uint32_t snapshots, GError **error)
 	if (s->im->size > INT64_MAX - 511)
 		return bad(s, error, "it claims %" G_GUINT64_FORMAT " bytes", s->im->size);
 	if (bad_table(s, "L1 table", s->l1_at, s->l1_size * 8ull, error) < 0 ||
-	    bad_table(s, "refcount table", s->rt_at, RT_BYTES_MAX, error) < 0 ||
-	    bad_table(s, "snapshot table", s->snapshots_at, 0, error) < 0)
+		bad_table(s, "refcount table", s->rt_at, RT_BYTES_MAX, error) < 0 ||
+		bad_table(s, "snapshot table", s->snapshots_at, 0, error) < 0)
 		return -1;
 	return 0;
 }
@@ -211,7 +225,7 @@ int header_read(struct qcow2 *s, GError **error)
 	s->version = load_be32(h + H_VERSION);
 	if (s->version < 2 || s->version > 3)
 		return fail(error, LODGE_ERROR_FILE, "%s: is qcow2 version %u, known are 2 and 3",
-			    s->file->path, s->version);
+			s->file->path, s->version);
 	s->cluster_bits = load_be32(h + H_CLUSTER_BITS);
 	if (s->cluster_bits < 9 || s->cluster_bits > 21)
 		return bad(s, error, "its clusters have 2^%u bytes", s->cluster_bits);
@@ -230,8 +244,7 @@ int header_read(struct qcow2 *s, GError **error)
 	n = file_read_full(s->file, 0, all, end);
 	if (n < 0)
 		return fail_errno(error, LODGE_ERROR_FILE, -n, "%s: cannot read it", s->file->path);
-	if (read_extensions(s, all, end, error) < 0 ||
-	    check_tables(s, snapshots, error) < 0)
+	if (read_extensions(s, all, end, error) < 0 || check_tables(s, snapshots, error) < 0)
 		return -1;
 	s->disk.l1_at = s->l1_at;
 	s->disk.l1_size = s->l1_size;
@@ -280,8 +293,8 @@ int header_update(struct qcow2 *s)
 
 /* ---- writing all of it ---- */
 
-static uint32_t put_extension(uint8_t *h, uint32_t pos, uint32_t cap, uint32_t type,
-	const void *data, uint32_t n)
+static uint32_t put_extension(
+	uint8_t *h, uint32_t pos, uint32_t cap, uint32_t type, const void *data, uint32_t n)
 {
 	uint32_t all = 8 + ((n + 7) & ~7u);
 
@@ -295,10 +308,18 @@ static uint32_t put_extension(uint8_t *h, uint32_t pos, uint32_t cap, uint32_t t
 
 static uint32_t put_features(uint8_t *h, uint32_t pos, uint32_t cap)
 {
-	static const struct { uint8_t kind, bit; const char *name; } names[] = {
-		{ 0, 0, "dirty bit" }, { 0, 1, "corrupt bit" }, { 0, 2, "external data file" },
-		{ 0, 3, "compression type" }, { 0, 4, "extended L2 entries" },
-		{ 1, 0, "lazy refcounts" }, { 2, 0, "bitmaps" }, { 2, 1, "raw external data" },
+	static const struct {
+		uint8_t kind, bit;
+		const char *name;
+	} names[] = {
+		{ 0, 0, "dirty bit" },
+		{ 0, 1, "corrupt bit" },
+		{ 0, 2, "external data file" },
+		{ 0, 3, "compression type" },
+		{ 0, 4, "extended L2 entries" },
+		{ 1, 0, "lazy refcounts" },
+		{ 2, 0, "bitmaps" },
+		{ 2, 1, "raw external data" },
 	};
 	uint8_t table[G_N_ELEMENTS(names) * 48] = { 0 };
 
@@ -318,8 +339,7 @@ static uint32_t put_extensions(const struct qcow2 *s, uint8_t *h, uint32_t pos, 
 	if (format && s->im->backing_path)
 		pos = put_extension(h, pos, cap, EXT_BACKING_FORMAT, format, strlen(format));
 	if (s->data_name)
-		pos = put_extension(h, pos, cap, EXT_DATA_FILE, s->data_name,
-				    strlen(s->data_name));
+		pos = put_extension(h, pos, cap, EXT_DATA_FILE, s->data_name, strlen(s->data_name));
 	if (s->crypto_at) {
 		store_be64(data, s->crypto_at);
 		store_be64(data + 8, s->crypto_len);
@@ -358,8 +378,8 @@ int header_rewrite(struct qcow2 *s, GError **error)
 	pos = n > 1023 ? UINT32_MAX : put_extensions(s, h, s->header_length, cap);
 	if (pos == UINT32_MAX || n > cap - pos)
 		return fail(error, LODGE_ERROR_USAGE,
-			    "%s: what is to stand in its header does not fit one cluster of %u bytes",
-			    s->file->path, cap);
+			"%s: what is to stand in its header does not fit one cluster of %u bytes",
+			s->file->path, cap);
 	if (n) {
 		store_be64(h + H_BACKING_AT, pos);
 		store_be32(h + H_BACKING_LEN, n);
@@ -369,7 +389,8 @@ int header_rewrite(struct qcow2 *s, GError **error)
 	if (!r)
 		r = file_sync(s->file);
 	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot write its header",
-				  s->file->path) : 0;
+			       s->file->path)
+		     : 0;
 }
 
 void header_free(struct qcow2 *s)

@@ -42,8 +42,8 @@ static int standard(struct qcow2 *s, uint64_t entry, bool allocated, bool zero, 
 }
 
 /* The subclusters from byte `inside` on that are of the same kind. */
-static int extended(struct qcow2 *s, uint64_t entry, uint64_t bitmap, uint64_t off,
-	struct extent *x)
+static int extended(
+	struct qcow2 *s, uint64_t entry, uint64_t bitmap, uint64_t off, struct extent *x)
 {
 	uint32_t sub = s->cluster_size / SUBCLUSTERS, inside = off & (s->cluster_size - 1);
 	unsigned i = inside / sub, n = 1;
@@ -95,7 +95,8 @@ int qcow2_map(struct image *im, uint64_t off, uint64_t len, unsigned flags, stru
 		return r;
 	r = l2_find(s, off, flags, &ref);
 	if (r == 1) {
-		*out = (struct extent){ .kind = EXTENT_BACKING, .len = MIN(len, span - off % span) };
+		*out = (struct extent){ .kind = EXTENT_BACKING,
+			.len = MIN(len, span - off % span) };
 		return 0;
 	}
 	if (!r)
@@ -151,8 +152,9 @@ static int inflate_raw(const void *src, size_t n, void *dst, size_t want)
 			return -ENOMEM;
 		g_private_set(&own, d);
 	}
-	if (libdeflate_deflate_decompress_ex(d, src, n, dst, want, &used, &got) == LIBDEFLATE_SUCCESS &&
-	    got == want)
+	if (libdeflate_deflate_decompress_ex(d, src, n, dst, want, &used, &got) ==
+			LIBDEFLATE_SUCCESS &&
+		got == want)
 		return 0;
 	return inflate_slowly(src, n, dst, want);
 }
@@ -193,8 +195,8 @@ int qcow2_unpack(struct image *im, const struct extent *x, void *dst)
 	got = file_read(s->file, at, src, n);
 	if (got < 0)
 		return got;
-	return s->compression ? unzstd(src, got, dst, s->cluster_size) :
-				inflate_raw(src, got, dst, s->cluster_size);
+	return s->compression ? unzstd(src, got, dst, s->cluster_size)
+			      : inflate_raw(src, got, dst, s->cluster_size);
 }
 
 static void free_deflater(void *p)
@@ -202,7 +204,8 @@ static void free_deflater(void *p)
 	libdeflate_free_compressor(p);
 }
 
-/* Any distance deflate knows: readers unpack a cluster in one piece, into memory that holds all of it. */
+/* Any distance deflate knows: readers unpack a cluster in one piece, into memory that holds all of
+ * it. */
 static size_t deflate_raw(const void *src, size_t n, void *dst, size_t cap)
 {
 	static GPrivate own = G_PRIVATE_INIT(free_deflater);
@@ -242,6 +245,6 @@ size_t qcow2_pack(const struct image *im, const void *cluster, void *dst, size_t
 {
 	const struct qcow2 *s = qcow2_of(im);
 
-	return s->compression ? zstd(cluster, s->cluster_size, dst, cap) :
-				deflate_raw(cluster, s->cluster_size, dst, cap);
+	return s->compression ? zstd(cluster, s->cluster_size, dst, cap)
+			      : deflate_raw(cluster, s->cluster_size, dst, cap);
 }

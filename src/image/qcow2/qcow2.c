@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* qcow2.c: opening and closing qcow2 images. Spec: QEMU documentation, "Qcow2 Image File Format". */
+/* qcow2.c: opening and closing qcow2 images. Spec: QEMU documentation, "Qcow2 Image File Format".
+ */
 #include "image/qcow2/qcow2.h"
 
 #include <errno.h>
@@ -25,8 +26,8 @@ static int read_table(struct qcow2 *s, const char *what, uint64_t at, uint64_t e
 
 	if (r < 0) {
 		g_free(t);
-		return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read its %s",
-				  s->file->path, what);
+		return fail_errno(
+			error, LODGE_ERROR_FILE, -r, "%s: cannot read its %s", s->file->path, what);
 	}
 	for (uint64_t i = 0; i < entries; i++)
 		t[i] = load_be64(&t[i]);
@@ -42,8 +43,10 @@ static int open_data(struct qcow2 *s, const struct image_options *o, GError **er
 	if (o->for_check)
 		s->data = NULL; /* only the tables are looked at: any file but s->file */
 	else if (!s->data_name)
-		return fail(error, LODGE_ERROR_FILE, "%s: keeps its data in another file, but does "
-			    "not say where", s->file->path);
+		return fail(error, LODGE_ERROR_FILE,
+			"%s: keeps its data in another file, but does "
+			"not say where",
+			s->file->path);
 	else
 		s->data = image_open_file_of(s->im, o, s->data_name, s->im->readonly, error);
 	return s->data || o->for_check ? 0 : -1;
@@ -58,14 +61,15 @@ static int prepare_writing(struct qcow2 *s, const struct image_options *o, GErro
 		return 0;
 	if (s->incompatible & INCOMPAT_CORRUPT)
 		return fail(error, LODGE_ERROR_FILE,
-			    "%s: is marked as damaged and can only be read (readonly=on); repair it "
-			    "with 'lodge image check -r'", s->file->path);
+			"%s: is marked as damaged and can only be read (readonly=on); repair it "
+			"with 'lodge image check -r'",
+			s->file->path);
 	if (s->incompatible & INCOMPAT_DIRTY) {
 		struct image_report report = { 0 };
 
 		if (s->file->fd >= 0)
 			log_info("%s: was not closed properly; its reference counts are made anew",
-				 s->file->path);
+				s->file->path);
 		if (qcow2_check(s->im, &report, true, error) < 0)
 			return -1;
 	}
@@ -75,8 +79,8 @@ static int prepare_writing(struct qcow2 *s, const struct image_options *o, GErro
 		s->autoclear &= known;
 		r = header_update(s);
 		if (r < 0)
-			return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot write its header",
-					  s->file->path);
+			return fail_errno(error, LODGE_ERROR_FILE, -r,
+				"%s: cannot write its header", s->file->path);
 	}
 	return s->bitmap_count ? bitmaps_open(s, error) : 0;
 }
@@ -88,7 +92,7 @@ static int qcow2_open(struct image *im, const struct image_options *o, GError **
 
 	if (length < 0)
 		return fail_errno(error, LODGE_ERROR_FILE, -length, "%s: cannot tell its size",
-				  im->file->path);
+			im->file->path);
 	s->im = im;
 	s->file = s->data = im->file;
 	s->in_check = o->for_check;
@@ -107,8 +111,8 @@ static int qcow2_open(struct image *im, const struct image_options *o, GError **
 	s->high = im->file->block ? UINT64_MAX : to_clusters(s, length);
 	cache_init(&s->cache, MIN(s->cluster_size, 4096), o->cache ? o->cache : CACHE_DEFAULT);
 	if (read_table(s, "L1 table", s->l1_at, s->l1_size, &s->l1, error) < 0 ||
-	    read_table(s, "refcount table", s->rt_at, s->rt_size, &s->rt, error) < 0 ||
-	    snapshots_read(s, error) < 0 || open_data(s, o, error) < 0)
+		read_table(s, "refcount table", s->rt_at, s->rt_size, &s->rt, error) < 0 ||
+		snapshots_read(s, error) < 0 || open_data(s, o, error) < 0)
 		return -1;
 	if (s->crypt_method && !o->for_check && crypt_open(s, o, error) < 0)
 		return -1;
@@ -127,7 +131,7 @@ static void qcow2_close(struct image *im)
 		r = tables_settle(s);
 	if (r < 0)
 		log_warn("%s: its last changes could not be written: %s", s->file->path,
-			 g_strerror(-r));
+			g_strerror(-r));
 	snapshots_free(s);
 	header_free(s);
 	cache_fini(&s->cache);
@@ -153,8 +157,8 @@ static void qcow2_info(struct image *im, json_t *object)
 	struct qcow2 *s = qcow2_of(im);
 
 	json_object_set_new(object, "compat", json_string(s->version >= 3 ? "1.1" : "0.10"));
-	json_object_set_new(object, "compression_type",
-			    json_string(s->compression ? "zstd" : "zlib"));
+	json_object_set_new(
+		object, "compression_type", json_string(s->compression ? "zstd" : "zlib"));
 	json_object_set_new(object, "refcount_bits", json_integer(1 << s->refcount_order));
 	json_object_set_new(object, "lazy_refcounts", json_boolean(s->compatible & COMPAT_LAZY));
 	json_object_set_new(object, "extended_l2", json_boolean(qcow2_extended(s)));
@@ -163,8 +167,8 @@ static void qcow2_info(struct image *im, json_t *object)
 	json_object_set_new(object, "encryption", json_string(crypts[s->crypt_method]));
 	if (s->data_name) {
 		json_object_set_new(object, "data_file", json_string(s->data_name));
-		json_object_set_new(object, "data_file_raw",
-				    json_boolean(s->autoclear & AUTOCLEAR_RAW));
+		json_object_set_new(
+			object, "data_file_raw", json_boolean(s->autoclear & AUTOCLEAR_RAW));
 	}
 }
 

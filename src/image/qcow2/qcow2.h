@@ -4,9 +4,10 @@
  * Spec: QEMU documentation, "Qcow2 Image File Format".
  *
  * How a power cut is survived. Tables change in the cache only; flush.c brings them down in three
- * steps with a sync between them: (1) reference counts, new tables that nothing refers to, guest data;
- * (2) the refcount table, if it changed; (3) L2 and L1 entries. References to a cluster that was given
- * up are taken back after step 3 (deferred, below), so that a cut leaks clusters at worst.
+ * steps with a sync between them: (1) reference counts, new tables that nothing refers to, guest
+ * data; (2) the refcount table, if it changed; (3) L2 and L1 entries. References to a cluster that
+ * was given up are taken back after step 3 (deferred, below), so that a cut leaks clusters at
+ * worst.
  */
 #ifndef QCOW2_QCOW2_H
 #define QCOW2_QCOW2_H
@@ -26,23 +27,23 @@ enum {
 };
 
 /* Header, incompatible_features and others. */
-#define INCOMPAT_DIRTY	  (1ull << 0)
+#define INCOMPAT_DIRTY    (1ull << 0)
 #define INCOMPAT_CORRUPT  (1ull << 1)
-#define INCOMPAT_DATA	  (1ull << 2)
+#define INCOMPAT_DATA     (1ull << 2)
 #define INCOMPAT_COMPRESS (1ull << 3)
-#define INCOMPAT_EXTL2	  (1ull << 4)
-#define INCOMPAT_KNOWN	  0x1full
-#define COMPAT_LAZY	  (1ull << 0)
+#define INCOMPAT_EXTL2    (1ull << 4)
+#define INCOMPAT_KNOWN    0x1full
+#define COMPAT_LAZY       (1ull << 0)
 #define AUTOCLEAR_BITMAPS (1ull << 0)
-#define AUTOCLEAR_RAW	  (1ull << 1)
+#define AUTOCLEAR_RAW     (1ull << 1)
 
 /* L1 and L2 entries. */
-#define ENTRY_COPIED	 (1ull << 63)
+#define ENTRY_COPIED     (1ull << 63)
 #define ENTRY_COMPRESSED (1ull << 62)
-#define ENTRY_ZERO	 (1ull << 0)
-#define ENTRY_OFFSET	 0x00fffffffffffe00ull
-#define L1_RESERVED	 0x7f000000000001ffull
-#define L2_RESERVED	 0x3f000000000001feull
+#define ENTRY_ZERO       (1ull << 0)
+#define ENTRY_OFFSET     0x00fffffffffffe00ull
+#define L1_RESERVED      0x7f000000000001ffull
+#define L2_RESERVED      0x3f000000000001feull
 
 enum header_ext {
 	EXT_END = 0,
@@ -57,79 +58,79 @@ enum header_ext {
 enum page_phase { PAGE_CLEAN, PAGE_FIRST, PAGE_LAST };
 
 struct page {
-	uint64_t at;		/* offset in the file */
+	uint64_t at; /* offset in the file */
 	uint8_t *data;
 	struct page *hash_next, *newer, *older;
-	uint8_t phase;		/* enum page_phase */
+	uint8_t phase; /* enum page_phase */
 };
 
 struct page_cache {
 	struct page **hash;
 	unsigned hash_size, count, max, dirty;
 	struct page *newest, *oldest;
-	uint32_t page;		/* bytes */
+	uint32_t page; /* bytes */
 };
 
 /* References to clusters that are to be taken back. */
 struct deferred {
-	uint64_t first, count;	/* clusters */
-	uint64_t flushes;	/* only after this many */
-	uint64_t grace;		/* image_grace_over() */
+	uint64_t first, count; /* clusters */
+	uint64_t flushes;      /* only after this many */
+	uint64_t grace;        /* image_grace_over() */
 	bool unmap;
 };
 
 struct qcow2_snapshot {
 	uint64_t l1_at;
-	uint32_t l1_size;	/* entries */
-	char *id, *name;	/* owned */
+	uint32_t l1_size; /* entries */
+	char *id, *name;  /* owned */
 	uint32_t seconds, nanoseconds;
 	uint64_t clock, vm_state, disk_size;
-	uint8_t *extra;		/* owned; extra data as read */
+	uint8_t *extra; /* owned; extra data as read */
 	uint32_t extra_size;
 };
 
 struct header_blob {
 	uint32_t type, size;
-	uint8_t *data;		/* owned */
+	uint8_t *data; /* owned */
 };
 
 struct qcow2 {
-	struct image *im;	/* back pointer */
-	struct file *file;	/* im->file */
+	struct image *im;  /* back pointer */
+	struct file *file; /* im->file */
 	/* header */
 	uint32_t version, cluster_bits, cluster_size, crypt_method, refcount_order, header_length;
 	uint64_t incompatible, compatible, autoclear;
-	uint8_t compression;	/* 0: deflate, 1: zstd */
-	GArray *unknown;	/* struct header_blob: kept when the header is rewritten */
-	uint8_t *header_tail;	/* owned; unknown fields behind ours */
-	char *data_name;	/* owned; of the external data file, as written */
+	uint8_t compression;  /* 0: deflate, 1: zstd */
+	GArray *unknown;      /* struct header_blob: kept when the header is rewritten */
+	uint8_t *header_tail; /* owned; unknown fields behind ours */
+	char *data_name;      /* owned; of the external data file, as written */
 	uint64_t crypto_at, crypto_len;
 	/* bitmap extension */
 	uint32_t bitmap_count;
 	uint64_t bitmap_dir_at, bitmap_dir_size;
-	GPtrArray *bitmaps;	/* bitmap.c; NULL: not loaded */
+	GPtrArray *bitmaps; /* bitmap.c; NULL: not loaded */
 	/* L1, in host order */
 	uint64_t *l1, l1_at;
 	uint32_t l1_size, l1_room; /* entries; clusters' worth of entries on disk */
 	uint32_t l1_dirty_from, l1_dirty_to;
-	bool l1_moved;		/* the header is to point to it */
-	GHashTable *new_tables;	/* offsets of L2 tables no L1 on disk refers to yet */
+	bool l1_moved;          /* the header is to point to it */
+	GHashTable *new_tables; /* offsets of L2 tables no L1 on disk refers to yet */
 	/* refcount table, in host order */
 	uint64_t *rt, rt_at;
 	uint32_t rt_clusters, rt_size; /* entries */
 	uint32_t rt_dirty_from, rt_dirty_to;
 	bool rt_moved;
-	uint64_t free_hint;	/* cluster index where the search for room begins */
-	uint64_t high;		/* clusters from here on were never used: they read as zeroes */
-	uint64_t packed_at;	/* next byte for a compressed cluster; 0: start a new cluster */
-	GArray *deferred;	/* struct deferred, oldest first */
+	uint64_t free_hint; /* cluster index where the search for room begins */
+	uint64_t high;      /* clusters from here on were never used: they read as zeroes */
+	uint64_t packed_at; /* next byte for a compressed cluster; 0: start a new cluster */
+	GArray *deferred;   /* struct deferred, oldest first */
 	unsigned deferred_head;
 	uint64_t flushes;
-	GArray *snapshots;	/* struct qcow2_snapshot */
+	GArray *snapshots; /* struct qcow2_snapshot */
 	uint64_t snapshots_at, snapshots_size;
-	struct file *data;	/* borrowed from im->files; == file without an external one */
+	struct file *data; /* borrowed from im->files; == file without an external one */
 	struct page_cache cache;
-	bool in_check;		/* damage is looked for: it changes no state */
+	bool in_check; /* damage is looked for: it changes no state */
 	/* What the header in the file says; the tables above may have moved since. */
 	struct {
 		uint64_t l1_at, rt_at;
@@ -218,7 +219,7 @@ int qcow2_corrupt(struct qcow2 *s, const char *what, uint64_t at); /* -EIO */
 /* table.c */
 struct l2_ref {
 	struct page *page;
-	uint32_t pos; /* of the entry in the page */
+	uint32_t pos;   /* of the entry in the page */
 	uint64_t table; /* offset of the L2 table */
 };
 uint64_t l2_get(const struct qcow2 *s, const struct l2_ref *r, uint64_t *ret_bitmap);
@@ -246,7 +247,7 @@ size_t qcow2_pack(const struct image *im, const void *cluster, void *dst, size_t
 
 /* header.c */
 int header_read(struct qcow2 *s, GError **error);
-int header_update(struct qcow2 *s);	/* the fixed fields, in one sector */
+int header_update(struct qcow2 *s);                  /* the fixed fields, in one sector */
 int header_rewrite(struct qcow2 *s, GError **error); /* all of it: extensions, names */
 void header_free(struct qcow2 *s);
 
@@ -257,8 +258,8 @@ int qcow2_resize(struct image *im, uint64_t size, const struct image_spec *spec,
 int qcow2_amend(struct image *im, const struct image_spec *spec, GError **error);
 int qcow2_set_backing(struct image *im, const char *path, const char *format, GError **error);
 /* Room for [off, end) that reads as zeroes. */
-int qcow2_preallocate(struct image *im, uint64_t off, uint64_t end, enum image_preallocation how,
-	GError **error);
+int qcow2_preallocate(
+	struct image *im, uint64_t off, uint64_t end, enum image_preallocation how, GError **error);
 
 /* check.c */
 int qcow2_check(struct image *im, struct image_report *out, bool repair, GError **error);

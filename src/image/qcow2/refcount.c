@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* refcount.c: who uses which cluster, and where there is room. Spec: qcow2, "Host cluster management". */
+/* refcount.c: who uses which cluster, and where there is room. Spec: qcow2, "Host cluster
+ * management". */
 #include "image/qcow2/qcow2.h"
 
 #include <errno.h>
@@ -18,8 +19,8 @@ unsigned block_bits(const struct qcow2 *s)
 }
 
 /* The page with the cluster's count and the index of the count in it. 1: there is no block. */
-static int find_page(struct qcow2 *s, uint64_t cluster, unsigned flags, struct page **page,
-	uint32_t *ret_index)
+static int find_page(
+	struct qcow2 *s, uint64_t cluster, unsigned flags, struct page **page, uint32_t *ret_index)
 {
 	uint64_t table = cluster >> block_bits(s), at, bit, index;
 
@@ -37,12 +38,9 @@ static int find_page(struct qcow2 *s, uint64_t cluster, unsigned flags, struct p
 static uint64_t count_load(const struct qcow2 *s, const uint8_t *data, uint32_t i)
 {
 	switch (s->refcount_order) {
-	case 6:
-		return load_be64(data + 8ull * i);
-	case 5:
-		return load_be32(data + 4ull * i);
-	case 4:
-		return load_be16(data + 2ull * i);
+	case 6: return load_be64(data + 8ull * i);
+	case 5: return load_be32(data + 4ull * i);
+	case 4: return load_be16(data + 2ull * i);
 	default: {
 		unsigned width = 1u << s->refcount_order, bit = i << s->refcount_order;
 
@@ -54,15 +52,9 @@ static uint64_t count_load(const struct qcow2 *s, const uint8_t *data, uint32_t 
 static void count_store(const struct qcow2 *s, uint8_t *data, uint32_t i, uint64_t v)
 {
 	switch (s->refcount_order) {
-	case 6:
-		store_be64(data + 8ull * i, v);
-		break;
-	case 5:
-		store_be32(data + 4ull * i, v);
-		break;
-	case 4:
-		store_be16(data + 2ull * i, v);
-		break;
+	case 6: store_be64(data + 8ull * i, v); break;
+	case 5: store_be32(data + 4ull * i, v); break;
+	case 4: store_be16(data + 2ull * i, v); break;
 	default: {
 		unsigned width = 1u << s->refcount_order, bit = i << s->refcount_order;
 		uint8_t mask = ((1u << width) - 1) << bit % 8;
@@ -119,12 +111,13 @@ static int count_new(struct qcow2 *s, uint64_t first, uint64_t n)
 }
 
 /*
- * A larger refcount table, and blocks for the place it is in: blocks first, then the table, all at the
- * start of the first range that has no block yet, so they count themselves.
+ * A larger refcount table, and blocks for the place it is in: blocks first, then the table, all at
+ * the start of the first range that has no block yet, so they count themselves.
  */
 static int table_grow(struct qcow2 *s, uint64_t want)
 {
-	uint64_t per_cluster = s->cluster_size / 8, base = want << block_bits(s), blocks = 1, tables;
+	uint64_t per_cluster = s->cluster_size / 8, base = want << block_bits(s), blocks = 1,
+		 tables;
 	uint64_t old_at = s->rt_at, old_clusters = s->rt_clusters, total;
 	uint64_t *rt;
 	int r = 0;
@@ -217,7 +210,8 @@ int refcount_add(struct qcow2 *s, uint64_t cluster, uint64_t n, int by)
 			return r;
 		if (by < 0 ? v < (uint64_t)-by : v > refcount_max(s) - by)
 			r = by < 0 ? qcow2_corrupt(s, "a cluster is freed that is free",
-						   c << s->cluster_bits) : -ERANGE;
+					     c << s->cluster_bits)
+				   : -ERANGE;
 		if (!r)
 			r = refcount_set(s, c, v + by);
 		if (r < 0)
@@ -235,7 +229,9 @@ int refcount_add(struct qcow2 *s, uint64_t cluster, uint64_t n, int by)
 
 bool overlaps_tables(const struct qcow2 *s, uint64_t at, uint64_t n)
 {
-	const struct { uint64_t at, n; } tables[] = {
+	const struct {
+		uint64_t at, n;
+	} tables[] = {
 		{ 0, s->cluster_size },
 		{ s->l1_at, s->l1_size * 8ull },
 		{ s->rt_at, (uint64_t)s->rt_clusters << s->cluster_bits },
@@ -322,15 +318,20 @@ int clusters_alloc_all(struct qcow2 *s, uint64_t n, uint64_t *ret_at)
 void defer_free(struct qcow2 *s, uint64_t first, uint64_t n, bool unmap)
 {
 	struct deferred d = {
-		.first = first, .count = n, .flushes = s->flushes + 1,
-		.grace = image_grace_start(s->im), .unmap = unmap,
+		.first = first,
+		.count = n,
+		.flushes = s->flushes + 1,
+		.grace = image_grace_start(s->im),
+		.unmap = unmap,
 	};
-	struct deferred *last = s->deferred->len > s->deferred_head ?
-		&g_array_index(s->deferred, struct deferred, s->deferred->len - 1) : NULL;
+	struct deferred *last =
+		s->deferred->len > s->deferred_head
+			? &g_array_index(s->deferred, struct deferred, s->deferred->len - 1)
+			: NULL;
 
 	atomic_store(&s->im->dirty, true);
 	if (last && last->first + last->count == first && last->flushes == d.flushes &&
-	    last->grace == d.grace && last->unmap == unmap)
+		last->grace == d.grace && last->unmap == unmap)
 		last->count += n;
 	else
 		g_array_append_val(s->deferred, d);
@@ -351,7 +352,7 @@ static int deferred_one(struct qcow2 *s, const struct deferred *d)
 			}
 			if (run)
 				file_discard(s->file, (c - run) << s->cluster_bits,
-					     run << s->cluster_bits);
+					run << s->cluster_bits);
 			run = 0;
 		}
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * snapshot.c: snapshots inside the image: more L1 tables that share clusters. Spec: qcow2, "Snapshots".
+ * snapshot.c: snapshots inside the image: more L1 tables that share clusters. Spec: qcow2,
+ * "Snapshots".
  *
  * While counts, flags and the snapshot table change together, the dirty bit stands in the file, so
  * that after a power cut the counts are made anew from the tables. The step that makes a snapshot
@@ -18,9 +19,9 @@
 
 enum {
 	ENTRY_FIXED = 40,
-	EXTRA_V3 = 24,		/* VM state size, disk size, icount */
+	EXTRA_V3 = 24, /* VM state size, disk size, icount */
 	EXTRA_MAX = 1024,
-	TABLE_MAX = 16 << 20,	/* bytes of the snapshot table */
+	TABLE_MAX = 16 << 20, /* bytes of the snapshot table */
 };
 
 static void snapshot_clear(struct qcow2_snapshot *sn)
@@ -89,17 +90,17 @@ int snapshots_read(struct qcow2 *s, GError **error)
 	got = file_read(s->file, s->snapshots_at, table, n);
 	if (got < 0)
 		return fail_errno(error, LODGE_ERROR_FILE, -got,
-				  "%s: cannot read its snapshot table", s->file->path);
+			"%s: cannot read its snapshot table", s->file->path);
 	for (unsigned i = 0; i < s->snapshots->len; i++) {
 		struct qcow2_snapshot *sn = snapshot_at(s, i);
-		uint64_t len = parse(s, sn, table + MIN(pos, (uint64_t)got),
-				     got - MIN(pos, (uint64_t)got));
+		uint64_t len = parse(
+			s, sn, table + MIN(pos, (uint64_t)got), got - MIN(pos, (uint64_t)got));
 
 		if (!len || sn->l1_size > L1_BYTES_MAX / 8 || sn->l1_at & (s->cluster_size - 1) ||
-		    sn->l1_at > 1ull << 56)
+			sn->l1_at > 1ull << 56)
 			return fail(error, LODGE_ERROR_FILE,
-				    "%s: is damaged: snapshot %u of %u makes no sense",
-				    s->file->path, i + 1, s->snapshots->len);
+				"%s: is damaged: snapshot %u of %u makes no sense", s->file->path,
+				i + 1, s->snapshots->len);
 		pos += len;
 	}
 	s->snapshots_size = pos;
@@ -165,10 +166,10 @@ static int table_write(struct qcow2 *s)
 /* ---- trees ---- */
 
 struct walk {
-	int by;		/* what to add to each count; 0: only look */
-	bool own;	/* flags: clear (false) or, where the count is one, set */
-	bool flags;	/* change them */
-	bool active;	/* the tree is s->l1's */
+	int by;      /* what to add to each count; 0: only look */
+	bool own;    /* flags: clear (false) or, where the count is one, set */
+	bool flags;  /* change them */
+	bool active; /* the tree is s->l1's */
 };
 
 static int walk_count(struct qcow2 *s, const struct walk *w, uint64_t first, uint64_t n)
@@ -275,10 +276,10 @@ static int report(struct qcow2 *s, int r, const char *what, GError **error)
 {
 	if (r == -ERANGE)
 		return fail(error, LODGE_ERROR_FILE,
-			    "%s: cannot %s: its %u-bit reference counts are used up", s->file->path,
-			    what, 1u << s->refcount_order);
-	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot %s", s->file->path, what) :
-		       0;
+			"%s: cannot %s: its %u-bit reference counts are used up", s->file->path,
+			what, 1u << s->refcount_order);
+	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot %s", s->file->path, what)
+		     : 0;
 }
 
 static int find(struct qcow2 *s, const char *which)
@@ -311,7 +312,8 @@ static GArray *qcow2_list(struct image *im)
 	for (unsigned i = 0; i < s->snapshots->len; i++) {
 		const struct qcow2_snapshot *sn = snapshot_at(s, i);
 		struct image_snapshot o = {
-			.disk_size = sn->disk_size, .vm_state_size = sn->vm_state,
+			.disk_size = sn->disk_size,
+			.vm_state_size = sn->vm_state,
 			.date = sn->seconds * 1000000ll + sn->nanoseconds / 1000,
 			.vm_clock = sn->clock,
 		};
@@ -405,22 +407,26 @@ static int qcow2_snapshot_create(struct image *im, const struct image_snapshot *
 {
 	struct qcow2 *s = qcow2_of(im);
 	struct qcow2_snapshot sn = {
-		.l1_size = s->l1_size, .name = g_strdup(in->name), .seconds = in->date / 1000000,
-		.nanoseconds = in->date % 1000000 * 1000, .clock = in->vm_clock,
-		.vm_state = in->vm_state_size, .disk_size = im->size,
+		.l1_size = s->l1_size,
+		.name = g_strdup(in->name),
+		.seconds = in->date / 1000000,
+		.nanoseconds = in->date % 1000000 * 1000,
+		.clock = in->vm_clock,
+		.vm_state = in->vm_state_size,
+		.disk_size = im->size,
 	};
 	int r;
 
 	sn.id = *in->id ? g_strdup(in->id) : new_id(s);
 	if (qcow2_external(s))
 		r = fail(error, LODGE_ERROR_USAGE,
-			 "%s: images with a data file have no snapshots inside", im->file->path);
+			"%s: images with a data file have no snapshots inside", im->file->path);
 	else if (find(s, sn.id) >= 0 || (*sn.name && find(s, sn.name) >= 0))
 		r = fail(error, LODGE_ERROR_USAGE, "%s: already has a snapshot '%s'",
-			 im->file->path, sn.name);
+			im->file->path, sn.name);
 	else if (s->snapshots->len >= SNAPSHOTS_MAX)
 		r = fail(error, LODGE_ERROR_USAGE, "%s: has as many snapshots as there can be",
-			 im->file->path);
+			im->file->path);
 	else {
 		engine_lock(im);
 		r = do_create(s, &sn);
@@ -487,7 +493,7 @@ static int qcow2_apply(struct image *im, const char *which, GError **error)
 		return -1;
 	if (s->version < 3 && snapshot_at(s, i)->disk_size != im->size)
 		return fail(error, LODGE_ERROR_USAGE,
-			    "%s: the snapshot is of another size than the disk", im->file->path);
+			"%s: the snapshot is of another size than the disk", im->file->path);
 	engine_lock(im);
 	r = do_apply(s, snapshot_at(s, i));
 	if (!r)
@@ -515,7 +521,7 @@ static int do_remove(struct qcow2 *s, unsigned i)
 		r = walk_tree(s, &release, l1, sn.l1_size);
 	if (!r)
 		r = refcount_add(s, sn.l1_at >> s->cluster_bits,
-				 MAX(to_clusters(s, sn.l1_size * 8ull), 1), -1);
+			MAX(to_clusters(s, sn.l1_size * 8ull), 1), -1);
 	if (!r)
 		r = walk_tree(s, &own, s->l1, s->l1_size);
 	snapshot_clear(&sn);

@@ -31,8 +31,7 @@ static uint32_t l1_index(const struct qcow2 *s, uint64_t off)
 	return off >> (s->cluster_bits + l2_bits(s));
 }
 
-static int locate(struct qcow2 *s, uint64_t table, uint64_t off, unsigned flags,
-	struct l2_ref *out)
+static int locate(struct qcow2 *s, uint64_t table, uint64_t off, unsigned flags, struct l2_ref *out)
 {
 	uint64_t index = off >> s->cluster_bits & ((1ull << l2_bits(s)) - 1);
 	uint64_t byte = index << l2_entry_bits(s);

@@ -59,7 +59,7 @@ static uint64_t run_with_room(const struct qcow2 *s, struct l2_ref ref, uint64_t
 	uint64_t n = 0, first = 0, at, bitmap;
 
 	while (n < max && ref.pos < s->cache.page && own_room(s, l2_get(s, &ref, &bitmap), &at) &&
-	       (!n || at == first + (n << s->cluster_bits))) {
+		(!n || at == first + (n << s->cluster_bits))) {
 		first = n ? first : at;
 		ref.pos += 1u << l2_entry_bits(s);
 		n++;
@@ -81,8 +81,8 @@ static void alloc_sub(struct qcow2 *s, uint64_t off, uint64_t len, uint64_t room
 	out->len = (uint64_t)n * sub;
 }
 
-/* New clusters. With subclusters, those at the ends of the run are taken in part only if the rest of
- * them is nowhere yet. */
+/* New clusters. With subclusters, those at the ends of the run are taken in part only if the rest
+ * of them is nowhere yet. */
 static int alloc_new(struct qcow2 *s, uint64_t off, uint64_t len, unsigned flags,
 	const struct l2_ref *ref, uint64_t *ret_start, struct extent *out)
 {
@@ -146,8 +146,8 @@ int qcow2_alloc(struct image *im, uint64_t off, uint64_t len, unsigned flags, ui
 }
 
 /* One cluster of what alloc reserved: [from, to) of it is written. */
-static int commit_one(struct qcow2 *s, uint64_t cluster, uint64_t at, uint32_t from, uint32_t to,
-	unsigned flags)
+static int commit_one(
+	struct qcow2 *s, uint64_t cluster, uint64_t at, uint32_t from, uint32_t to, unsigned flags)
 {
 	uint64_t entry, bitmap, old_at, new_bitmap = 0;
 	uint32_t sub = s->cluster_size / SUBCLUSTERS;
@@ -179,7 +179,8 @@ int qcow2_commit(struct image *im, uint64_t start, const struct extent *x, unsig
 	uint64_t end = start + x->len, mask = s->cluster_size - 1, done = 0;
 
 	/* All tables first: then it either happens or not. */
-	for (uint64_t off = start; flags & IMAGE_NOWAIT && off < end; off = (off & ~mask) + mask + 1) {
+	for (uint64_t off = start; flags & IMAGE_NOWAIT && off < end;
+		off = (off & ~mask) + mask + 1) {
 		struct l2_ref ref;
 		int r = l2_find(s, off, flags, &ref);
 
@@ -211,7 +212,7 @@ void qcow2_abandon(struct image *im, uint64_t start, const struct extent *x)
 
 		/* Unless the entry had the room before, or has it by now. */
 		if (!l2_find(s, off, 0, &ref) && own_room(s, l2_get(s, &ref, &bitmap), &own) &&
-		    own == at)
+			own == at)
 			continue;
 		refcount_add(s, at >> s->cluster_bits, 1, -1);
 	}
@@ -233,7 +234,8 @@ static int packed_room(struct qcow2 *s, size_t n, uint64_t *ret_at)
 		if (r < 0)
 			return r;
 		/* The sector it ends in belongs to both. */
-		if (n <= s->cluster_size - (s->packed_at & mask) && refs && refs < refcount_max(s)) {
+		if (n <= s->cluster_size - (s->packed_at & mask) && refs &&
+			refs < refcount_max(s)) {
 			r = refcount_set(s, cluster, refs + 1);
 			*ret_at = s->packed_at;
 			s->packed_at += n;
@@ -245,7 +247,7 @@ static int packed_room(struct qcow2 *s, size_t n, uint64_t *ret_at)
 		return r;
 	/* On from the last one into the new one, if they follow each other. */
 	if (s->packed_at & mask && first == (s->packed_at >> s->cluster_bits) + 1 && refs &&
-	    refs < refcount_max(s)) {
+		refs < refcount_max(s)) {
 		r = refcount_set(s, first - 1, refs + 1);
 		*ret_at = s->packed_at;
 	} else {
@@ -335,11 +337,10 @@ int qcow2_drop(struct image *im, uint64_t off, uint64_t len, bool to_zero, bool 
 	bool to_end = end == im->size;
 	int r = 0;
 
-	if (s->autoclear & AUTOCLEAR_RAW ||
-	    (to_zero && s->version < 3 && im->backing_path))
+	if (s->autoclear & AUTOCLEAR_RAW || (to_zero && s->version < 3 && im->backing_path))
 		return -EOPNOTSUPP;
 	if (qcow2_extended(s) && ((off & mask && part_in_the_way(s, off)) ||
-				  (end & mask && !to_end && part_in_the_way(s, end))))
+					 (end & mask && !to_end && part_in_the_way(s, end))))
 		return -EOPNOTSUPP;
 	for (; off < end && !r; off = next) {
 		uint64_t cluster = off & ~mask, to;

@@ -9,28 +9,35 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
-#define GUID_BAT "2DC27766-F623-4200-9D64-115E9BFD4A08"
-#define GUID_METADATA "8B7CA206-4790-4B9A-B8FE-575F050F886E"
+#define GUID_BAT        "2DC27766-F623-4200-9D64-115E9BFD4A08"
+#define GUID_METADATA   "8B7CA206-4790-4B9A-B8FE-575F050F886E"
 #define GUID_PARAMETERS "CAA16737-FA36-4D43-B3B6-33F0AA44E76B"
-#define GUID_SIZE "2FA54224-CD1B-4876-B211-5DBED83BF4B8"
-#define GUID_PAGE83 "BECA12AB-B2E6-4523-93EF-C309E000C746"
-#define GUID_LOGICAL "8141BF1D-A96F-4709-BA47-F233A8FAAB5F"
-#define GUID_PHYSICAL "CDA348C7-445D-4471-9CC9-E9885251C556"
-#define GUID_PARENT "A8D35F2D-B30B-454D-ABF7-D3D84834AB0C"
+#define GUID_SIZE       "2FA54224-CD1B-4876-B211-5DBED83BF4B8"
+#define GUID_PAGE83     "BECA12AB-B2E6-4523-93EF-C309E000C746"
+#define GUID_LOGICAL    "8141BF1D-A96F-4709-BA47-F233A8FAAB5F"
+#define GUID_PHYSICAL   "CDA348C7-445D-4471-9CC9-E9885251C556"
+#define GUID_PARENT     "A8D35F2D-B30B-454D-ABF7-D3D84834AB0C"
 
 enum {
-	REGION_ENTRIES = 16, REGION_ENTRY = 32, REGIONS_MAX = 2047,
-	META_ENTRIES = 32, META_ENTRY = 32, META_MAX = 2047, META_TABLE = 64 << 10,
-	PARAM_FIXED = 1, PARAM_PARENT = 2,
-	META_VIRTUAL = 2, META_REQUIRED = 4,
+	REGION_ENTRIES = 16,
+	REGION_ENTRY = 32,
+	REGIONS_MAX = 2047,
+	META_ENTRIES = 32,
+	META_ENTRY = 32,
+	META_MAX = 2047,
+	META_TABLE = 64 << 10,
+	PARAM_FIXED = 1,
+	PARAM_PARENT = 2,
+	META_VIRTUAL = 2,
+	META_REQUIRED = 4,
 };
 
 void vhdx_guid(const char *text, uint8_t out[16])
 {
 	unsigned a, b, c, d[8];
 
-	sscanf(text, "%8x-%4x-%4x-%2x%2x-%2x%2x%2x%2x%2x%2x", &a, &b, &c, d, d + 1, d + 2, d + 3, d + 4,
-	       d + 5, d + 6, d + 7);
+	sscanf(text, "%8x-%4x-%4x-%2x%2x-%2x%2x%2x%2x%2x%2x", &a, &b, &c, d, d + 1, d + 2, d + 3,
+		d + 4, d + 5, d + 6, d + 7);
 	store_le32(out, a);
 	store_le16(out + 4, b);
 	store_le16(out + 6, c);
@@ -70,20 +77,21 @@ int vhdx_header_read(struct image *im, struct vhdx *s, GError **error)
 
 	for (int i = 0; i < 2; i++) {
 		if (file_read_full(im->file, AT_HEADER << i, h, sizeof(h)) < 0 || !header_good(h) ||
-		    (any && load_le64(h + H_SEQUENCE) <= load_le64(s->header + H_SEQUENCE)))
+			(any && load_le64(h + H_SEQUENCE) <= load_le64(s->header + H_SEQUENCE)))
 			continue;
 		any = true;
 		memcpy(s->header, h, sizeof(h));
 		s->header_slot = i;
 	}
 	if (!any)
-		return fail(error, LODGE_ERROR_FILE, "%s: both its headers are damaged", im->file->path);
+		return fail(error, LODGE_ERROR_FILE, "%s: both its headers are damaged",
+			im->file->path);
 	s->log_at = load_le64(s->header + H_LOG_AT);
 	s->log_size = load_le32(s->header + H_LOG_SIZE);
 	if (s->log_at < MIB || s->log_at % MIB || s->log_size % MIB || s->log_size > 256 * MIB ||
-	    s->log_at > INT64_MAX / 2 || load_le16(s->header + H_LOG_VERSION))
+		s->log_at > INT64_MAX / 2 || load_le16(s->header + H_LOG_VERSION))
 		return fail(error, LODGE_ERROR_FILE, "%s: its log cannot be where its header says",
-			    im->file->path);
+			im->file->path);
 	return 0;
 }
 
@@ -110,7 +118,7 @@ int vhdx_regions_read(struct image *im, struct vhdx *s, GError **error)
 
 	for (int i = 0; i < 2 && !count; i++) {
 		if (file_read_full(im->file, AT_REGIONS + i * REGIONS_SIZE, t, REGIONS_SIZE) < 0 ||
-		    memcmp(t, "regi", 4) || load_le32(t + 4) != sum_of(t, REGIONS_SIZE))
+			memcmp(t, "regi", 4) || load_le32(t + 4) != sum_of(t, REGIONS_SIZE))
 			continue;
 		count = MIN(load_le32(t + 8), REGIONS_MAX);
 	}
@@ -126,12 +134,16 @@ int vhdx_regions_read(struct image *im, struct vhdx *s, GError **error)
 			s->meta_at = at;
 			s->meta_size = n;
 		} else if (load_le32(e + 28) & 1) {
-			return fail(error, LODGE_ERROR_FILE, "%s: needs a part that is not known, or is not "
-				    "where it can be", im->file->path);
+			return fail(error, LODGE_ERROR_FILE,
+				"%s: needs a part that is not known, or is not "
+				"where it can be",
+				im->file->path);
 		}
 	}
-	return s->bat_at && s->meta_at ? 0 : fail(error, LODGE_ERROR_FILE, "%s: its region tables are damaged",
-						    im->file->path);
+	return s->bat_at && s->meta_at
+		       ? 0
+		       : fail(error, LODGE_ERROR_FILE, "%s: its region tables are damaged",
+				 im->file->path);
 }
 
 /* 2.6.2.6: keys and values in UTF-16LE; the relative path is the one that means something here. */
@@ -147,18 +159,20 @@ static void read_parent(struct image *im, const uint8_t *item, uint32_t n)
 
 		if ((uint64_t)key + key_n > n || (uint64_t)value + value_n > n)
 			continue;
-		k = g_convert((const char *)item + key, key_n, "UTF-8", "UTF-16LE", NULL, NULL, NULL);
+		k = g_convert(
+			(const char *)item + key, key_n, "UTF-8", "UTF-16LE", NULL, NULL, NULL);
 		if (g_strcmp0(k, "relative_path"))
 			continue;
-		im->backing_path = g_convert((const char *)item + value, value_n, "UTF-8", "UTF-16LE", NULL,
-			NULL, NULL);
+		im->backing_path = g_convert(
+			(const char *)item + value, value_n, "UTF-8", "UTF-16LE", NULL, NULL, NULL);
 		if (im->backing_path)
 			g_strdelimit(im->backing_path, "\\", '/');
 	}
 	im->backing_format = g_strdup("vhdx");
 }
 
-static void read_item(struct image *im, struct vhdx *s, const uint8_t *e, const uint8_t *item, uint32_t n)
+static void read_item(
+	struct image *im, struct vhdx *s, const uint8_t *e, const uint8_t *item, uint32_t n)
 {
 	if (is_guid(e, GUID_PARAMETERS) && n >= 8) {
 		s->block = load_le32(item);
@@ -179,7 +193,8 @@ int vhdx_metadata_read(struct image *im, struct vhdx *s, GError **error)
 	unsigned count;
 
 	if (file_read_full(im->file, s->meta_at, t, META_TABLE) < 0 || memcmp(t, "metadata", 8))
-		return fail(error, LODGE_ERROR_FILE, "%s: its metadata are damaged", im->file->path);
+		return fail(
+			error, LODGE_ERROR_FILE, "%s: its metadata are damaged", im->file->path);
 	count = MIN(load_le16(t + 10), META_MAX);
 	for (unsigned i = 0; i < count; i++) {
 		const uint8_t *e = t + META_ENTRIES + i * META_ENTRY;
@@ -190,16 +205,18 @@ int vhdx_metadata_read(struct image *im, struct vhdx *s, GError **error)
 			continue;
 		item = g_malloc(n);
 		if (file_read_full(im->file, s->meta_at + at, item, n) < 0)
-			return fail(error, LODGE_ERROR_FILE, "%s: cannot read its metadata", im->file->path);
+			return fail(error, LODGE_ERROR_FILE, "%s: cannot read its metadata",
+				im->file->path);
 		read_item(im, s, e, item, n);
 	}
 	if (s->block < MIB || s->block > 256 * MIB || s->block & (s->block - 1) ||
-	    (s->sector != 512 && s->sector != 4096) || !im->size || im->size & (s->sector - 1) ||
-	    im->size > 64ull << 40)
-		return fail(error, LODGE_ERROR_FILE, "%s: claims an absurd size, block size or sector size",
-			    im->file->path);
+		(s->sector != 512 && s->sector != 4096) || !im->size ||
+		im->size & (s->sector - 1) || im->size > 64ull << 40)
+		return fail(error, LODGE_ERROR_FILE,
+			"%s: claims an absurd size, block size or sector size", im->file->path);
 	if (s->parent && !im->backing_path)
-		return fail(error, LODGE_ERROR_FILE, "%s: does not say where its parent is", im->file->path);
+		return fail(error, LODGE_ERROR_FILE, "%s: does not say where its parent is",
+			im->file->path);
 	s->chunk = ((uint64_t)s->sector << 23) / s->block;
 	return 0;
 }
@@ -208,7 +225,8 @@ int vhdx_metadata_read(struct image *im, struct vhdx *s, GError **error)
 
 static const char *const subformats[] = { "dynamic", "fixed", NULL };
 const struct image_option_def vhdx_options[] = {
-	{ "subformat", IMAGE_OPT_ENUM, subformats, "dynamic", "grows as it is written, or has all its room" },
+	{ "subformat", IMAGE_OPT_ENUM, subformats, "dynamic",
+		"grows as it is written, or has all its room" },
 	{ "block_size", IMAGE_OPT_SIZE, NULL, "8M", "unit of allocation, 1M to 256M" },
 	{ NULL },
 };
@@ -226,7 +244,8 @@ static void region(uint8_t *t, unsigned i, const char *guid, uint64_t at, uint32
 	store_le32(t + 8, i + 1);
 }
 
-static void item(uint8_t *meta, const char *guid, uint32_t *at, const void *value, uint32_t n, uint32_t flags)
+static void item(uint8_t *meta, const char *guid, uint32_t *at, const void *value, uint32_t n,
+	uint32_t flags)
 {
 	unsigned i = load_le16(meta + 10);
 	uint8_t *e = meta + META_ENTRIES + i * META_ENTRY;
@@ -266,7 +285,8 @@ static int write_front(struct file *f, uint32_t bat)
 	g_autofree uint8_t *t = g_malloc0(REGIONS_SIZE);
 	struct vhdx s = { .header_slot = 1 };
 	gsize n;
-	g_autofree char *by = g_convert("Lodge " LODGE_VERSION, -1, "UTF-16LE", "UTF-8", NULL, &n, NULL);
+	g_autofree char *by =
+		g_convert("Lodge " LODGE_VERSION, -1, "UTF-16LE", "UTF-8", NULL, &n, NULL);
 	int r;
 
 	memcpy(t, "vhdxfile", 8);
@@ -300,9 +320,11 @@ int vhdx_create(struct file *f, const struct image_spec *spec, GError **error)
 	int r;
 
 	if (spec->backing)
-		return fail(error, LODGE_ERROR_USAGE, "%s: VHDX images with a parent cannot be made", f->path);
+		return fail(error, LODGE_ERROR_USAGE,
+			"%s: VHDX images with a parent cannot be made", f->path);
 	if (block < MIB || block > 256 * MIB || block & (block - 1))
-		return fail(error, LODGE_ERROR_USAGE, "%s: block_size is a power of two, 1M to 256M", f->path);
+		return fail(error, LODGE_ERROR_USAGE,
+			"%s: block_size is a power of two, 1M to 256M", f->path);
 	if (spec->size > 64ull << 40)
 		return fail(error, LODGE_ERROR_USAGE, "%s: VHDX disks end at 64 TiB", f->path);
 	blocks = (spec->size + block - 1) / block;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * log.c: replays a VHDX log: what its last writer had not brought to its place. Spec: [MS-VHDX] 2.3. A
- * reader that may not write gets an error instead: the tables in the file are old.
+ * log.c: replays a VHDX log: what its last writer had not brought to its place. Spec:
+ * [MS-VHDX] 2.3. A reader that may not write gets an error instead: the tables in the file are old.
  */
 #include "image/vhdx/vhdx.h"
 
@@ -14,10 +14,21 @@
 enum {
 	SECTOR = 4096,
 	/* 2.3.1.1: entry header */
-	E_SUM = 4, E_SIZE = 8, E_TAIL = 12, E_SEQUENCE = 16, E_COUNT = 24, E_GUID = 32, E_FLUSHED = 48,
-	E_LAST = 56, E_HEADER = 64,
+	E_SUM = 4,
+	E_SIZE = 8,
+	E_TAIL = 12,
+	E_SEQUENCE = 16,
+	E_COUNT = 24,
+	E_GUID = 32,
+	E_FLUSHED = 48,
+	E_LAST = 56,
+	E_HEADER = 64,
 	/* 2.3.1.2, 2.3.1.3: descriptors */
-	D_SIZE = 32, D_TRAILING = 4, D_LEADING = 8, D_AT = 16, D_SEQUENCE = 24,
+	D_SIZE = 32,
+	D_TRAILING = 4,
+	D_LEADING = 8,
+	D_AT = 16,
+	D_SEQUENCE = 24,
 };
 
 struct log {
@@ -46,7 +57,8 @@ static uint32_t data_sectors(const uint8_t *e)
 	return n;
 }
 
-/* 2.3.1: signature, place, sum, and every descriptor and data sector of the same sequence number. */
+/* 2.3.1: signature, place, sum, and every descriptor and data sector of the same sequence number.
+ */
 static bool entry_good(const struct log *l, uint32_t at)
 {
 	static const uint8_t zero[4];
@@ -54,8 +66,9 @@ static bool entry_good(const struct log *l, uint32_t at)
 	uint32_t size = entry_size(l, at), count = load_le32(e + E_COUNT), crc, front;
 
 	if (memcmp(e, "loge", 4) || !size || size % SECTOR || size > l->size || !sequence(l, at) ||
-	    load_le32(e + E_TAIL) % SECTOR || load_le32(e + E_TAIL) >= l->size ||
-	    memcmp(e + E_GUID, l->s->header + H_LOG_GUID, 16) || count > (size - E_HEADER) / D_SIZE)
+		load_le32(e + E_TAIL) % SECTOR || load_le32(e + E_TAIL) >= l->size ||
+		memcmp(e + E_GUID, l->s->header + H_LOG_GUID, 16) ||
+		count > (size - E_HEADER) / D_SIZE)
 		return false;
 	crc = crc32c(0, e, E_SUM);
 	crc = crc32c(crc, zero, 4);
@@ -69,21 +82,22 @@ static bool entry_good(const struct log *l, uint32_t at)
 		const uint8_t *d = e + E_HEADER + i * D_SIZE;
 		bool has_data = !memcmp(d, "desc", 4);
 
-		if ((!has_data && memcmp(d, "zero", 4)) || load_le64(d + D_SEQUENCE) != sequence(l, at) ||
-		    load_le64(d + D_AT) % SECTOR)
+		if ((!has_data && memcmp(d, "zero", 4)) ||
+			load_le64(d + D_SEQUENCE) != sequence(l, at) ||
+			load_le64(d + D_AT) % SECTOR)
 			return false;
 		if (!has_data)
 			continue;
 		if (memcmp(data, "data", 4) || load_le32(data + 4) != sequence(l, at) >> 32 ||
-		    load_le32(data + SECTOR - 4) != (uint32_t)sequence(l, at))
+			load_le32(data + SECTOR - 4) != (uint32_t)sequence(l, at))
 			return false;
 		data += SECTOR;
 	}
 	return true;
 }
 
-/* From `at` on, entries whose numbers follow each other; the last one's place, or -1 if there is none.
- * The sequence counts if the last entry's tail is in it. */
+/* From `at` on, entries whose numbers follow each other; the last one's place, or -1 if there is
+ * none. The sequence counts if the last entry's tail is in it. */
 static int64_t sequence_from(const struct log *l, uint32_t at, uint32_t *ret_tail)
 {
 	uint32_t place = at, used = 0;
@@ -91,7 +105,7 @@ static int64_t sequence_from(const struct log *l, uint32_t at, uint32_t *ret_tai
 	bool tail_seen = false;
 
 	while (used < l->size && entry_good(l, place) &&
-	       (last < 0 || sequence(l, place) == sequence(l, (uint32_t)last) + 1)) {
+		(last < 0 || sequence(l, place) == sequence(l, (uint32_t)last) + 1)) {
 		last = place;
 		used += entry_size(l, place);
 		place = (at + used) % l->size;
@@ -99,7 +113,8 @@ static int64_t sequence_from(const struct log *l, uint32_t at, uint32_t *ret_tai
 	if (last < 0)
 		return -1;
 	*ret_tail = load_le32(l->bytes + last + E_TAIL);
-	for (uint32_t p = at, n = 0; n < used && !tail_seen; n += entry_size(l, p), p = (at + n) % l->size)
+	for (uint32_t p = at, n = 0; n < used && !tail_seen;
+		n += entry_size(l, p), p = (at + n) % l->size)
 		tail_seen = p == *ret_tail;
 	return tail_seen ? last : -1;
 }
@@ -164,8 +179,10 @@ int vhdx_log_replay(struct file *f, struct vhdx *s, bool readonly, GError **erro
 	if (!memcmp(s->header + H_LOG_GUID, none, 16))
 		return 0;
 	if (readonly)
-		return fail(error, LODGE_ERROR_FILE, "%s: was not closed by its last writer and has changes in "
-			    "its log; open it once for writing ('lodge image check -r all' does)", f->path);
+		return fail(error, LODGE_ERROR_FILE,
+			"%s: was not closed by its last writer and has changes in "
+			"its log; open it once for writing ('lodge image check -r all' does)",
+			f->path);
 	l.bytes = g_try_malloc(2 * (size_t)l.size);
 	if (!l.bytes)
 		return fail(error, LODGE_ERROR_HOST, "%s: no memory for its log", f->path);
@@ -184,8 +201,11 @@ int vhdx_log_replay(struct file *f, struct vhdx *s, bool readonly, GError **erro
 		r = replay(&l, best_tail, (uint32_t)last);
 	g_free(l.bytes);
 	if (r < 0)
-		return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot replay its log", f->path);
+		return fail_errno(
+			error, LODGE_ERROR_FILE, -r, "%s: cannot replay its log", f->path);
 	memset(s->header + H_LOG_GUID, 0, 16);
 	r = vhdx_header_write(f, s);
-	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot write its header", f->path) : 1;
+	return r < 0 ? fail_errno(
+			       error, LODGE_ERROR_FILE, -r, "%s: cannot write its header", f->path)
+		     : 1;
 }

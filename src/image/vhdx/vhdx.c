@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vhdx.c: blocks of Hyper-V's VHDX. Spec: [MS-VHDX] 2.5. Entries of the block table are written in place
- * after the data they refer to are on disk, a sector at a time, which needs no log.
+ * vhdx.c: blocks of Hyper-V's VHDX. Spec: [MS-VHDX] 2.5. Entries of the block table are written in
+ * place after the data they refer to are on disk, a sector at a time, which needs no log.
  */
 #include "image/vhdx/vhdx.h"
 
@@ -37,16 +37,18 @@ static int vhdx_open(struct image *im, const struct image_options *o, GError **e
 	if (r < 0 || memcmp(head, "vhdxfile", 8))
 		return fail(error, LODGE_ERROR_FILE, "%s: is no VHDX image", im->file->path);
 	if (vhdx_header_read(im, s, error) < 0 ||
-	    vhdx_log_replay(im->file, s, im->readonly, error) < 0 ||
-	    vhdx_regions_read(im, s, error) < 0 || vhdx_metadata_read(im, s, error) < 0)
+		vhdx_log_replay(im->file, s, im->readonly, error) < 0 ||
+		vhdx_regions_read(im, s, error) < 0 || vhdx_metadata_read(im, s, error) < 0)
 		return -1;
 	blocks = (im->size + s->block - 1) / s->block;
-	entries = s->parent ? (blocks + s->chunk - 1) / s->chunk * (s->chunk + 1) :
-			      blocks + (blocks - 1) / s->chunk;
+	entries = s->parent ? (blocks + s->chunk - 1) / s->chunk * (s->chunk + 1)
+			    : blocks + (blocks - 1) / s->chunk;
 	if (entries > s->bat_size / 8)
-		return fail(error, LODGE_ERROR_FILE, "%s: its block table is too small for its size",
-			    im->file->path);
-	s->bat = (struct block_table){ .file = im->file, .at = s->bat_at, .count = entries, .width = 8 };
+		return fail(error, LODGE_ERROR_FILE,
+			"%s: its block table is too small for its size", im->file->path);
+	s->bat = (struct block_table){
+		.file = im->file, .at = s->bat_at, .count = entries, .width = 8
+	};
 	block_table_init(&s->bat);
 	im->cluster = s->block;
 	if (s->parent)
@@ -87,7 +89,8 @@ static int map_partial(struct image *im, uint64_t off, uint64_t len, uint64_t at
 	struct extent *out)
 {
 	struct vhdx *s = im->state;
-	uint64_t inside = off % s->block, i = inside / s->sector, end = (inside + len + s->sector - 1) / s->sector;
+	uint64_t inside = off % s->block, i = inside / s->sector,
+		 end = (inside + len + s->sector - 1) / s->sector;
 	int r = load_bits(im, s, off / s->block, flags);
 	bool here;
 
@@ -97,12 +100,15 @@ static int map_partial(struct image *im, uint64_t off, uint64_t len, uint64_t at
 	do
 		i++;
 	while (i < end && (s->bits[i / 8] >> i % 8 & 1) == here);
-	*out = (struct extent){ .kind = here ? EXTENT_DATA : EXTENT_BACKING, .file = here ? im->file : NULL,
-		.at = at + inside, .len = MIN(len, i * s->sector - inside) };
+	*out = (struct extent){ .kind = here ? EXTENT_DATA : EXTENT_BACKING,
+		.file = here ? im->file : NULL,
+		.at = at + inside,
+		.len = MIN(len, i * s->sector - inside) };
 	return 0;
 }
 
-static int vhdx_map(struct image *im, uint64_t off, uint64_t len, unsigned flags, struct extent *out)
+static int vhdx_map(
+	struct image *im, uint64_t off, uint64_t len, unsigned flags, struct extent *out)
 {
 	struct vhdx *s = im->state;
 	uint64_t e;
@@ -117,21 +123,18 @@ static int vhdx_map(struct image *im, uint64_t off, uint64_t len, unsigned flags
 		if (entry_place(e) < MIB)
 			return -EIO;
 		if ((e & STATE_MASK) == STATE_PARTIAL)
-			return s->parent ? map_partial(im, off, out->len, entry_place(e), flags, out) : -EIO;
+			return s->parent
+				       ? map_partial(im, off, out->len, entry_place(e), flags, out)
+				       : -EIO;
 		out->kind = EXTENT_DATA;
 		out->file = im->file;
 		out->at = entry_place(e) + off % s->block;
 		return 0;
-	case STATE_ABSENT:
-		out->kind = s->parent ? EXTENT_BACKING : EXTENT_ZERO;
-		return 0;
+	case STATE_ABSENT: out->kind = s->parent ? EXTENT_BACKING : EXTENT_ZERO; return 0;
 	case STATE_UNDEFINED:
 	case STATE_ZERO:
-	case STATE_UNMAPPED:
-		out->kind = EXTENT_ZERO;
-		return 0;
-	default:
-		return -EIO;
+	case STATE_UNMAPPED: out->kind = EXTENT_ZERO; return 0;
+	default: return -EIO;
 	}
 }
 
@@ -149,8 +152,8 @@ static int begin_writing(struct image *im, struct vhdx *s)
 	return r;
 }
 
-static int vhdx_alloc(struct image *im, uint64_t off, uint64_t len, unsigned flags, uint64_t *ret_start,
-	struct extent *out)
+static int vhdx_alloc(struct image *im, uint64_t off, uint64_t len, unsigned flags,
+	uint64_t *ret_start, struct extent *out)
 {
 	struct vhdx *s = im->state;
 	uint64_t e;
@@ -179,7 +182,8 @@ static int vhdx_commit(struct image *im, uint64_t start, const struct extent *x,
 	im->dirty = true;
 	if (s->bits_of == start / s->block + 1)
 		s->bits_of = 0;
-	return block_table_set(&s->bat, payload_index(s, start / s->block), x->at | STATE_PRESENT, flags);
+	return block_table_set(
+		&s->bat, payload_index(s, start / s->block), x->at | STATE_PRESENT, flags);
 }
 
 static void vhdx_abandon(struct image *im, uint64_t start, const struct extent *x)
@@ -207,17 +211,19 @@ static int vhdx_check(struct image *im, struct image_report *out, bool repair, G
 			census_add(&c, i, entry_place(e));
 	}
 	census_end(&c);
-	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read its table", im->file->path) :
-		       0;
+	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read its table",
+			       im->file->path)
+		     : 0;
 }
 
 static void vhdx_info(struct image *im, json_t *object)
 {
 	const struct vhdx *s = im->state;
 
-	json_object_set_new(object, "subformat", json_string(s->parent ? "differencing" :
-							     s->fixed  ? "fixed" :
-									 "dynamic"));
+	json_object_set_new(object, "subformat",
+		json_string(s->parent  ? "differencing"
+			    : s->fixed ? "fixed"
+				       : "dynamic"));
 	json_object_set_new(object, "sector_size", json_integer(s->sector));
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * descriptor.c: the text part of VMDK images. Spec: "Virtual Disk Format 5.0", "The Descriptor". Written by
- * many programs, and by hand: case, spaces, quotes and line ends vary.
+ * descriptor.c: the text part of VMDK images. Spec: "Virtual Disk Format 5.0", "The Descriptor".
+ * Written by many programs, and by hand: case, spaces, quotes and line ends vary.
  */
 #include <string.h>
 
@@ -124,7 +124,8 @@ int vmdk_text_parse(struct vmdk_text *t, const char *text, const char *path, GEr
 		p += n;
 		p += strspn(p, "\r\n");
 		if (t->lines->len > EXTENTS_MAX)
-			return fail(error, LODGE_ERROR_FILE, "%s: has more than %d extents", path, EXTENTS_MAX);
+			return fail(error, LODGE_ERROR_FILE, "%s: has more than %d extents", path,
+				EXTENTS_MAX);
 	}
 	if (!t->type)
 		t->type = g_strdup("custom");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * sparse.c: extents of grains, with a directory of tables. Spec: "Virtual Disk Format 5.0", "Hosted Sparse
- * Extents", "ESXi Host Sparse Extents", "Stream-Optimized Compressed Sparse Extents".
+ * sparse.c: extents of grains, with a directory of tables. Spec: "Virtual Disk Format 5.0", "Hosted
+ * Sparse Extents", "ESXi Host Sparse Extents", "Stream-Optimized Compressed Sparse Extents".
  */
 #include <errno.h>
 #include <string.h>
@@ -56,8 +56,11 @@ static int read_gd(struct vmdk_extent *e, uint64_t at, uint32_t **ret)
 static void table_init(struct vmdk_extent *e, struct block_table *t,
 	int (*where)(struct block_table *, uint64_t, unsigned, uint64_t *))
 {
-	*t = (struct block_table){ .file = e->file, .count = (uint64_t)e->gdes * e->gtes, .width = 4,
-		.page = e->gtes * 4, .place = where };
+	*t = (struct block_table){ .file = e->file,
+		.count = (uint64_t)e->gdes * e->gtes,
+		.width = 4,
+		.page = e->gtes * 4,
+		.place = where };
 	block_table_init(t);
 }
 
@@ -67,17 +70,17 @@ static int tables_open(struct image *im, struct vmdk_extent *e, GError **error)
 	int r;
 
 	if (e->grain < SECTOR || e->grain > GRAIN_MAX || e->grain & (e->grain - 1) || !e->gtes ||
-	    e->gtes > 65536 || e->gtes & (e->gtes - 1) || e->sectors > INT64_MAX / SECTOR ||
-	    bytes / per >= GDES_MAX)
+		e->gtes > 65536 || e->gtes & (e->gtes - 1) || e->sectors > INT64_MAX / SECTOR ||
+		bytes / per >= GDES_MAX)
 		return fail(error, LODGE_ERROR_FILE, "%s: claims an absurd size, grain or table",
-			    e->file->path);
+			e->file->path);
 	e->gdes = (bytes + per - 1) / per;
 	r = read_gd(e, e->gd_at, &e->gd);
 	if (!r && e->rgd_at)
 		r = read_gd(e, e->rgd_at, &e->rgd);
 	if (r < 0)
 		return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read its directory",
-				  e->file->path);
+			e->file->path);
 	table_init(e, &e->table, place_table);
 	if (e->rgd)
 		table_init(e, &e->rtable, place_rtable);
@@ -96,15 +99,15 @@ static int read_footer(struct file *f, uint8_t *h, bool *ret_fresh, GError **err
 	if (*ret_fresh)
 		return 0;
 	if (n < 3 * SECTOR || file_read_full(f, n - 2 * SECTOR, footer, SECTOR) < 0 ||
-	    memcmp(footer, "KDMV", 4) || load_le64(footer + H_GD) == GD_AT_END)
-		return fail(error, LODGE_ERROR_FILE, "%s: its end is missing: it was not copied whole",
-			    f->path);
+		memcmp(footer, "KDMV", 4) || load_le64(footer + H_GD) == GD_AT_END)
+		return fail(error, LODGE_ERROR_FILE,
+			"%s: its end is missing: it was not copied whole", f->path);
 	memcpy(h, footer, SECTOR);
 	return 0;
 }
 
-int vmdk_sparse_open(struct image *im, struct vmdk_extent *e, struct file *f, bool *ret_fresh_stream,
-	GError **error)
+int vmdk_sparse_open(struct image *im, struct vmdk_extent *e, struct file *f,
+	bool *ret_fresh_stream, GError **error)
 {
 	uint8_t h[SECTOR];
 	uint64_t sectors, grain;
@@ -115,7 +118,7 @@ int vmdk_sparse_open(struct image *im, struct vmdk_extent *e, struct file *f, bo
 		return fail(error, LODGE_ERROR_FILE, "%s: is no sparse VMDK extent", f->path);
 	if (!load_le32(h + H_VERSION) || load_le32(h + H_VERSION) > 3)
 		return fail(error, LODGE_ERROR_FILE, "%s: is of the unknown version %u", f->path,
-			    load_le32(h + H_VERSION));
+			load_le32(h + H_VERSION));
 	if (load_le64(h + H_GD) == GD_AT_END && read_footer(f, h, &fresh, error) < 0)
 		return -1;
 	e->kind = VMDK_SPARSE;
@@ -123,9 +126,11 @@ int vmdk_sparse_open(struct image *im, struct vmdk_extent *e, struct file *f, bo
 	e->flags = load_le32(h + H_FLAGS);
 	/* A transfer in text mode would have changed these. */
 	if (e->flags & FLAG_NEWLINES && memcmp(h + H_NEWLINES, "\n \r\n", 4))
-		return fail(error, LODGE_ERROR_FILE, "%s: was damaged by a transfer as text", f->path);
+		return fail(
+			error, LODGE_ERROR_FILE, "%s: was damaged by a transfer as text", f->path);
 	if (load_le16(h + H_COMPRESS) > 1)
-		return fail(error, LODGE_ERROR_FILE, "%s: is compressed in an unknown way", f->path);
+		return fail(
+			error, LODGE_ERROR_FILE, "%s: is compressed in an unknown way", f->path);
 	sectors = load_le64(h + H_CAPACITY);
 	grain = load_le64(h + H_GRAIN);
 	if (!e->sectors)
@@ -137,10 +142,12 @@ int vmdk_sparse_open(struct image *im, struct vmdk_extent *e, struct file *f, bo
 		*ret_fresh_stream = fresh;
 	if (fresh) {
 		e->gtes = GTES;
-		return ret_fresh_stream && e->grain == GRAIN * SECTOR ? 0 :
-			fail(error, LODGE_ERROR_FILE, "%s: its end is missing", f->path);
+		return ret_fresh_stream && e->grain == GRAIN * SECTOR
+			       ? 0
+			       : fail(error, LODGE_ERROR_FILE, "%s: its end is missing", f->path);
 	}
-	if (load_le64(h + H_GD) > INT64_MAX / SECTOR / 2 || load_le64(h + H_RGD) > INT64_MAX / SECTOR / 2)
+	if (load_le64(h + H_GD) > INT64_MAX / SECTOR / 2 ||
+		load_le64(h + H_RGD) > INT64_MAX / SECTOR / 2)
 		return fail(error, LODGE_ERROR_FILE, "%s: its directory is nowhere", f->path);
 	e->gd_at = load_le64(h + H_GD) * SECTOR;
 	e->rgd_at = e->flags & FLAG_REDUNDANT ? load_le64(h + H_RGD) * SECTOR : 0;
@@ -157,7 +164,8 @@ int vmdk_cowd_open(struct image *im, struct vmdk_extent *e, struct file *f, GErr
 	e->kind = VMDK_COWD;
 	e->file = f;
 	e->sectors = load_le32(h + C_CAPACITY);
-	e->grain = load_le32(h + C_GRAIN) > GRAIN_MAX / SECTOR ? 0 : load_le32(h + C_GRAIN) * SECTOR;
+	e->grain =
+		load_le32(h + C_GRAIN) > GRAIN_MAX / SECTOR ? 0 : load_le32(h + C_GRAIN) * SECTOR;
 	e->gtes = COWD_GTES;
 	e->gd_at = (uint64_t)load_le32(h + C_GD) * SECTOR;
 	e->data_from = load_le32(h + C_GD);

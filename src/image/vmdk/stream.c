@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * stream.c: stream-optimized VMDK: compressed grains one after the other, then tables, directory, footer.
- * Spec: "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents"; RFC 1950.
+ * stream.c: stream-optimized VMDK: compressed grains one after the other, then tables, directory,
+ * footer. Spec: "Virtual Disk Format 5.0", "Stream-Optimized Compressed Sparse Extents"; RFC 1950.
  */
 #include <errno.h>
 #include <libdeflate.h>
@@ -14,7 +14,7 @@
 enum { MARKER_HEAD = 12, LEVEL = 5 };
 
 struct vmdk_stream {
-	uint64_t end;	   /* bytes: behind the last grain */
+	uint64_t end; /* bytes: behind the last grain */
 	uint64_t grains;
 	uint32_t **tables; /* owned, each too: sectors of grains; NULL: none in there */
 	uint32_t count;
@@ -55,8 +55,10 @@ int vmdk_stream_map(struct image *im, uint64_t off, uint64_t len, struct extent 
 	const uint32_t *table = s->tables[grain / GTES];
 	uint32_t sector = table ? table[grain % GTES] : 0;
 
-	*out = (struct extent){ .kind = sector ? EXTENT_PACKED : EXTENT_ZERO, .file = sector ? im->file : NULL,
-		.at = (uint64_t)sector * SECTOR, .packed = (uint64_t)sector * SECTOR,
+	*out = (struct extent){ .kind = sector ? EXTENT_PACKED : EXTENT_ZERO,
+		.file = sector ? im->file : NULL,
+		.at = (uint64_t)sector * SECTOR,
+		.packed = (uint64_t)sector * SECTOR,
 		.len = MIN(len, im->cluster - off % im->cluster) };
 	return 0;
 }
@@ -193,10 +195,12 @@ int vmdk_unpack(struct image *im, const struct extent *x, void *dst)
 		return -ENOMEM;
 	}
 	r = file_read_full(x->file, x->packed + MARKER_HEAD, src, n);
-	if (!r && libdeflate_zlib_decompress(d, src, n, dst, im->cluster, &got) != LIBDEFLATE_SUCCESS)
+	if (!r &&
+		libdeflate_zlib_decompress(d, src, n, dst, im->cluster, &got) != LIBDEFLATE_SUCCESS)
 		r = -EIO;
 	libdeflate_free_decompressor(d);
 	if (!r)
-		memset((uint8_t *)dst + got, 0, im->cluster - got); /* the disk's last grain may be short */
+		memset((uint8_t *)dst + got, 0,
+			im->cluster - got); /* the disk's last grain may be short */
 	return r;
 }

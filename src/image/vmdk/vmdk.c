@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vmdk.c: VMware's VMDK: opening its files, and where bytes are. Spec: "Virtual Disk Format 5.0". */
+/* vmdk.c: VMware's VMDK: opening its files, and where bytes are. Spec: "Virtual Disk Format 5.0".
+ */
 #include "image/vmdk/vmdk.h"
 
 #include <errno.h>
@@ -13,9 +14,10 @@ enum { RUN_MAX = 65536 };
 
 static int probe(const uint8_t *head, size_t n)
 {
-	return n >= 4 && (!memcmp(head, "KDMV", 4) || !memcmp(head, "COWD", 4) || vmdk_is_text(head, n)) ?
-		       100 :
-		       0;
+	return n >= 4 && (!memcmp(head, "KDMV", 4) || !memcmp(head, "COWD", 4) ||
+				 vmdk_is_text(head, n))
+		       ? 100
+		       : 0;
 }
 
 static struct vmdk_extent *extent_at(const struct vmdk *s, unsigned i)
@@ -39,22 +41,23 @@ static int add_extent(struct image *im, const struct vmdk_extent *e, GError **er
 	own = extent_at(s, s->extents->len - 1);
 	own->start = im->size / SECTOR;
 	if (!own->sectors || own->sectors > (INT64_MAX - im->size) / SECTOR)
-		return fail(error, LODGE_ERROR_FILE, "%s: has an extent of an absurd size", im->file->path);
+		return fail(error, LODGE_ERROR_FILE, "%s: has an extent of an absurd size",
+			im->file->path);
 	im->size += own->sectors * SECTOR;
 	if (!own->grain)
 		return 0;
 	if (im->cluster > 1 && im->cluster != own->grain)
-		return fail(error, LODGE_ERROR_FILE, "%s: its extents have grains of different sizes",
-			    im->file->path);
+		return fail(error, LODGE_ERROR_FILE,
+			"%s: its extents have grains of different sizes", im->file->path);
 	im->cluster = own->grain;
 	if (!im->readonly && own->start * SECTOR % own->grain)
-		return fail(error, LODGE_ERROR_FILE, "%s: an extent begins within a grain: it can be read only",
-			    im->file->path);
+		return fail(error, LODGE_ERROR_FILE,
+			"%s: an extent begins within a grain: it can be read only", im->file->path);
 	return 0;
 }
 
-static int open_line(struct image *im, const struct image_options *o, const struct vmdk_line *l,
-	GError **error)
+static int open_line(
+	struct image *im, const struct image_options *o, const struct vmdk_line *l, GError **error)
 {
 	struct vmdk_extent e = { .sectors = l->sectors };
 	bool readonly = im->readonly || g_ascii_strcasecmp(l->access, "RW");
@@ -68,9 +71,10 @@ static int open_line(struct image *im, const struct image_options *o, const stru
 	if (!l->name)
 		return fail(error, LODGE_ERROR_FILE, "%s: an extent has no name", im->file->path);
 	if (g_ascii_strcasecmp(l->kind, "FLAT") && g_ascii_strcasecmp(l->kind, "SPARSE") &&
-	    g_ascii_strcasecmp(l->kind, "VMFS") && g_ascii_strcasecmp(l->kind, "VMFSSPARSE"))
-		return fail(error, LODGE_ERROR_FILE, "%s: has an extent of the kind %s, which is not known",
-			    im->file->path, l->kind);
+		g_ascii_strcasecmp(l->kind, "VMFS") && g_ascii_strcasecmp(l->kind, "VMFSSPARSE"))
+		return fail(error, LODGE_ERROR_FILE,
+			"%s: has an extent of the kind %s, which is not known", im->file->path,
+			l->kind);
 	f = image_open_file_of(im, o, l->name, readonly, error);
 	if (!f)
 		return -1;
@@ -111,8 +115,8 @@ static char *read_text(struct image *im, uint64_t at, uint64_t n, GError **error
 	char *text;
 
 	if (n > TEXT_MAX) {
-		fail(error, LODGE_ERROR_FILE, "%s: its descriptor is larger than %d bytes", im->file->path,
-		     TEXT_MAX);
+		fail(error, LODGE_ERROR_FILE, "%s: its descriptor is larger than %d bytes",
+			im->file->path, TEXT_MAX);
 		return NULL;
 	}
 	text = g_malloc0(n + 1);
@@ -173,8 +177,10 @@ static int open_single(struct image *im, const uint8_t *head, GError **error)
 	if (!r && fresh)
 		return vmdk_stream_start(im, error);
 	if (!r && e.flags & FLAG_COMPRESSED && !im->readonly)
-		r = fail(error, LODGE_ERROR_FILE, "%s: a stream-optimized image cannot be changed; convert it, "
-			    "or open it with readonly=on", im->file->path);
+		r = fail(error, LODGE_ERROR_FILE,
+			"%s: a stream-optimized image cannot be changed; convert it, "
+			"or open it with readonly=on",
+			im->file->path);
 	return r;
 }
 
@@ -188,7 +194,8 @@ static int vmdk_open(struct image *im, const struct image_options *o, GError **e
 	g_array_set_clear_func(s->extents, extent_clear);
 	im->cluster = 1;
 	if (r < 0)
-		return fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read it", im->file->path);
+		return fail_errno(
+			error, LODGE_ERROR_FILE, -r, "%s: cannot read it", im->file->path);
 	if (!memcmp(head, "KDMV", 4)) {
 		r = open_single(im, head, error);
 	} else if (!memcmp(head, "COWD", 4)) {
@@ -239,7 +246,8 @@ static struct vmdk_extent *find_extent(struct vmdk *s, uint64_t off)
 	return extent_at(s, low);
 }
 
-static int decode_grain(struct image *im, const struct vmdk_extent *e, uint64_t entry, struct extent *x)
+static int decode_grain(
+	struct image *im, const struct vmdk_extent *e, uint64_t entry, struct extent *x)
 {
 	if (!entry || (entry == GRAIN_ZERO && e->flags & FLAG_ZEROED)) {
 		x->kind = !entry && im->backing_path ? EXTENT_BACKING : EXTENT_ZERO;
@@ -253,8 +261,8 @@ static int decode_grain(struct image *im, const struct vmdk_extent *e, uint64_t 
 	return 0;
 }
 
-static int map_sparse(struct image *im, struct vmdk_extent *e, uint64_t inside, uint64_t len, unsigned flags,
-	struct extent *out)
+static int map_sparse(struct image *im, struct vmdk_extent *e, uint64_t inside, uint64_t len,
+	unsigned flags, struct extent *out)
 {
 	uint64_t n = e->grain - inside % e->grain, entry, next;
 	int r = block_table_get(&e->table, inside / e->grain, flags, &entry);
@@ -285,7 +293,7 @@ static int map_sparse(struct image *im, struct vmdk_extent *e, uint64_t inside, 
 			break;
 
 		if (decode_grain(im, e, next, &x) < 0 || x.kind != out->kind ||
-		    (x.kind == EXTENT_DATA && next != entry + e->grain / SECTOR))
+			(x.kind == EXTENT_DATA && next != entry + e->grain / SECTOR))
 			break;
 		entry = next;
 		n += e->grain;
@@ -294,7 +302,8 @@ static int map_sparse(struct image *im, struct vmdk_extent *e, uint64_t inside, 
 	return 0;
 }
 
-static int vmdk_map(struct image *im, uint64_t off, uint64_t len, unsigned flags, struct extent *out)
+static int vmdk_map(
+	struct image *im, uint64_t off, uint64_t len, unsigned flags, struct extent *out)
 {
 	struct vmdk *s = im->state;
 	struct vmdk_extent *e = find_extent(s, off);
@@ -306,13 +315,15 @@ static int vmdk_map(struct image *im, uint64_t off, uint64_t len, unsigned flags
 	len = MIN(len, e->sectors * SECTOR - inside);
 	if (e->kind == VMDK_SPARSE || e->kind == VMDK_COWD)
 		return map_sparse(im, e, inside, len, flags, out);
-	*out = (struct extent){ .kind = e->kind == VMDK_ZERO ? EXTENT_ZERO : EXTENT_DATA, .file = e->file,
-		.at = e->at * SECTOR + inside, .len = len };
+	*out = (struct extent){ .kind = e->kind == VMDK_ZERO ? EXTENT_ZERO : EXTENT_DATA,
+		.file = e->file,
+		.at = e->at * SECTOR + inside,
+		.len = len };
 	return 0;
 }
 
-static int vmdk_alloc(struct image *im, uint64_t off, uint64_t len, unsigned flags, uint64_t *ret_start,
-	struct extent *out)
+static int vmdk_alloc(struct image *im, uint64_t off, uint64_t len, unsigned flags,
+	uint64_t *ret_start, struct extent *out)
 {
 	struct vmdk *s = im->state;
 	struct vmdk_extent *e = find_extent(s, off);
@@ -327,11 +338,13 @@ static int vmdk_alloc(struct image *im, uint64_t off, uint64_t len, unsigned fla
 	if (e->kind != VMDK_SPARSE || e->file->readonly || e->flags & FLAG_COMPRESSED)
 		return -EROFS;
 	while (n < want && (grain + n) * e->grain < e->sectors * SECTOR &&
-	       !block_table_get(&e->table, grain + n, 0, &entry) && (!entry || entry == GRAIN_ZERO))
+		!block_table_get(&e->table, grain + n, 0, &entry) &&
+		(!entry || entry == GRAIN_ZERO))
 		n++;
 	*ret_start = e->start * SECTOR + grain * e->grain;
-	*out = (struct extent){ .file = e->file, .len = MIN(n * e->grain, im->size - *ret_start),
-		.fresh = true };
+	*out = (struct extent){
+		.file = e->file, .len = MIN(n * e->grain, im->size - *ret_start), .fresh = true
+	};
 	r = file_end_grow(&e->end, n * e->grain, &out->at);
 	if (!r && e->end.end / SECTOR > UINT32_MAX)
 		return -EFBIG;
@@ -431,8 +444,9 @@ static int vmdk_check(struct image *im, struct image_report *out, bool repair, G
 		if (extent_at(s, i)->grain)
 			r = check_extent(extent_at(s, i), out);
 	}
-	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read its tables", im->file->path) :
-		       0;
+	return r < 0 ? fail_errno(error, LODGE_ERROR_FILE, -r, "%s: cannot read its tables",
+			       im->file->path)
+		     : 0;
 }
 
 static void vmdk_info(struct image *im, json_t *object)
@@ -441,15 +455,17 @@ static void vmdk_info(struct image *im, json_t *object)
 	const struct vmdk *s = im->state;
 	json_t *list = json_array();
 
-	json_object_set_new(object, "create_type", json_string(s->type ? s->type : "monolithicSparse"));
+	json_object_set_new(
+		object, "create_type", json_string(s->type ? s->type : "monolithicSparse"));
 	json_object_set_new(object, "cid", json_integer(s->cid));
 	json_object_set_new(object, "parent_cid", json_integer(s->parent_cid));
 	for (unsigned i = 0; i < s->extents->len; i++) {
 		const struct vmdk_extent *e = extent_at(s, i);
 
-		json_array_append_new(list, json_pack("{s:s,s:I,s:s,s:b}", "filename",
-			e->file ? e->file->path : "", "virtual-size", (json_int_t)(e->sectors * SECTOR),
-			"format", kinds[e->kind], "compressed", (e->flags & FLAG_COMPRESSED) != 0));
+		json_array_append_new(list,
+			json_pack("{s:s,s:I,s:s,s:b}", "filename", e->file ? e->file->path : "",
+				"virtual-size", (json_int_t)(e->sectors * SECTOR), "format",
+				kinds[e->kind], "compressed", (e->flags & FLAG_COMPRESSED) != 0));
 	}
 	json_object_set_new(object, "extents", list);
 }

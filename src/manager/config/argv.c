@@ -108,13 +108,16 @@ static void put_devices(GPtrArray *a, const struct domain_config *c, const struc
 		else if (kind == DEVICE_NIC)
 			put_nic(a, d, p->tap_fds ? p->tap_fds[i] : NULL);
 		else if (kind == DEVICE_RNG)
-			put(a, "--rng", g_strdup_printf("id=%s,max_bytes=%" G_GUINT64_FORMAT
-				",period_ms=%" G_GUINT64_FORMAT, d->alias, d->rng.max_bytes,
-				d->rng.period_ms));
+			put(a, "--rng",
+				g_strdup_printf("id=%s,max_bytes=%" G_GUINT64_FORMAT
+						",period_ms=%" G_GUINT64_FORMAT,
+					d->alias, d->rng.max_bytes, d->rng.period_ms));
 		else if (kind == DEVICE_BALLOON)
-			put(a, "--balloon", g_strdup_printf("id=%s,deflate_on_oom=%s,"
-				"free_page_reporting=%s", d->alias, d->balloon.deflate ? "on" : "off",
-				d->balloon.reporting ? "on" : "off"));
+			put(a, "--balloon",
+				g_strdup_printf("id=%s,deflate_on_oom=%s,"
+						"free_page_reporting=%s",
+					d->alias, d->balloon.deflate ? "on" : "off",
+					d->balloon.reporting ? "on" : "off"));
 	}
 }
 
@@ -134,8 +137,10 @@ char **argv_make(const struct domain_config *c, const struct argv_parts *p, GErr
 	GPtrArray *a;
 
 	if (!c->kernel && !p->load) {
-		refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED, "machine '%s' would boot from its disk, which "
-			"needs firmware, and Lodge has none yet: give <kernel> in <os>", c->name);
+		refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
+			"machine '%s' would boot from its disk, which "
+			"needs firmware, and Lodge has none yet: give <kernel> in <os>",
+			c->name);
 		return NULL;
 	}
 	a = g_ptr_array_new();

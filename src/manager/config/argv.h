@@ -8,10 +8,10 @@
 /* What a start adds to the definition. Borrowed; by the index of the device in config->devices. */
 struct argv_parts {
 	const char *lodge_vm, *qmp, *load; /* load NULL: boot */
-	char *const *disk_paths;	   /* of volumes; NULL: the definition's */
-	char *const *sockets;		   /* of unix channels that have no path */
-	const int (*tap_fds)[16];	   /* -1 ends; NULL: tap by name */
-	unsigned vcpus; /* at the start; 0: the definition's */
+	char *const *disk_paths;           /* of volumes; NULL: the definition's */
+	char *const *sockets;              /* of unix channels that have no path */
+	const int (*tap_fds)[16];          /* -1 ends; NULL: tap by name */
+	unsigned vcpus;                    /* at the start; 0: the definition's */
 	bool paused;
 };
 

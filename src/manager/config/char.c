@@ -12,8 +12,8 @@ static const char *const classes[] = { "serial", "console", "channel" };
 static int no_comma(const char *text, const char *what, GError **error)
 {
 	if (strchr(text, ',') || strlen(text) > 107)
-		return refuse(error, MANAGER_ERR_XML, "%s: '%.120s' has a ',' or over 107 bytes", what,
-			text);
+		return refuse(error, MANAGER_ERR_XML, "%s: '%.120s' has a ',' or over 107 bytes",
+			what, text);
 	return 0;
 }
 
@@ -23,11 +23,13 @@ static int read_tcp(struct config_char *k, xmlNode *n, GError **error)
 	const xmlNode *source = xml_child(n, "source");
 
 	if (protocol && strcmp(protocol, "raw") != 0)
-		return config_unsupported(error, "<protocol> '%.16s' of a port: Lodge has raw", protocol);
+		return config_unsupported(
+			error, "<protocol> '%.16s' of a port: Lodge has raw", protocol);
 	k->host = source ? g_strdup(xml_attr(source, "host")) : NULL;
 	k->service = source ? g_strdup(xml_attr(source, "service")) : NULL;
 	if (!k->host || !k->service)
-		return refuse(error, MANAGER_ERR_XML, "<source> of a tcp port lacks 'host' or 'service'");
+		return refuse(
+			error, MANAGER_ERR_XML, "<source> of a tcp port lacks 'host' or 'service'");
 	if (no_comma(k->host, "'host'", error) < 0)
 		return -1;
 	return no_comma(k->service, "'service'", error);
@@ -41,8 +43,10 @@ static int read_source(struct config_char *k, xmlNode *n, unsigned flags, GError
 	static const char *const own[] = { "pty", "unix", "file", "tcp", "null", NULL };
 
 	if (!g_strv_contains(own, k->type))
-		return config_unsupported(error, "<%s> of type '%.16s': Lodge has pty, unix, file, tcp and "
-			"null", xml_name(n), k->type);
+		return config_unsupported(error,
+			"<%s> of type '%.16s': Lodge has pty, unix, file, tcp and "
+			"null",
+			xml_name(n), k->type);
 	if (strcmp(k->type, "tcp") == 0 && read_tcp(k, n, error) < 0)
 		return -1;
 	if (source && xml_attr_enum(source, "mode", modes, &mode, error) < 0)
@@ -61,9 +65,10 @@ static int read_source(struct config_char *k, xmlNode *n, unsigned flags, GError
 	if (k->path && no_comma(k->path, "'path'", error) < 0)
 		return -1;
 	if (k->path && !g_path_is_absolute(k->path))
-		return refuse(error, MANAGER_ERR_XML, "<source> of <%s>: '%.64s' is no absolute path",
-			xml_name(n), k->path);
-	if (!k->path && (strcmp(k->type, "file") == 0 || (strcmp(k->type, "unix") == 0 && !k->server)))
+		return refuse(error, MANAGER_ERR_XML,
+			"<source> of <%s>: '%.64s' is no absolute path", xml_name(n), k->path);
+	if (!k->path &&
+		(strcmp(k->type, "file") == 0 || (strcmp(k->type, "unix") == 0 && !k->server)))
 		return refuse(error, MANAGER_ERR_XML, "<source> of <%s> lacks 'path'", xml_name(n));
 	return 0;
 }
@@ -78,8 +83,8 @@ static int read_target(struct config_char *k, xmlNode *n, unsigned nth, GError *
 		if (!type)
 			xml_set_attr(target, "type", type = "virtio");
 		if (strcmp(type, "virtio") != 0)
-			return config_unsupported(error, "<channel> with target '%.16s': Lodge has virtio",
-				type);
+			return config_unsupported(
+				error, "<channel> with target '%.16s': Lodge has virtio", type);
 		k->name = g_strdup(xml_attr(target, "name"));
 		if (!k->name)
 			return refuse(error, MANAGER_ERR_XML, "<target> of <channel> lacks 'name'");
@@ -96,14 +101,17 @@ static int read_target(struct config_char *k, xmlNode *n, unsigned nth, GError *
 			xml_set_attr(target, "type", type = "serial");
 		k->virtio = strcmp(type, "virtio") == 0;
 		if (!k->virtio && strcmp(type, "serial") != 0)
-			return config_unsupported(error, "<console> with target '%.16s': Lodge has serial "
-				"and virtio", type);
+			return config_unsupported(error,
+				"<console> with target '%.16s': Lodge has serial "
+				"and virtio",
+				type);
 		return 0;
 	}
 	if (!type)
 		xml_set_attr(target, "type", type = "isa-serial");
 	if (strcmp(type, "isa-serial") != 0)
-		return config_unsupported(error, "<serial> with target '%.16s': Lodge has isa-serial", type);
+		return config_unsupported(
+			error, "<serial> with target '%.16s': Lodge has isa-serial", type);
 	xml_set_attr(xml_want(target, "model"), "name", "isa-serial");
 	return 0;
 }
@@ -116,7 +124,7 @@ int config_char(struct domain_config *c, struct config_device *d, xmlNode *n, un
 
 	d->kind = DEVICE_CHAR;
 	while (strcmp(classes[k->class], xml_name(n)) != 0)
-		k->class++;
+		k->class ++;
 	for (guint i = 0; i < c->devices->len; i++) {
 		const struct config_device *o = g_ptr_array_index(c->devices, i);
 
@@ -129,8 +137,9 @@ int config_char(struct domain_config *c, struct config_device *d, xmlNode *n, un
 	if (!d->alias)
 		d->alias = g_strdup_printf("%s%u", classes[k->class], nth);
 	/* Parts of a display, which comes with its own issue: kept. */
-	if (k->class == CHAR_CHANNEL && (strcmp(k->type, "spicevmc") == 0 ||
-				strcmp(k->type, "qemu-vdagent") == 0 || strcmp(k->type, "dbus") == 0))
+	if (k->class == CHAR_CHANNEL &&
+		(strcmp(k->type, "spicevmc") == 0 || strcmp(k->type, "qemu-vdagent") == 0 ||
+			strcmp(k->type, "dbus") == 0))
 		return 0;
 	if (read_target(k, n, nth, error) < 0 || read_source(k, n, flags, error) < 0)
 		return -1;

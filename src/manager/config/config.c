@@ -12,11 +12,26 @@
 #include "manager/xml.h"
 
 const char *const iotune_names[IOTUNE_COUNT + 1] = {
-	"total_bytes_sec", "read_bytes_sec", "write_bytes_sec", "total_iops_sec", "read_iops_sec",
-	"write_iops_sec", "total_bytes_sec_max", "read_bytes_sec_max", "write_bytes_sec_max",
-	"total_iops_sec_max", "read_iops_sec_max", "write_iops_sec_max", "size_iops_sec",
-	"total_bytes_sec_max_length", "read_bytes_sec_max_length", "write_bytes_sec_max_length",
-	"total_iops_sec_max_length", "read_iops_sec_max_length", "write_iops_sec_max_length", NULL,
+	"total_bytes_sec",
+	"read_bytes_sec",
+	"write_bytes_sec",
+	"total_iops_sec",
+	"read_iops_sec",
+	"write_iops_sec",
+	"total_bytes_sec_max",
+	"read_bytes_sec_max",
+	"write_bytes_sec_max",
+	"total_iops_sec_max",
+	"read_iops_sec_max",
+	"write_iops_sec_max",
+	"size_iops_sec",
+	"total_bytes_sec_max_length",
+	"read_bytes_sec_max_length",
+	"write_bytes_sec_max_length",
+	"total_iops_sec_max_length",
+	"read_iops_sec_max_length",
+	"write_iops_sec_max_length",
+	NULL,
 };
 
 int config_unsupported(GError **error, const char *fmt, ...)
@@ -150,8 +165,8 @@ struct config_device *domain_config_disk(const struct domain_config *c, const ch
 	for (guint i = 0; i < c->devices->len; i++) {
 		struct config_device *d = g_ptr_array_index(c->devices, i);
 
-		if (d->kind == DEVICE_DISK && (strcmp(d->disk.target, name) == 0 ||
-				g_strcmp0(d->disk.path, name) == 0))
+		if (d->kind == DEVICE_DISK &&
+			(strcmp(d->disk.target, name) == 0 || g_strcmp0(d->disk.path, name) == 0))
 			return d;
 	}
 	return NULL;
@@ -165,8 +180,9 @@ struct config_device *domain_config_nic(const struct domain_config *c, const cha
 	for (guint i = 0; i < c->devices->len; i++) {
 		struct config_device *d = g_ptr_array_index(c->devices, i);
 
-		if (d->kind == DEVICE_NIC && (is_mac ? memcmp(d->nic.mac, mac, 6) == 0 :
-				g_strcmp0(d->nic.tap, name) == 0 || strcmp(d->alias, name) == 0))
+		if (d->kind == DEVICE_NIC &&
+			(is_mac ? memcmp(d->nic.mac, mac, 6) == 0
+				: g_strcmp0(d->nic.tap, name) == 0 || strcmp(d->alias, name) == 0))
 			return d;
 	}
 	return NULL;
@@ -188,7 +204,7 @@ struct config_device *domain_config_alias(const struct domain_config *c, const c
 struct device_edit {
 	const char *xml;
 	const struct config_device *at; /* to be replaced or removed; NULL: a new one */
-	unsigned index;			/* out: where it is */
+	unsigned index;                 /* out: where it is */
 };
 
 /* A copy of the device's element, for the document of root. */
@@ -323,15 +339,15 @@ static struct config_device *match_char(const struct domain_config *c, const xml
 
 		if (d->kind != DEVICE_CHAR || strcmp(classes[d->chr.class], xml_name(n)) != 0)
 			continue;
-		if (name ? g_strcmp0(d->chr.name, name) == 0 :
-			port && d->chr.port == g_ascii_strtoull(port, NULL, 10))
+		if (name ? g_strcmp0(d->chr.name, name) == 0
+			 : port && d->chr.port == g_ascii_strtoull(port, NULL, 10))
 			return d;
 	}
 	return NULL;
 }
 
-struct config_device *domain_config_match(const struct domain_config *c, const char *xml,
-	GError **error)
+struct config_device *domain_config_match(
+	const struct domain_config *c, const char *xml, GError **error)
 {
 	g_autoptr(xmlDoc) doc = xml_parse(xml, NULL, error);
 	const xmlNode *n = doc ? xmlDocGetRootElement(doc) : NULL;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * config.h: what a machine is: its definition, from and to libvirt's domain XML. Immutable once made, so
- * that any thread reads it without a lock; a change makes a new one from an edited document.
+ * config.h: what a machine is: its definition, from and to libvirt's domain XML. Immutable once
+ * made, so that any thread reads it without a lock; a change makes a new one from an edited
+ * document.
  *
- * The XML is the master copy: what Lodge does not act upon stays in it as it came, and what it cannot do
- * is refused by name (policy.c has the table). The struct holds what is acted upon.
+ * The XML is the master copy: what Lodge does not act upon stays in it as it came, and what it
+ * cannot do is refused by name (policy.c has the table). The struct holds what is acted upon.
  */
 #ifndef MANAGER_CONFIG_CONFIG_H
 #define MANAGER_CONFIG_CONFIG_H
@@ -27,11 +28,28 @@ enum device_kind {
 };
 
 /* Bytes and operations a second, and bursts, as virDomainBlockIoTuneInfo has them; 0: no limit. */
-enum iotune { TOTAL_BYTES, READ_BYTES, WRITE_BYTES, TOTAL_IOPS, READ_IOPS, WRITE_IOPS,
-	TOTAL_BYTES_MAX, READ_BYTES_MAX, WRITE_BYTES_MAX, TOTAL_IOPS_MAX, READ_IOPS_MAX,
-	WRITE_IOPS_MAX, SIZE_IOPS, TOTAL_BYTES_MAX_LENGTH, READ_BYTES_MAX_LENGTH,
-	WRITE_BYTES_MAX_LENGTH, TOTAL_IOPS_MAX_LENGTH, READ_IOPS_MAX_LENGTH, WRITE_IOPS_MAX_LENGTH,
-	IOTUNE_COUNT };
+enum iotune {
+	TOTAL_BYTES,
+	READ_BYTES,
+	WRITE_BYTES,
+	TOTAL_IOPS,
+	READ_IOPS,
+	WRITE_IOPS,
+	TOTAL_BYTES_MAX,
+	READ_BYTES_MAX,
+	WRITE_BYTES_MAX,
+	TOTAL_IOPS_MAX,
+	READ_IOPS_MAX,
+	WRITE_IOPS_MAX,
+	SIZE_IOPS,
+	TOTAL_BYTES_MAX_LENGTH,
+	READ_BYTES_MAX_LENGTH,
+	WRITE_BYTES_MAX_LENGTH,
+	TOTAL_IOPS_MAX_LENGTH,
+	READ_IOPS_MAX_LENGTH,
+	WRITE_IOPS_MAX_LENGTH,
+	IOTUNE_COUNT
+};
 extern const char *const iotune_names[IOTUNE_COUNT + 1]; /* of XML elements and typed parameters */
 
 enum disk_source { DISK_FILE, DISK_BLOCK, DISK_VOLUME };
@@ -39,13 +57,13 @@ enum disk_source { DISK_FILE, DISK_BLOCK, DISK_VOLUME };
 struct config_disk {
 	enum disk_source source;
 	bool cdrom, readonly, shareable, direct, discard_off;
-	char *target;	       /* vda; unique */
-	char *path;	       /* NULL: empty, or a volume */
-	char *pool, *volume;   /* DISK_VOLUME */
-	char *format;	       /* NULL: probe is off, raw */
+	char *target;        /* vda; unique */
+	char *path;          /* NULL: empty, or a volume */
+	char *pool, *volume; /* DISK_VOLUME */
+	char *format;        /* NULL: probe is off, raw */
 	char *serial;
 	unsigned queues;
-	uint64_t block_size;   /* logical; 0: default */
+	uint64_t block_size; /* logical; 0: default */
 	uint64_t iotune[IOTUNE_COUNT];
 };
 
@@ -54,16 +72,18 @@ enum nic_source { NIC_NETWORK, NIC_BRIDGE, NIC_USER, NIC_ETHERNET, NIC_DIRECT };
 struct config_nic {
 	enum nic_source source;
 	uint8_t mac[6];
-	char *from;	/* network, bridge or host interface; NULL: user, ethernet */
-	char *tap;	/* wanted, or in a live configuration what it has */
-	bool managed;	/* ethernet: make the tap */
+	char *from;   /* network, bridge or host interface; NULL: user, ethernet */
+	char *tap;    /* wanted, or in a live configuration what it has */
+	bool managed; /* ethernet: make the tap */
 	char *filter;
-	GHashTable *filter_parameters; /* char * -> char *: several values with commas; NULL: none */
-	char *portgroup, *mode;	/* of the network; of a macvtap; NULL: theirs */
-	bool isolated, trusted; /* from other isolated ones; no rules against spoofing */
+	GHashTable
+		*filter_parameters; /* char * -> char *: several values with commas; NULL: none */
+	char *portgroup, *mode;     /* of the network; of a macvtap; NULL: theirs */
+	bool isolated, trusted;     /* from other isolated ones; no rules against spoofing */
 	bool link_down;
 	unsigned queues, mtu;
-	uint64_t in_average, in_peak, in_burst, out_average, out_peak, out_burst; /* kbytes/s, kbytes */
+	uint64_t in_average, in_peak, in_burst, out_average, out_peak,
+		out_burst;   /* kbytes/s, kbytes */
 	GPtrArray *forwards; /* char *: "tcp:ADDR:PORT:GUESTPORT" */
 };
 
@@ -71,53 +91,63 @@ enum char_class { CHAR_SERIAL, CHAR_CONSOLE, CHAR_CHANNEL };
 
 struct config_char {
 	enum char_class class;
-	bool virtio;	     /* a port of the virtio console */
-	bool twin;	     /* the console that is the first serial port seen again: no device */
-	bool driven;	     /* false: spicevmc and the like, kept only */
-	char *type;	     /* pty, unix, file, tcp, null */
-	char *path;	     /* file, unix; live: pty */
+	bool virtio;          /* a port of the virtio console */
+	bool twin;            /* the console that is the first serial port seen again: no device */
+	bool driven;          /* false: spicevmc and the like, kept only */
+	char *type;           /* pty, unix, file, tcp, null */
+	char *path;           /* file, unix; live: pty */
 	char *host, *service; /* tcp */
-	bool server;	     /* unix, tcp: bind */
-	char *name;	     /* channel's name in the guest */
+	bool server;          /* unix, tcp: bind */
+	char *name;           /* channel's name in the guest */
 	unsigned port;
 };
 
 struct config_device {
 	enum device_kind kind;
-	unsigned index;	  /* which child element of <devices> it is */
-	char *alias;	  /* id in lodge-vm too; unique */
-	int slot;	  /* behind this root port (1..); 0: on the root bus at `device`; -1: nowhere */
-	unsigned device;  /* number on the root bus */
+	unsigned index; /* which child element of <devices> it is */
+	char *alias;    /* id in lodge-vm too; unique */
+	int slot; /* behind this root port (1..); 0: on the root bus at `device`; -1: nowhere */
+	unsigned device; /* number on the root bus */
 	union {
 		struct config_disk disk;
 		struct config_nic nic;
 		struct config_char chr;
-		struct { uint64_t max_bytes, period_ms; } rng;
-		struct { bool deflate, reporting; } balloon;
+		struct {
+			uint64_t max_bytes, period_ms;
+		} rng;
+		struct {
+			bool deflate, reporting;
+		} balloon;
 	};
 };
 
-enum lifecycle_action { ACTION_DESTROY, ACTION_RESTART, ACTION_PRESERVE, ACTION_RENAME_RESTART,
-	ACTION_COREDUMP_DESTROY, ACTION_COREDUMP_RESTART };
+enum lifecycle_action {
+	ACTION_DESTROY,
+	ACTION_RESTART,
+	ACTION_PRESERVE,
+	ACTION_RENAME_RESTART,
+	ACTION_COREDUMP_DESTROY,
+	ACTION_COREDUMP_RESTART
+};
 
 /* -1: not given */
 struct config_tune {
 	int64_t shares, period, quota, emulator_period, emulator_quota, global_period, global_quota;
-	int64_t weight;				       /* of block I/O */
+	int64_t weight;                              /* of block I/O */
 	uint64_t hard_limit, soft_limit, swap_limit; /* KiB; 0: none */
-	GPtrArray *vcpu_pin;   /* char * cpuset by vCPU, NULL: not pinned */
+	GPtrArray *vcpu_pin;                         /* char * cpuset by vCPU, NULL: not pinned */
 	char *emulator_pin, *cpuset, *nodeset;
 };
 
 struct domain_config {
 	int refs;
-	char *xml;	/* normal form */
+	char *xml; /* normal form */
 	char *name, *title, *description;
 	uint8_t uuid[16];
 	uint64_t memory_kib, current_kib;
 	unsigned vcpus_max, vcpus;
-	bool kvm;	/* type='kvm': the CPU's virtualization, else the translator */
-	char *cpu;	/* lodge-vm's --cpu; NULL: its default */
+	bool kvm;  /* type='kvm': the CPU's virtualization, else the translator */
+	char *cpu; /* lodge-vm's --cpu; NULL: its default */
 	char *kernel, *initrd, *cmdline;
 	bool hugepages;
 	enum lifecycle_action on_poweroff, on_reboot, on_crash;
@@ -155,7 +185,7 @@ struct domain_config *domain_config_remove_device(const struct domain_config *c,
 struct domain_config *domain_config_replace_device(const struct domain_config *c, unsigned flags,
 	const struct config_device *d, const char *xml, GError **error);
 /* The device of c that a client means by this XML. NULL with DEVICE_MISSING. */
-struct config_device *domain_config_match(const struct domain_config *c, const char *xml,
-	GError **error);
+struct config_device *domain_config_match(
+	const struct domain_config *c, const char *xml, GError **error);
 
 #endif

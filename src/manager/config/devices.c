@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * devices.c: the walk over <devices>: what is implied is added, every device is read, then gets its place
- * in the machine: disks and cards a slot of their own behind a root port, where they can be unplugged,
- * the others numbers on the root bus, in lodge-vm's order.
+ * devices.c: the walk over <devices>: what is implied is added, every device is read, then gets its
+ * place in the machine: disks and cards a slot of their own behind a root port, where they can be
+ * unplugged, the others numbers on the root bus, in lodge-vm's order.
  */
 #include <string.h>
 
@@ -20,7 +20,8 @@ static xmlNode *add_before(xmlNode *devices, const char *name)
 
 static bool has_controller(const xmlNode *devices, const char *type, const char *model)
 {
-	for (const xmlNode *n = xml_child(devices, "controller"); n; n = xml_next(n, "controller")) {
+	for (const xmlNode *n = xml_child(devices, "controller"); n;
+		n = xml_next(n, "controller")) {
 		if (g_strcmp0(xml_attr(n, "type"), type) == 0 &&
 			(!model || g_strcmp0(xml_attr(n, "model"), model) == 0))
 			return true;
@@ -48,7 +49,8 @@ static unsigned count(const xmlNode *devices, const char *name)
 
 static void imply_ports(xmlNode *devices)
 {
-	unsigned wanted = count(devices, "disk") + count(devices, "interface") + PORTS_SPARE, have = 0;
+	unsigned wanted = count(devices, "disk") + count(devices, "interface") + PORTS_SPARE,
+		 have = 0;
 
 	wanted = CLAMP(wanted, PORTS_USUAL, PORTS_MAX);
 	for (const xmlNode *n = xml_child(devices, "controller"); n; n = xml_next(n, "controller"))
@@ -68,7 +70,8 @@ static bool has_virtio_port(const xmlNode *devices)
 	return false;
 }
 
-/* A console that is no virtio one is the first serial port: whichever was given brings the other. */
+/* A console that is no virtio one is the first serial port: whichever was given brings the other.
+ */
 static void imply_console(xmlNode *devices)
 {
 	xmlNode *serial = xml_child(devices, "serial"), *console = xml_child(devices, "console");
@@ -95,9 +98,11 @@ static void imply_console(xmlNode *devices)
 		return;
 	}
 	xml_set_attr(console, "type", xml_attr(serial, "type") ? xml_attr(serial, "type") : "pty");
-	for (const char *const *name = (const char *const[]) { "source", "protocol", NULL }; *name; name++) {
+	for (const char *const *name = (const char *const[]){ "source", "protocol", NULL }; *name;
+		name++) {
 		if (xml_child(serial, *name))
-			xmlAddChild(console, xmlDocCopyNode(xml_child(serial, *name), devices->doc, 1));
+			xmlAddChild(
+				console, xmlDocCopyNode(xml_child(serial, *name), devices->doc, 1));
 	}
 	xml_set_attr(xml_add(console, "target", NULL), "type", "serial");
 }
@@ -127,10 +132,13 @@ static int read_alias(struct config_device *d, xmlNode *n, unsigned flags, GErro
 		xml_remove(alias);
 		return 0;
 	}
-	if (!*name || strlen(name) > 64 || strspn(name, "abcdefghijklmnopqrstuvwxyz"
-			"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != strlen(name))
-		return refuse(error, MANAGER_ERR_XML, "<alias>: '%.64s': up to 64 letters, digits, '-', '_' "
-			"and '.'", name);
+	if (!*name || strlen(name) > 64 ||
+		strspn(name, "abcdefghijklmnopqrstuvwxyz"
+			     "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != strlen(name))
+		return refuse(error, MANAGER_ERR_XML,
+			"<alias>: '%.64s': up to 64 letters, digits, '-', '_' "
+			"and '.'",
+			name);
 	d->alias = g_strdup(name);
 	return 0;
 }
@@ -146,7 +154,8 @@ static int read_device(struct domain_config *c, struct config_device *d, xmlNode
 		return config_disk(c, d, n, flags, error);
 	if (strcmp(name, "interface") == 0)
 		return config_nic(c, d, n, flags, error);
-	if (strcmp(name, "serial") == 0 || strcmp(name, "console") == 0 || strcmp(name, "channel") == 0)
+	if (strcmp(name, "serial") == 0 || strcmp(name, "console") == 0 ||
+		strcmp(name, "channel") == 0)
 		return config_char(c, d, n, flags, error);
 	return config_plain(c, d, n, flags, error);
 }
@@ -220,12 +229,14 @@ static unsigned asked_bus(const xmlNode *n)
 	const char *type = xml_child_attr(n, "address", "type");
 	const char *bus = xml_child_attr(n, "address", "bus");
 
-	return type && strcmp(type, "pci") == 0 && bus ? (unsigned)g_ascii_strtoull(bus, NULL, 0) : 0;
+	return type && strcmp(type, "pci") == 0 && bus ? (unsigned)g_ascii_strtoull(bus, NULL, 0)
+						       : 0;
 }
 
 static bool wants_slot(const struct config_device *d)
 {
-	return d->kind == DEVICE_NIC || (d->kind == DEVICE_DISK && (d->disk.path || d->disk.volume));
+	return d->kind == DEVICE_NIC ||
+	       (d->kind == DEVICE_DISK && (d->disk.path || d->disk.volume));
 }
 
 static int place_slots(struct domain_config *c, xmlNode *root, GError **error)
@@ -239,7 +250,8 @@ static int place_slots(struct domain_config *c, xmlNode *root, GError **error)
 		if (!bus || bus > c->root_ports)
 			continue;
 		if (taken[bus])
-			return refuse(error, MANAGER_ERR_XML, "two devices have a place on PCI bus %u", bus);
+			return refuse(error, MANAGER_ERR_XML,
+				"two devices have a place on PCI bus %u", bus);
 		taken[bus] = true;
 		d->slot = (int)bus;
 	}
@@ -275,11 +287,12 @@ static int place_root(struct domain_config *c, xmlNode *root, GError **error)
 		for (guint i = 0; i < c->devices->len; i++) {
 			struct config_device *d = g_ptr_array_index(c->devices, i);
 
-			if (d->kind != root_order[k] || d->slot > 0 || (d->slot < 0 && (
-					d->kind == DEVICE_DISK || d->kind == DEVICE_NIC)))
+			if (d->kind != root_order[k] || d->slot > 0 ||
+				(d->slot < 0 && (d->kind == DEVICE_DISK || d->kind == DEVICE_NIC)))
 				continue;
 			if (next > 31)
-				return config_unsupported(error, "more devices than the root bus has room for");
+				return config_unsupported(
+					error, "more devices than the root bus has room for");
 			d->slot = 0;
 			d->device = next++;
 			write_address(domain_config_element(root, d), 0, d->device);

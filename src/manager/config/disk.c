@@ -7,14 +7,14 @@
 #include "manager/error.h"
 #include "manager/xml.h"
 
-static const char *const types[] = { "file", "block", "volume", "dir", "network", "nvme", "vhostuser",
-	"vhostvdpa", NULL };
+static const char *const types[] = { "file", "block", "volume", "dir", "network", "nvme",
+	"vhostuser", "vhostvdpa", NULL };
 
 static int absolute(const char *path, GError **error)
 {
 	if (!g_path_is_absolute(path) || strlen(path) > 4095)
-		return refuse(error, MANAGER_ERR_XML, "<source> of <disk>: '%.64s' is no absolute path",
-			path);
+		return refuse(error, MANAGER_ERR_XML,
+			"<source> of <disk>: '%.64s' is no absolute path", path);
 	return 0;
 }
 
@@ -26,8 +26,8 @@ static int read_source(struct config_disk *k, xmlNode *n, GError **error)
 	if (xml_attr_enum(n, "type", types, &type, error) < 0)
 		return -1;
 	if (type > DISK_VOLUME)
-		return config_unsupported(error, "disk type '%s': Lodge has file, block and volume",
-			types[type]);
+		return config_unsupported(
+			error, "disk type '%s': Lodge has file, block and volume", types[type]);
 	xml_set_attr(n, "type", types[type]);
 	k->source = type;
 	if (!source) {
@@ -36,7 +36,8 @@ static int read_source(struct config_disk *k, xmlNode *n, GError **error)
 		return refuse(error, MANAGER_ERR_XML, "<disk> '%s' has no <source>", k->target);
 	}
 	if (xml_child(source, "encryption"))
-		return config_unsupported(error, "<encryption> in <disk>: Lodge does not have that yet");
+		return config_unsupported(
+			error, "<encryption> in <disk>: Lodge does not have that yet");
 	if (type == DISK_VOLUME) {
 		k->pool = g_strdup(xml_attr(source, "pool"));
 		k->volume = g_strdup(xml_attr(source, "volume"));
@@ -51,8 +52,8 @@ static int read_source(struct config_disk *k, xmlNode *n, GError **error)
 		return 0;
 	}
 	if (!k->path)
-		return refuse(error, MANAGER_ERR_XML, "<source> of <disk> '%s' lacks '%s'", k->target,
-			type == DISK_FILE ? "file" : "dev");
+		return refuse(error, MANAGER_ERR_XML, "<source> of <disk> '%s' lacks '%s'",
+			k->target, type == DISK_FILE ? "file" : "dev");
 	return absolute(k->path, error);
 }
 
@@ -71,26 +72,29 @@ static const char *bus_of(const char *target)
 static int read_target(struct config_disk *k, xmlNode *n, GError **error)
 {
 	xmlNode *target = xml_child(n, "target");
-	const char *dev = target ? xml_attr(target, "dev") : NULL, *bus, *device = xml_attr(n, "device");
+	const char *dev = target ? xml_attr(target, "dev") : NULL, *bus,
+		   *device = xml_attr(n, "device");
 
 	if (!dev)
 		return refuse(error, MANAGER_ERR_XML, "<target> of <disk> lacks 'dev'");
 	if (strlen(dev) > 16 || strlen(dev) < 3 ||
 		strspn(dev + 2, "abcdefghijklmnopqrstuvwxyz") != strlen(dev) - 2)
-		return refuse(error, MANAGER_ERR_XML, "<target> of <disk>: '%.32s' is no disk's name", dev);
+		return refuse(error, MANAGER_ERR_XML,
+			"<target> of <disk>: '%.32s' is no disk's name", dev);
 	k->target = g_strdup(dev);
 	if (!device)
 		xml_set_attr(n, "device", device = "disk");
 	k->cdrom = strcmp(device, "cdrom") == 0;
 	if (!k->cdrom && strcmp(device, "disk") != 0)
-		return config_unsupported(error, "disk '%s' is a %.16s: Lodge has disk and cdrom", dev,
-			device);
+		return config_unsupported(
+			error, "disk '%s' is a %.16s: Lodge has disk and cdrom", dev, device);
 	bus = xml_attr(target, "bus");
 	if (!bus)
 		xml_set_attr(target, "bus", bus = k->cdrom ? bus_of(dev) : "virtio");
 	/* A CD drive is a read-only virtio disk whatever its bus: see docs/domain-xml.md. */
 	if (strcmp(bus, "virtio") != 0 && !k->cdrom)
-		return config_unsupported(error, "disk '%s' on bus '%.16s': Lodge has virtio", dev, bus);
+		return config_unsupported(
+			error, "disk '%s' on bus '%.16s': Lodge has virtio", dev, bus);
 	return 0;
 }
 
@@ -99,8 +103,8 @@ static int read_driver(struct config_disk *k, xmlNode *n, GError **error)
 	static const char *const caches[] = { "default", "none", "writethrough", "writeback",
 		"directsync", "unsafe", NULL };
 	static const char *const discards[] = { "unmap", "ignore", NULL };
-	static const char *const formats[] = { "raw", "qcow2", "qcow", "vmdk", "vdi", "vpc", "vhdx", "qed",
-		"luks", "parallels", "dmg", "iso", NULL };
+	static const char *const formats[] = { "raw", "qcow2", "qcow", "vmdk", "vdi", "vpc", "vhdx",
+		"qed", "luks", "parallels", "dmg", "iso", NULL };
 	xmlNode *driver = xml_child(n, "driver");
 	unsigned cache = 0, discard = 0, format = 0;
 	uint64_t queues = 1;
@@ -129,13 +133,16 @@ static int read_iotune(struct config_disk *k, const xmlNode *n, GError **error)
 	const xmlNode *tune = xml_child(n, "iotune");
 
 	for (unsigned i = 0; tune && i < IOTUNE_COUNT; i++) {
-		if (xml_text_uint(xml_child(tune, iotune_names[i]), G_MAXINT64, &k->iotune[i], error) < 0)
+		if (xml_text_uint(
+			    xml_child(tune, iotune_names[i]), G_MAXINT64, &k->iotune[i], error) < 0)
 			return -1;
 	}
 	for (unsigned i = 0; i < IOTUNE_COUNT; i++) {
 		if (k->iotune[i] && (i > TOTAL_IOPS_MAX || i % 3))
-			return config_unsupported(error, "<%s> of disk '%s': Lodge limits reads and writes "
-				"together (total_…)", iotune_names[i], k->target);
+			return config_unsupported(error,
+				"<%s> of disk '%s': Lodge limits reads and writes "
+				"together (total_…)",
+				iotune_names[i], k->target);
 	}
 	return 0;
 }
@@ -164,7 +171,8 @@ int config_disk(struct domain_config *c, struct config_device *d, xmlNode *n, un
 		const struct config_device *o = g_ptr_array_index(c->devices, i);
 
 		if (o->kind == DEVICE_DISK && strcmp(o->disk.target, k->target) == 0)
-			return refuse(error, MANAGER_ERR_XML, "two disks have the target '%s'", k->target);
+			return refuse(error, MANAGER_ERR_XML, "two disks have the target '%s'",
+				k->target);
 	}
 	if (k->cdrom && !xml_child(n, "readonly"))
 		xml_add(n, "readonly", NULL);
@@ -172,8 +180,10 @@ int config_disk(struct domain_config *c, struct config_device *d, xmlNode *n, un
 	k->shareable = xml_child(n, "shareable") != NULL;
 	k->serial = xml_child_text(n, "serial");
 	if (k->serial && (strlen(k->serial) > 20 || strpbrk(k->serial, ",=")))
-		return refuse(error, MANAGER_ERR_XML, "<serial> of disk '%s': up to 20 bytes without ',' "
-			"and '='", k->target);
+		return refuse(error, MANAGER_ERR_XML,
+			"<serial> of disk '%s': up to 20 bytes without ',' "
+			"and '='",
+			k->target);
 	blockio = xml_child(n, "blockio");
 	if (blockio && xml_attr_uint(blockio, "logical_block_size", 65536, &block, error) < 0)
 		return -1;
@@ -182,7 +192,7 @@ int config_disk(struct domain_config *c, struct config_device *d, xmlNode *n, un
 	if (!(flags & CONFIG_LIVE))
 		xml_remove_child(n, "backingStore");
 	if (!d->alias)
-		d->alias = g_strdup_printf(k->cdrom ? "cdrom%u" : "virtio-disk%u",
-			target_number(k->target));
+		d->alias = g_strdup_printf(
+			k->cdrom ? "cdrom%u" : "virtio-disk%u", target_number(k->target));
 	return 0;
 }

@@ -13,13 +13,15 @@
 static int device_name(const char *name, const char *what, GError **error)
 {
 	if (!*name || strlen(name) >= IFNAMSIZ || strpbrk(name, "/ :,=\t\n"))
-		return refuse(error, MANAGER_ERR_XML, "%s: '%.32s' is no interface's name", what, name);
+		return refuse(
+			error, MANAGER_ERR_XML, "%s: '%.32s' is no interface's name", what, name);
 	return 0;
 }
 
 static int read_source(struct config_nic *k, xmlNode *n, GError **error)
 {
-	static const char *const types[] = { "network", "bridge", "user", "ethernet", "direct", NULL };
+	static const char *const types[] = { "network", "bridge", "user", "ethernet", "direct",
+		NULL };
 	static const char *const from[] = { "network", "bridge", NULL, NULL, "dev" };
 	const xmlNode *source = xml_child(n, "source");
 	const char *type = xml_attr(n, "type");
@@ -30,17 +32,19 @@ static int read_source(struct config_nic *k, xmlNode *n, GError **error)
 	for (i = 0; types[i] && strcmp(types[i], type) != 0; i++)
 		;
 	if (!types[i])
-		return config_unsupported(error, "interface type '%.32s': Lodge has network, bridge, user, "
-			"ethernet and direct", type);
+		return config_unsupported(error,
+			"interface type '%.32s': Lodge has network, bridge, user, "
+			"ethernet and direct",
+			type);
 	k->source = i;
 	if (!from[i])
 		return 0;
 	k->from = source ? g_strdup(xml_attr(source, from[i])) : NULL;
 	if (!k->from || !*k->from)
-		return refuse(error, MANAGER_ERR_XML, "<source> of an interface of type '%s' lacks '%s'",
-			type, from[i]);
-	return i == NIC_NETWORK ? xml_check_text(k->from, "the network's name", 255, error) :
-				  device_name(k->from, "<source> of <interface>", error);
+		return refuse(error, MANAGER_ERR_XML,
+			"<source> of an interface of type '%s' lacks '%s'", type, from[i]);
+	return i == NIC_NETWORK ? xml_check_text(k->from, "the network's name", 255, error)
+				: device_name(k->from, "<source> of <interface>", error);
 }
 
 static int read_mac(struct config_nic *k, xmlNode *n, GError **error)
@@ -74,8 +78,8 @@ static int read_mac(struct config_nic *k, xmlNode *n, GError **error)
 }
 
 /* average and peak in KiB/s, burst in KiB */
-static int read_direction(const xmlNode *n, uint64_t *average, uint64_t *peak, uint64_t *burst,
-	GError **error)
+static int read_direction(
+	const xmlNode *n, uint64_t *average, uint64_t *peak, uint64_t *burst, GError **error)
 {
 	if (!n)
 		return 0;
@@ -94,7 +98,8 @@ static int read_forward(struct config_nic *k, const xmlNode *f, const xmlNode *r
 	if (!proto || (strcmp(proto, "tcp") != 0 && strcmp(proto, "udp") != 0))
 		return refuse(error, MANAGER_ERR_XML, "<portForward>: 'proto' is tcp or udp");
 	if (address && strspn(address, "0123456789.") != strlen(address))
-		return config_unsupported(error, "<portForward>: address '%.64s': Lodge has IPv4", address);
+		return config_unsupported(
+			error, "<portForward>: address '%.64s': Lodge has IPv4", address);
 	if (xml_attr_uint(r, "start", 65535, &start, error) < 0)
 		return -1;
 	end = to = start;
@@ -102,10 +107,12 @@ static int read_forward(struct config_nic *k, const xmlNode *f, const xmlNode *r
 		xml_attr_uint(r, "to", 65535, &to, error) < 0)
 		return -1;
 	if (!start || end < start || end - start > 255 || to + (end - start) > 65535)
-		return refuse(error, MANAGER_ERR_XML, "<range> of <portForward> is none, or over 256 ports");
+		return refuse(error, MANAGER_ERR_XML,
+			"<range> of <portForward> is none, or over 256 ports");
 	for (; start <= end; start++, to++)
-		g_ptr_array_add(k->forwards, g_strdup_printf("%s:%s:%u:%u", proto, address ? address : "",
-			(unsigned)start, (unsigned)to));
+		g_ptr_array_add(
+			k->forwards, g_strdup_printf("%s:%s:%u:%u", proto, address ? address : "",
+					     (unsigned)start, (unsigned)to));
 	return 0;
 }
 
@@ -186,7 +193,8 @@ static int read_port(struct config_nic *k, const xmlNode *n, GError **error)
 		const char *name = xml_attr(p, "name"), *value = xml_attr(p, "value"), *old;
 
 		if (!name || !value)
-			return refuse(error, MANAGER_ERR_XML, "<parameter> of <filterref> lacks 'name' or 'value'");
+			return refuse(error, MANAGER_ERR_XML,
+				"<parameter> of <filterref> lacks 'name' or 'value'");
 		old = g_hash_table_lookup(k->filter_parameters, name);
 		g_hash_table_insert(k->filter_parameters, g_strdup(name),
 			old ? g_strdup_printf("%s,%s", old, value) : g_strdup(value));
@@ -214,10 +222,10 @@ int config_nic(struct domain_config *c, struct config_device *d, xmlNode *n, uns
 		(driver && xml_attr_uint(driver, "queues", 8, &queues, error) < 0) ||
 		(mtu && xml_attr_uint(mtu, "size", 65535, &size, error) < 0))
 		return -1;
-	if (bandwidth && (read_direction(xml_child(bandwidth, "inbound"), &k->in_average, &k->in_peak,
-				  &k->in_burst, error) < 0 ||
-			read_direction(xml_child(bandwidth, "outbound"), &k->out_average, &k->out_peak,
-				&k->out_burst, error) < 0))
+	if (bandwidth && (read_direction(xml_child(bandwidth, "inbound"), &k->in_average,
+				  &k->in_peak, &k->in_burst, error) < 0 ||
+				 read_direction(xml_child(bandwidth, "outbound"), &k->out_average,
+					 &k->out_peak, &k->out_burst, error) < 0))
 		return -1;
 	k->link_down = state == 1;
 	k->queues = MAX(1u, (unsigned)queues);

@@ -21,7 +21,8 @@ static int only_virtio(const xmlNode *n, GError **error)
 	const char *model = xml_attr(n, "model");
 
 	if (model && strcmp(model, "virtio") != 0 && strcmp(model, "virtio-non-transitional") != 0)
-		return config_unsupported(error, "<%s> model '%.32s': Lodge has virtio", xml_name(n), model);
+		return config_unsupported(
+			error, "<%s> model '%.32s': Lodge has virtio", xml_name(n), model);
 	return 0;
 }
 
@@ -40,9 +41,10 @@ static int read_rng(struct domain_config *c, struct config_device *d, xmlNode *n
 	if (!model)
 		return refuse(error, MANAGER_ERR_XML, "<backend> of <rng> lacks 'model'");
 	if (!g_strv_contains(models, model))
-		return config_unsupported(error, "<backend> '%.16s' of <rng>: Lodge has random and builtin",
-			model);
-	if (rate && (xml_attr_uint(rate, "bytes", G_MAXINT64, &d->rng.max_bytes, error) < 0 ||
+		return config_unsupported(
+			error, "<backend> '%.16s' of <rng>: Lodge has random and builtin", model);
+	if (rate &&
+		(xml_attr_uint(rate, "bytes", G_MAXINT64, &d->rng.max_bytes, error) < 0 ||
 			xml_attr_uint(rate, "period", G_MAXINT32, &d->rng.period_ms, error) < 0))
 		return -1;
 	if (!d->alias)
@@ -50,7 +52,8 @@ static int read_rng(struct domain_config *c, struct config_device *d, xmlNode *n
 	return only_virtio(n, error);
 }
 
-static int read_balloon(struct domain_config *c, struct config_device *d, xmlNode *n, GError **error)
+static int read_balloon(
+	struct domain_config *c, struct config_device *d, xmlNode *n, GError **error)
 {
 	const char *model = xml_attr(n, "model");
 
@@ -59,7 +62,8 @@ static int read_balloon(struct domain_config *c, struct config_device *d, xmlNod
 	if (!d->alias)
 		d->alias = g_strdup("balloon0");
 	if (!model)
-		return refuse(error, MANAGER_ERR_XML, "attribute 'model' of <memballoon> is missing");
+		return refuse(
+			error, MANAGER_ERR_XML, "attribute 'model' of <memballoon> is missing");
 	if (strcmp(model, "none") == 0)
 		return 0;
 	d->kind = DEVICE_BALLOON;
@@ -70,28 +74,32 @@ static int read_balloon(struct domain_config *c, struct config_device *d, xmlNod
 	return only_virtio(n, error);
 }
 
-static int read_controller(struct domain_config *c, struct config_device *d, xmlNode *n, GError **error)
+static int read_controller(
+	struct domain_config *c, struct config_device *d, xmlNode *n, GError **error)
 {
-	static const char *const types[] = { "usb", "pci", "virtio-serial", "sata", "scsi", "ide", "fdc",
-		"ccid", "xenbus", "isa", NULL };
+	static const char *const types[] = { "usb", "pci", "virtio-serial", "sata", "scsi", "ide",
+		"fdc", "ccid", "xenbus", "isa", NULL };
 	const char *model = xml_attr(n, "model"), *type = xml_attr(n, "type");
 	uint64_t index = 0;
 	unsigned t = 0;
 
 	if (!type)
-		return refuse(error, MANAGER_ERR_XML, "attribute 'type' of <controller> is missing");
+		return refuse(
+			error, MANAGER_ERR_XML, "attribute 'type' of <controller> is missing");
 	if (xml_attr_enum(n, "type", types, &t, error) < 0 ||
 		xml_attr_uint(n, "index", 255, &index, error) < 0)
 		return -1;
 	d->kind = DEVICE_CONTROLLER;
 	if (t == 1) {
-		d->kind = model && strcmp(model, "pcie-root-port") == 0 ? DEVICE_ROOT_PORT :
-									  DEVICE_CONTROLLER;
+		d->kind = model && strcmp(model, "pcie-root-port") == 0 ? DEVICE_ROOT_PORT
+									: DEVICE_CONTROLLER;
 		if (d->kind == DEVICE_ROOT_PORT)
 			index = ++c->root_ports;
 		else if (!model || strcmp(model, "pcie-root") != 0)
-			return config_unsupported(error, "<controller> '%.32s': Lodge has pcie-root and "
-				"pcie-root-port", model ? model : "pci");
+			return config_unsupported(error,
+				"<controller> '%.32s': Lodge has pcie-root and "
+				"pcie-root-port",
+				model ? model : "pci");
 		xml_set_attr_fmt(n, "index", "%u", (unsigned)index);
 	} else if (t == 2) {
 		if (count(c, DEVICE_SERIAL_BUS))
@@ -101,14 +109,15 @@ static int read_controller(struct domain_config *c, struct config_device *d, xml
 	if (!xml_attr(n, "index"))
 		xml_set_attr(n, "index", "0");
 	if (!d->alias)
-		d->alias = t == 1 && d->kind != DEVICE_ROOT_PORT ? g_strdup("pcie.0") :
-			   t == 1 ? g_strdup_printf("pci.%u", (unsigned)index) :
-				    g_strdup_printf("%s%u", type, (unsigned)index);
+		d->alias = t == 1 && d->kind != DEVICE_ROOT_PORT ? g_strdup("pcie.0")
+			   : t == 1 ? g_strdup_printf("pci.%u", (unsigned)index)
+				    : g_strdup_printf("%s%u", type, (unsigned)index);
 	return 0;
 }
 
 /* What other elements become an alias: libvirt's stem and a number. */
-static int read_other(struct domain_config *c, struct config_device *d, const xmlNode *n, GError **error)
+static int read_other(
+	struct domain_config *c, struct config_device *d, const xmlNode *n, GError **error)
 {
 	const char *stem = strcmp(xml_name(n), "hub") == 0 ? "hub" : xml_name(n);
 	const char *type = xml_attr(n, "type");
@@ -116,9 +125,10 @@ static int read_other(struct domain_config *c, struct config_device *d, const xm
 
 	if (strcmp(stem, "parallel") == 0)
 		return config_unsupported(error, "<parallel>: Lodge has no parallel ports");
-	if (strcmp(stem, "input") == 0 && type && (strcmp(type, "passthrough") == 0 ||
-				strcmp(type, "evdev") == 0))
-		return config_unsupported(error, "<input> of type '%s': Lodge does not have that yet", type);
+	if (strcmp(stem, "input") == 0 && type &&
+		(strcmp(type, "passthrough") == 0 || strcmp(type, "evdev") == 0))
+		return config_unsupported(
+			error, "<input> of type '%s': Lodge does not have that yet", type);
 	for (guint i = 0; i < c->devices->len; i++) {
 		const struct config_device *o = g_ptr_array_index(c->devices, i);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* system.c: a definition's names, memory, processors and way to boot. Spec: libvirt.org, Domain XML. */
+/* system.c: a definition's names, memory, processors and way to boot. Spec: libvirt.org, Domain
+ * XML. */
 #include <string.h>
 
 #include "base/own.h"
@@ -21,15 +22,16 @@ static int read_identity(struct domain_config *c, xmlNode *root, unsigned flags,
 	if (xml_check_text(c->name, "<name>", NAME_MAX_BYTES, error) < 0)
 		return -1;
 	if (strchr(c->name, '/') || strcmp(c->name, ".") == 0 || strcmp(c->name, "..") == 0)
-		return refuse(error, MANAGER_ERR_XML, "<name>: '%s' has a '/' or is a folder", c->name);
+		return refuse(
+			error, MANAGER_ERR_XML, "<name>: '%s' has a '/' or is a folder", c->name);
 	if (uuid && uuid_parse_text(uuid, c->uuid) < 0)
 		return refuse(error, MANAGER_ERR_XML, "<uuid>: '%.64s' is none", uuid);
 	if (!uuid)
 		uuid_make(c->uuid);
 	uuid_format(c->uuid, text);
 	if (!uuid) {
-		xmlNode *n = xmlNewDocNode(root->doc, NULL, (const xmlChar *)"uuid",
-			(const xmlChar *)text);
+		xmlNode *n = xmlNewDocNode(
+			root->doc, NULL, (const xmlChar *)"uuid", (const xmlChar *)text);
 
 		xmlAddNextSibling(xml_child(root, "name"), n);
 	} else {
@@ -50,8 +52,10 @@ static int read_type(struct domain_config *c, xmlNode *root, GError **error)
 		return refuse(error, MANAGER_ERR_XML, "attribute 'type' of <domain> is missing");
 	c->kvm = strcmp(type, "kvm") == 0;
 	if (!c->kvm && strcmp(type, "qemu") != 0)
-		return config_unsupported(error, "domain type '%.32s': Lodge has kvm (the processor's "
-			"virtualization) and qemu (its own translator)", type);
+		return config_unsupported(error,
+			"domain type '%.32s': Lodge has kvm (the processor's "
+			"virtualization) and qemu (its own translator)",
+			type);
 	return 0;
 }
 
@@ -121,8 +125,8 @@ static int read_vcpus(struct domain_config *c, xmlNode *root, GError **error)
 	if (xml_attr_uint(n, "current", VCPUS_MAX, &now, error) < 0)
 		return -1;
 	if (!max || !now || now > max)
-		return refuse(error, MANAGER_ERR_XML, "<vcpu>: %u of %u are not possible", (unsigned)now,
-			(unsigned)max);
+		return refuse(error, MANAGER_ERR_XML, "<vcpu>: %u of %u are not possible",
+			(unsigned)now, (unsigned)max);
 	if (now == max)
 		xml_set_attr(n, "current", NULL);
 	if (!xml_attr(n, "placement"))
@@ -137,11 +141,22 @@ static int read_vcpus(struct domain_config *c, xmlNode *root, GError **error)
 static const struct model {
 	const char *prefix, *cpu;
 } models[] = {
-	{ "qemu", NULL }, { "kvm", NULL }, { "x86-64-v2", "x86-64-v2" }, { "x86-64-v3", "x86-64-v3" },
-	{ "max", "max" }, { "Nehalem", "x86-64-v2" }, { "Westmere", "x86-64-v2" },
-	{ "SandyBridge", "x86-64-v2" }, { "IvyBridge", "x86-64-v2" }, { "Opteron_G4", "x86-64-v2" },
-	{ "Opteron_G5", "x86-64-v2" }, { "Haswell", "x86-64-v3" }, { "Broadwell", "x86-64-v3" },
-	{ "Skylake-Client", "x86-64-v3" }, { "EPYC", "x86-64-v3" }, { "Dhyana", "x86-64-v3" },
+	{ "qemu", NULL },
+	{ "kvm", NULL },
+	{ "x86-64-v2", "x86-64-v2" },
+	{ "x86-64-v3", "x86-64-v3" },
+	{ "max", "max" },
+	{ "Nehalem", "x86-64-v2" },
+	{ "Westmere", "x86-64-v2" },
+	{ "SandyBridge", "x86-64-v2" },
+	{ "IvyBridge", "x86-64-v2" },
+	{ "Opteron_G4", "x86-64-v2" },
+	{ "Opteron_G5", "x86-64-v2" },
+	{ "Haswell", "x86-64-v3" },
+	{ "Broadwell", "x86-64-v3" },
+	{ "Skylake-Client", "x86-64-v3" },
+	{ "EPYC", "x86-64-v3" },
+	{ "Dhyana", "x86-64-v3" },
 };
 
 static int model_of(const char *name, const char **ret, GError **error)
@@ -152,8 +167,10 @@ static int model_of(const char *name, const char **ret, GError **error)
 			return 0;
 		}
 	}
-	return config_unsupported(error, "cpu model '%.64s': Lodge has host-passthrough, host-model, "
-		"maximum, x86-64-v2, x86-64-v3 and older processors' names", name);
+	return config_unsupported(error,
+		"cpu model '%.64s': Lodge has host-passthrough, host-model, "
+		"maximum, x86-64-v2, x86-64-v3 and older processors' names",
+		name);
 }
 
 static int read_features(GString *cpu, const xmlNode *n, GError **error)
@@ -165,9 +182,10 @@ static int read_features(GString *cpu, const xmlNode *n, GError **error)
 		const char *name = xml_attr(f, "name");
 		unsigned policy = 1;
 
-		if (!name || !*name || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.-") !=
-				strlen(name))
-			return refuse(error, MANAGER_ERR_XML, "<feature> of <cpu> has no proper name");
+		if (!name || !*name ||
+			strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.-") != strlen(name))
+			return refuse(
+				error, MANAGER_ERR_XML, "<feature> of <cpu> has no proper name");
 		if (xml_attr_enum(f, "policy", policies, &policy, error) < 0)
 			return -1;
 		if (policy != 2)
@@ -222,11 +240,13 @@ static int read_os(struct domain_config *c, xmlNode *root, GError **error)
 	const char *arch, *machine;
 
 	if (!type || strcmp(word, "hvm") != 0)
-		return config_unsupported(error, "<type> of <os> '%.32s': Lodge has hvm",
-			word ? word : "");
+		return config_unsupported(
+			error, "<type> of <os> '%.32s': Lodge has hvm", word ? word : "");
 	if (xml_attr(os, "firmware"))
-		return config_unsupported(error, "firmware '%.32s': Lodge has no firmware yet; give "
-			"<kernel>", xml_attr(os, "firmware"));
+		return config_unsupported(error,
+			"firmware '%.32s': Lodge has no firmware yet; give "
+			"<kernel>",
+			xml_attr(os, "firmware"));
 	arch = xml_attr(type, "arch");
 	if (arch && strcmp(arch, "x86_64") != 0)
 		return config_unsupported(error, "architecture '%.32s': Lodge has x86_64", arch);
@@ -261,8 +281,10 @@ static int read_action(xmlNode *root, const char *name, enum lifecycle_action df
 			continue;
 		*ret = i;
 		if (i >= ACTION_RENAME_RESTART)
-			return config_unsupported(error, "<%s>: '%s': Lodge has destroy, restart and "
-				"preserve", name, word);
+			return config_unsupported(error,
+				"<%s>: '%s': Lodge has destroy, restart and "
+				"preserve",
+				name, word);
 		return 0;
 	}
 	return word ? refuse(error, MANAGER_ERR_XML, "<%s>: '%.32s' is no action", name, word) : 0;

@@ -28,8 +28,8 @@ static void add_uuid(GString *out, const char *text)
 	}
 	hex = g_string_free(digits, FALSE);
 	if (strlen(hex) == 32)
-		g_string_append_printf(out, "    <uuid>%.8s-%.4s-%.4s-%.4s-%.12s</uuid>\n", hex, hex + 8,
-			hex + 12, hex + 16, hex + 20);
+		g_string_append_printf(out, "    <uuid>%.8s-%.4s-%.4s-%.4s-%.12s</uuid>\n", hex,
+			hex + 8, hex + 12, hex + 16, hex + 20);
 }
 
 static void add_cpu(GString *out, const struct host *h)
@@ -41,12 +41,15 @@ static void add_cpu(GString *out, const struct host *h)
 		add_text(out, "      ", "model", model);
 		if (h->vendor)
 			add_text(out, "      ", "vendor",
-				strcmp(h->vendor, "GenuineIntel") == 0 ? "Intel" :
-				strcmp(h->vendor, "AuthenticAMD") == 0 ? "AMD" : h->vendor);
-		g_string_append_printf(out, "      <topology sockets='%u' dies='1' cores='%u' threads='%u'/>\n",
+				strcmp(h->vendor, "GenuineIntel") == 0   ? "Intel"
+				: strcmp(h->vendor, "AuthenticAMD") == 0 ? "AMD"
+									 : h->vendor);
+		g_string_append_printf(out,
+			"      <topology sockets='%u' dies='1' cores='%u' threads='%u'/>\n",
 			h->sockets * h->nodes->len, h->cores, h->threads);
 	}
-	g_string_append_printf(out, "      <pages unit='KiB' size='%ld'/>\n", sysconf(_SC_PAGESIZE) / 1024);
+	g_string_append_printf(
+		out, "      <pages unit='KiB' size='%ld'/>\n", sysconf(_SC_PAGESIZE) / 1024);
 	if (g_hash_table_contains(h->flags, "pse"))
 		g_string_append(out, "      <pages unit='KiB' size='2048'/>\n");
 	if (g_hash_table_contains(h->flags, "pdpe1gb"))
@@ -62,15 +65,18 @@ static void add_node_pages(GString *out, const struct host_node *n)
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(sizes); i++) {
 		uint64_t count = host_number(UINT64_MAX,
-			"/sys/devices/system/node/node%u/hugepages/hugepages-%ukB/nr_hugepages", n->id, sizes[i]);
+			"/sys/devices/system/node/node%u/hugepages/hugepages-%ukB/nr_hugepages",
+			n->id, sizes[i]);
 
 		if (count == UINT64_MAX)
 			continue;
 		huge += count * sizes[i];
-		g_string_append_printf(lines, "          <pages unit='KiB' size='%u'>%" G_GUINT64_FORMAT
-			"</pages>\n", sizes[i], count);
+		g_string_append_printf(lines,
+			"          <pages unit='KiB' size='%u'>%" G_GUINT64_FORMAT "</pages>\n",
+			sizes[i], count);
 	}
-	g_string_append_printf(out, "          <pages unit='KiB' size='4'>%" G_GUINT64_FORMAT "</pages>\n%s",
+	g_string_append_printf(out,
+		"          <pages unit='KiB' size='4'>%" G_GUINT64_FORMAT "</pages>\n%s",
 		((n->memory >> 10) - MIN(huge, n->memory >> 10)) / 4, lines->str);
 	g_string_free(lines, TRUE);
 }
@@ -86,16 +92,20 @@ static void add_node(GString *out, const struct host *h, const struct host_node 
 		if (c->node != n->id || !c->online)
 			continue;
 		count++;
-		g_string_append_printf(cpus, "            <cpu id='%u' socket_id='%u' die_id='%u' core_id='%u'",
-			c->id, c->socket, c->die, c->core);
+		g_string_append_printf(cpus,
+			"            <cpu id='%u' socket_id='%u' die_id='%u' core_id='%u'", c->id,
+			c->socket, c->die, c->core);
 		if (c->siblings)
 			g_string_append_printf(cpus, " siblings='%s'", c->siblings);
 		g_string_append(cpus, "/>\n");
 	}
-	g_string_append_printf(out, "        <cell id='%u'>\n          <memory unit='KiB'>%" G_GUINT64_FORMAT
-		"</memory>\n", n->id, n->memory >> 10);
+	g_string_append_printf(out,
+		"        <cell id='%u'>\n          <memory unit='KiB'>%" G_GUINT64_FORMAT
+		"</memory>\n",
+		n->id, n->memory >> 10);
 	add_node_pages(out, n);
-	g_string_append_printf(out, "          <cpus num='%u'>\n%s          </cpus>\n        </cell>\n", count,
+	g_string_append_printf(out,
+		"          <cpus num='%u'>\n%s          </cpus>\n        </cell>\n", count,
 		cpus->str);
 	g_string_free(cpus, TRUE);
 }
@@ -103,15 +113,19 @@ static void add_node(GString *out, const struct host *h, const struct host_node 
 static void add_guest(GString *out, const struct manager *m, const struct host *h)
 {
 	g_string_append(out, "  <guest>\n    <os_type>hvm</os_type>\n    <arch name='x86_64'>\n"
-		"      <wordsize>64</wordsize>\n");
+			     "      <wordsize>64</wordsize>\n");
 	add_text(out, "      ", "emulator", m->paths.lodge_vm);
-	g_string_append_printf(out, "      <machine maxCpus='%d'>" MACHINE "</machine>\n"
+	g_string_append_printf(out,
+		"      <machine maxCpus='%d'>" MACHINE "</machine>\n"
 		"      <machine canonical='" MACHINE "' maxCpus='%d'>q35</machine>\n"
-		"      <domain type='qemu'/>\n", HOST_VCPUS_MAX, HOST_VCPUS_MAX);
+		"      <domain type='qemu'/>\n",
+		HOST_VCPUS_MAX, HOST_VCPUS_MAX);
 	if (h->kvm)
 		g_string_append(out, "      <domain type='kvm'/>\n");
-	g_string_append(out, "    </arch>\n    <features>\n      <acpi default='on' toggle='no'/>\n"
-		"      <apic default='on' toggle='no'/>\n      <cpuselection/>\n      <deviceboot/>\n"
+	g_string_append(out,
+		"    </arch>\n    <features>\n      <acpi default='on' toggle='no'/>\n"
+		"      <apic default='on' toggle='no'/>\n      <cpuselection/>\n      "
+		"<deviceboot/>\n"
 		"      <disksnapshot default='on' toggle='no'/>\n    </features>\n  </guest>\n");
 }
 
@@ -124,7 +138,8 @@ char *host_capabilities(struct manager *m)
 	add_cpu(out, h);
 	g_string_append(out, "    <power_management/>\n    <iommu support='");
 	g_string_append(out, access("/sys/class/iommu/dmar0", F_OK) == 0 ? "yes" : "no");
-	g_string_append(out, "'/>\n    <migration_features>\n      <live/>\n      <uri_transports>\n"
+	g_string_append(out,
+		"'/>\n    <migration_features>\n      <live/>\n      <uri_transports>\n"
 		"        <uri_transport>tcp</uri_transport>\n      </uri_transports>\n"
 		"    </migration_features>\n    <topology>\n");
 	g_string_append_printf(out, "      <cells num='%u'>\n", h->nodes->len);
@@ -163,20 +178,26 @@ static void add_cpu_modes(GString *out, const struct host *h, bool kvm)
 {
 	const char *best = host_cpu_best(h);
 
-	g_string_append_printf(out, "  <cpu>\n    <mode name='host-passthrough' supported='%s'>\n"
+	g_string_append_printf(out,
+		"  <cpu>\n    <mode name='host-passthrough' supported='%s'>\n"
 		"      <enum name='hostPassthroughMigratable'>\n        <value>on</value>\n"
-		"        <value>off</value>\n      </enum>\n    </mode>\n", kvm ? "yes" : "no");
+		"        <value>off</value>\n      </enum>\n    </mode>\n",
+		kvm ? "yes" : "no");
 	g_string_append(out, "    <mode name='maximum' supported='yes'>\n"
-		"      <enum name='maximumMigratable'>\n        <value>on</value>\n        <value>off</value>\n"
-		"      </enum>\n    </mode>\n");
+			     "      <enum name='maximumMigratable'>\n        <value>on</value>\n   "
+			     "     <value>off</value>\n"
+			     "      </enum>\n    </mode>\n");
 	if (best)
-		g_string_append_printf(out, "    <mode name='host-model' supported='yes'>\n"
-			"      <model fallback='forbid'>%s</model>\n    </mode>\n", best);
+		g_string_append_printf(out,
+			"    <mode name='host-model' supported='yes'>\n"
+			"      <model fallback='forbid'>%s</model>\n    </mode>\n",
+			best);
 	else
 		g_string_append(out, "    <mode name='host-model' supported='no'/>\n");
 	g_string_append(out, "    <mode name='custom' supported='yes'>\n");
 	for (unsigned i = 0; host_cpu_models[i]; i++)
-		g_string_append_printf(out, "      <model usable='%s' vendor='unknown'>%s</model>\n",
+		g_string_append_printf(out,
+			"      <model usable='%s' vendor='unknown'>%s</model>\n",
 			host_cpu_can(h, host_cpu_models[i]) ? "yes" : "no", host_cpu_models[i]);
 	g_string_append(out, "    </mode>\n  </cpu>\n");
 }
@@ -199,11 +220,13 @@ static int check_wanted(const struct manager *m, const char *emulator, const cha
 	const char *machine, const char *type, const struct host *h, GError **error)
 {
 	if (arch && strcmp(arch, "x86_64") != 0)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "no guest of architecture '%s' can run here", arch);
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"no guest of architecture '%s' can run here", arch);
 	if (emulator && strcmp(emulator, m->paths.lodge_vm) != 0 && access(emulator, X_OK) < 0)
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "there is no emulator %s", emulator);
 	if (machine && strcmp(machine, "q35") != 0 && !g_str_has_prefix(machine, "pc-q35"))
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "no machine type '%s': q35 is the one", machine);
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"no machine type '%s': q35 is the one", machine);
 	if (type && strcmp(type, "qemu") != 0 && strcmp(type, "kvm") != 0)
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "no virtualization type '%s'", type);
 	if (type && strcmp(type, "kvm") == 0 && !h->kvm)
@@ -222,24 +245,29 @@ char *host_domain_capabilities(struct manager *m, const char *emulator, const ch
 		return NULL;
 	out = g_string_new("<domainCapabilities>\n");
 	add_text(out, "  ", "path", emulator ? emulator : m->paths.lodge_vm);
-	g_string_append_printf(out, "  <domain>%s</domain>\n  <machine>" MACHINE "</machine>\n"
+	g_string_append_printf(out,
+		"  <domain>%s</domain>\n  <machine>" MACHINE "</machine>\n"
 		"  <arch>x86_64</arch>\n  <vcpu max='%d'/>\n  <iothreads supported='no'/>\n"
 		"  <os supported='yes'>\n    <enum name='firmware'/>\n"
-		"    <loader supported='no'/>\n  </os>\n", own, HOST_VCPUS_MAX);
+		"    <loader supported='no'/>\n  </os>\n",
+		own, HOST_VCPUS_MAX);
 	add_cpu_modes(out, h, strcmp(own, "kvm") == 0);
 	g_string_append(out, "  <memoryBacking supported='yes'>\n    <enum name='sourceType'>\n"
-		"      <value>memfd</value>\n      <value>anonymous</value>\n    </enum>\n  </memoryBacking>\n"
-		"  <devices>\n");
+			     "      <value>memfd</value>\n      <value>anonymous</value>\n    "
+			     "</enum>\n  </memoryBacking>\n"
+			     "  <devices>\n");
 	for (unsigned i = 0; i < G_N_ELEMENTS(devices); i++)
 		add_enums(out, devices[i].name, devices[i].enums);
-	g_string_append(out, "  </devices>\n  <features>\n    <vmcoreinfo supported='no'/>\n"
+	g_string_append(out,
+		"  </devices>\n  <features>\n    <vmcoreinfo supported='no'/>\n"
 		"    <genid supported='no'/>\n    <backingStoreInput supported='yes'/>\n"
 		"    <backup supported='no'/>\n    <sev supported='no'/>\n  </features>\n"
 		"</domainCapabilities>\n");
 	return g_string_free(out, FALSE);
 }
 
-static void add_entries(GString *out, const char *section, const char *const (*entries)[2], unsigned count)
+static void add_entries(
+	GString *out, const char *section, const char *const (*entries)[2], unsigned count)
 {
 	bool any = false;
 
@@ -252,7 +280,8 @@ static void add_entries(GString *out, const char *section, const char *const (*e
 		if (!any)
 			g_string_append_printf(out, "  <%s>\n", section);
 		any = true;
-		g_string_append_printf(out, "    <entry name='%s'>%s</entry>\n", entries[i][0], text);
+		g_string_append_printf(
+			out, "    <entry name='%s'>%s</entry>\n", entries[i][0], text);
 	}
 	if (any)
 		g_string_append_printf(out, "  </%s>\n", section);
@@ -260,14 +289,16 @@ static void add_entries(GString *out, const char *section, const char *const (*e
 
 char *host_sysinfo(GError **error)
 {
-	static const char *const bios[][2] = { { "vendor", "bios_vendor" }, { "version", "bios_version" },
-		{ "date", "bios_date" }, { "release", "bios_release" } };
+	static const char *const bios[][2] = { { "vendor", "bios_vendor" },
+		{ "version", "bios_version" }, { "date", "bios_date" },
+		{ "release", "bios_release" } };
 	static const char *const system[][2] = { { "manufacturer", "sys_vendor" },
-		{ "product", "product_name" }, { "version", "product_version" }, { "serial", "product_serial" },
-		{ "uuid", "product_uuid" }, { "sku", "product_sku" }, { "family", "product_family" } };
+		{ "product", "product_name" }, { "version", "product_version" },
+		{ "serial", "product_serial" }, { "uuid", "product_uuid" },
+		{ "sku", "product_sku" }, { "family", "product_family" } };
 	static const char *const board[][2] = { { "manufacturer", "board_vendor" },
-		{ "product", "board_name" }, { "version", "board_version" }, { "serial", "board_serial" },
-		{ "asset", "board_asset_tag" } };
+		{ "product", "board_name" }, { "version", "board_version" },
+		{ "serial", "board_serial" }, { "asset", "board_asset_tag" } };
 	GString *out;
 
 	if (access("/sys/class/dmi/id", R_OK) < 0) {

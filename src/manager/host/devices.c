@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* devices.c: devices out of /sys. Spec: Linux Documentation/ABI/testing/sysfs-bus-pci, -usb, sysfs-class-net. */
+/* devices.c: devices out of /sys. Spec: Linux Documentation/ABI/testing/sysfs-bus-pci, -usb,
+ * sysfs-class-net. */
 #include "manager/host/devices.h"
 
 #include <glib-unix.h>
@@ -25,16 +26,11 @@ static void device_free(void *p)
 const char *host_device_cap_name(enum host_device_cap cap)
 {
 	switch (cap) {
-	case DEVICE_SYSTEM:
-		return "system";
-	case DEVICE_PCI:
-		return "pci";
-	case DEVICE_USB:
-		return "usb_device";
-	case DEVICE_NET:
-		return "net";
-	case DEVICE_STORAGE:
-		return "storage";
+	case DEVICE_SYSTEM: return "system";
+	case DEVICE_PCI: return "pci";
+	case DEVICE_USB: return "usb_device";
+	case DEVICE_NET: return "net";
+	case DEVICE_STORAGE: return "storage";
 	}
 	return "";
 }
@@ -56,16 +52,13 @@ static char *name_of(enum host_device_cap cap, const char *path, const char *bas
 	g_autofree char *extra = NULL, *full = NULL;
 
 	switch (cap) {
-	case DEVICE_NET:
-		extra = host_file("%s/address", path);
-		break;
+	case DEVICE_NET: extra = host_file("%s/address", path); break;
 	case DEVICE_STORAGE:
 		extra = host_file("%s/device/serial", path);
 		if (!extra)
 			extra = host_file("%s/serial", path);
 		break;
-	default:
-		return device_name(cap == DEVICE_PCI ? "pci" : "usb", base);
+	default: return device_name(cap == DEVICE_PCI ? "pci" : "usb", base);
 	}
 	full = extra && *extra ? g_strdup_printf("%s_%s", base, extra) : g_strdup(base);
 	return device_name(cap == DEVICE_NET ? "net" : "block", full);
@@ -117,8 +110,9 @@ static void add_class(GPtrArray *list, enum host_device_cap cap, const char *fol
 
 		/* Interfaces of a USB device are no devices; loops and RAM disks are no storage. */
 		if ((cap == DEVICE_USB && strchr(name, ':')) ||
-		    (cap == DEVICE_STORAGE && (g_str_has_prefix(name, "loop") || g_str_has_prefix(name, "ram") ||
-			    g_str_has_prefix(name, "zram"))))
+			(cap == DEVICE_STORAGE &&
+				(g_str_has_prefix(name, "loop") || g_str_has_prefix(name, "ram") ||
+					g_str_has_prefix(name, "zram"))))
 			continue;
 		add(list, cap, link);
 	}
@@ -175,7 +169,8 @@ static void system_xml(GString *out)
 	element(out, "      ", "vendor", vendor);
 	element(out, "      ", "version", version);
 	element(out, "      ", "serial", serial);
-	element(out, "      ", "uuid", uuid && *uuid ? uuid : "00000000-0000-0000-0000-000000000000");
+	element(out, "      ", "uuid",
+		uuid && *uuid ? uuid : "00000000-0000-0000-0000-000000000000");
 	g_string_append(out, "    </hardware>\n    <firmware>\n");
 	element(out, "      ", "vendor", bios_vendor);
 	element(out, "      ", "version", bios_version);
@@ -186,36 +181,43 @@ static void system_xml(GString *out)
 static void pci_xml(GString *out, const struct host_device *d)
 {
 	g_autofree char *base = g_path_get_basename(d->path);
-	g_autofree char *class = host_file("%s/class", d->path), *vendor = host_file("%s/vendor", d->path);
-	g_autofree char *device = host_file("%s/device", d->path), *group_link = NULL, *group = NULL;
+	g_autofree char *class = host_file("%s/class", d->path),
+			*vendor = host_file("%s/vendor", d->path);
+	g_autofree char *device = host_file("%s/device", d->path), *group_link = NULL,
+			*group = NULL;
 	unsigned domain = 0, bus = 0, slot = 0, function = 0;
 
 	if (sscanf(base, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
 		return;
 	element(out, "    ", "class", class);
-	g_string_append_printf(out, "    <domain>%u</domain>\n    <bus>%u</bus>\n    <slot>%u</slot>\n"
-		"    <function>%u</function>\n    <product id='%s'/>\n    <vendor id='%s'/>\n", domain, bus, slot,
-		function, device ? device : "0x0", vendor ? vendor : "0x0");
+	g_string_append_printf(out,
+		"    <domain>%u</domain>\n    <bus>%u</bus>\n    <slot>%u</slot>\n"
+		"    <function>%u</function>\n    <product id='%s'/>\n    <vendor id='%s'/>\n",
+		domain, bus, slot, function, device ? device : "0x0", vendor ? vendor : "0x0");
 	group_link = g_build_filename(d->path, "iommu_group", NULL);
 	group = g_file_read_link(group_link, NULL);
 	if (group)
-		g_string_append_printf(out, "    <iommuGroup number='%s'>\n      <address domain='0x%04x' "
+		g_string_append_printf(out,
+			"    <iommuGroup number='%s'>\n      <address domain='0x%04x' "
 			"bus='0x%02x' slot='0x%02x' function='0x%x'/>\n    </iommuGroup>\n",
 			strrchr(group, '/') + 1, domain, bus, slot, function);
 }
 
 static void usb_xml(GString *out, const struct host_device *d)
 {
-	g_autofree char *vendor = host_file("%s/idVendor", d->path), *product = host_file("%s/idProduct", d->path);
+	g_autofree char *vendor = host_file("%s/idVendor", d->path),
+			*product = host_file("%s/idProduct", d->path);
 	g_autofree char *vendor_name = host_file("%s/manufacturer", d->path);
 	g_autofree char *product_name = host_file("%s/product", d->path);
 	g_autofree char *v = g_markup_escape_text(vendor_name ? vendor_name : "", -1);
 	g_autofree char *p = g_markup_escape_text(product_name ? product_name : "", -1);
 
-	g_string_append_printf(out, "    <bus>%u</bus>\n    <device>%u</device>\n"
+	g_string_append_printf(out,
+		"    <bus>%u</bus>\n    <device>%u</device>\n"
 		"    <product id='0x%s'>%s</product>\n    <vendor id='0x%s'>%s</vendor>\n",
-		(unsigned)host_number(0, "%s/busnum", d->path), (unsigned)host_number(0, "%s/devnum", d->path),
-		product ? product : "0", p, vendor ? vendor : "0", v);
+		(unsigned)host_number(0, "%s/busnum", d->path),
+		(unsigned)host_number(0, "%s/devnum", d->path), product ? product : "0", p,
+		vendor ? vendor : "0", v);
 }
 
 static void link_xml(GString *out, const char *indent, const char *path)
@@ -224,16 +226,19 @@ static void link_xml(GString *out, const char *indent, const char *path)
 	uint64_t speed = host_number(0, "%s/speed", path);
 
 	if (state && strcmp(state, "up") == 0 && speed && speed < UINT32_MAX)
-		g_string_append_printf(out, "%s<link speed='%u' state='up'/>\n", indent, (unsigned)speed);
+		g_string_append_printf(
+			out, "%s<link speed='%u' state='up'/>\n", indent, (unsigned)speed);
 	else
 		g_string_append_printf(out, "%s<link state='%s'/>\n", indent,
-			state && strcmp(state, "up") == 0 ? "up" :
-			state && strcmp(state, "unknown") == 0 ? "unknown" : "down");
+			state && strcmp(state, "up") == 0        ? "up"
+			: state && strcmp(state, "unknown") == 0 ? "unknown"
+								 : "down");
 }
 
 static void net_xml(GString *out, const struct host_device *d)
 {
-	g_autofree char *base = g_path_get_basename(d->path), *mac = host_file("%s/address", d->path);
+	g_autofree char *base = g_path_get_basename(d->path),
+			*mac = host_file("%s/address", d->path);
 
 	element(out, "    ", "interface", base);
 	if (mac && strlen(mac) == 17)
@@ -245,8 +250,10 @@ static void net_xml(GString *out, const struct host_device *d)
 
 static void storage_xml(GString *out, const struct host_device *d)
 {
-	g_autofree char *base = g_path_get_basename(d->path), *model = host_file("%s/device/model", d->path);
-	g_autofree char *vendor = host_file("%s/device/vendor", d->path), *serial = host_file("%s/serial", d->path);
+	g_autofree char *base = g_path_get_basename(d->path),
+			*model = host_file("%s/device/model", d->path);
+	g_autofree char *vendor = host_file("%s/device/vendor", d->path),
+			*serial = host_file("%s/serial", d->path);
 	g_autofree char *node = g_strdup_printf("/dev/%s", base);
 	uint64_t blocks = host_number(0, "%s/size", d->path);
 	uint64_t block = host_number(512, "%s/queue/logical_block_size", d->path);
@@ -256,10 +263,11 @@ static void storage_xml(GString *out, const struct host_device *d)
 	element(out, "    ", "model", model);
 	element(out, "    ", "vendor", vendor && !g_str_has_prefix(vendor, "0x") ? vendor : NULL);
 	element(out, "    ", "serial", serial);
-	g_string_append_printf(out, "    <size>%" G_GUINT64_FORMAT "</size>\n"
+	g_string_append_printf(out,
+		"    <size>%" G_GUINT64_FORMAT "</size>\n"
 		"    <logical_block_size>%" G_GUINT64_FORMAT "</logical_block_size>\n"
-		"    <num_blocks>%" G_GUINT64_FORMAT "</num_blocks>\n", blocks * 512, block,
-		blocks * 512 / MAX(block, 1));
+		"    <num_blocks>%" G_GUINT64_FORMAT "</num_blocks>\n",
+		blocks * 512, block, blocks * 512 / MAX(block, 1));
 }
 
 char *host_device_xml(const struct host_device *d)
@@ -273,24 +281,15 @@ char *host_device_xml(const struct host_device *d)
 	link = d->path ? g_build_filename(d->path, "driver", NULL) : NULL;
 	driver = link ? g_file_read_link(link, NULL) : NULL;
 	if (driver)
-		g_string_append_printf(out, "  <driver>\n    <name>%s</name>\n  </driver>\n", strrchr(driver, '/') + 1);
+		g_string_append_printf(out, "  <driver>\n    <name>%s</name>\n  </driver>\n",
+			strrchr(driver, '/') + 1);
 	g_string_append_printf(out, "  <capability type='%s'>\n", host_device_cap_name(d->cap));
 	switch (d->cap) {
-	case DEVICE_SYSTEM:
-		system_xml(out);
-		break;
-	case DEVICE_PCI:
-		pci_xml(out, d);
-		break;
-	case DEVICE_USB:
-		usb_xml(out, d);
-		break;
-	case DEVICE_NET:
-		net_xml(out, d);
-		break;
-	case DEVICE_STORAGE:
-		storage_xml(out, d);
-		break;
+	case DEVICE_SYSTEM: system_xml(out); break;
+	case DEVICE_PCI: pci_xml(out, d); break;
+	case DEVICE_USB: usb_xml(out, d); break;
+	case DEVICE_NET: net_xml(out, d); break;
+	case DEVICE_STORAGE: storage_xml(out, d); break;
 	}
 	g_string_append(out, "  </capability>\n</device>\n");
 	return g_string_free(out, FALSE);
@@ -356,7 +355,8 @@ static gboolean look(gint fd, GIOCondition condition, gpointer opaque)
 struct host_watch *host_watch_new(struct event_bus *bus)
 {
 	struct sockaddr_nl a = { .nl_family = AF_NETLINK, .nl_groups = UEVENT_GROUP };
-	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+	int fd = socket(
+		AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
 	struct host_watch *w;
 
 	if (fd < 0)

@@ -84,7 +84,8 @@ static void set_online(unsigned id, void *opaque)
 	if (!c)
 		return;
 	c->online = true;
-	c->socket = (unsigned)host_number(0, "/sys/devices/system/cpu/cpu%u/topology/physical_package_id", id);
+	c->socket = (unsigned)host_number(
+		0, "/sys/devices/system/cpu/cpu%u/topology/physical_package_id", id);
 	c->die = (unsigned)host_number(0, "/sys/devices/system/cpu/cpu%u/topology/die_id", id);
 	c->core = (unsigned)host_number(id, "/sys/devices/system/cpu/cpu%u/topology/core_id", id);
 	c->siblings = host_file("/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list", id);
@@ -120,7 +121,7 @@ static void add_node(unsigned id, void *opaque)
 	g_autofree char *cpus = host_file("/sys/devices/system/node/node%u/cpulist", id);
 	struct host_node n = { id, meminfo(text, "MemTotal:"), meminfo(text, "MemFree:") };
 
-	host_each(cpus, set_node, &(struct place) { h, id });
+	host_each(cpus, set_node, &(struct place){ h, id });
 	g_array_append_val(h->nodes, n);
 }
 
@@ -154,7 +155,8 @@ static void read_cpuinfo(struct host *h)
 
 static unsigned count_distinct(const struct host *h, guint64 (*key)(const struct host_cpu *c))
 {
-	g_autoptr(GHashTable) set = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	g_autoptr(GHashTable) set =
+		g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 
 	for (guint i = 0; i < h->cpus->len; i++) {
 		const struct host_cpu *c = &g_array_index(h->cpus, struct host_cpu, i);
@@ -176,8 +178,8 @@ static guint64 core_key(const struct host_cpu *c)
 	return (guint64)c->socket << 40 | (guint64)c->die << 20 | c->core;
 }
 
-/* Sockets in a node, cores in a socket, threads in a core: when the product says how many CPUs there are;
- * else one node with one socket of so many cores, as libvirt's clients expect. */
+/* Sockets in a node, cores in a socket, threads in a core: when the product says how many CPUs
+ * there are; else one node with one socket of so many cores, as libvirt's clients expect. */
 static void find_topology(struct host *h)
 {
 	unsigned sockets = count_distinct(h, socket_key), cores = count_distinct(h, core_key);
@@ -222,7 +224,8 @@ struct host *host_read(void)
 	if (!h->uuid)
 		h->uuid = host_file("/etc/machine-id");
 	/* As lodge-vm decides: a KVM without the hardware below it emulates kernels, badly. */
-	h->kvm = (g_hash_table_contains(h->flags, "vmx") || g_hash_table_contains(h->flags, "svm")) &&
+	h->kvm = (g_hash_table_contains(h->flags, "vmx") ||
+			 g_hash_table_contains(h->flags, "svm")) &&
 		 access("/dev/kvm", R_OK | W_OK) == 0;
 	return h;
 }

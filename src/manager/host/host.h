@@ -21,15 +21,16 @@ struct host_node {
 };
 
 struct host {
-	char *arch;		/* "x86_64"; all strings owned */
+	char *arch; /* "x86_64"; all strings owned */
 	char *vendor, *model_name;
-	char *uuid;		/* of the hardware, or of the installation */
-	GHashTable *flags;	/* set of /proc/cpuinfo's names */
+	char *uuid;        /* of the hardware, or of the installation */
+	GHashTable *flags; /* set of /proc/cpuinfo's names */
 	unsigned mhz;
 	uint64_t memory, memory_free; /* bytes */
-	GArray *cpus;		/* struct host_cpu, by id, those present */
-	GArray *nodes;		/* struct host_node, at least one */
-	unsigned online, sockets, cores, threads; /* per node, socket, core; 1, all, 1 when irregular */
+	GArray *cpus;                 /* struct host_cpu, by id, those present */
+	GArray *nodes;                /* struct host_node, at least one */
+	unsigned online, sockets, cores,
+		threads; /* per node, socket, core; 1, all, 1 when irregular */
 	bool kvm;
 };
 
@@ -55,7 +56,8 @@ bool host_cpu_can(const struct host *h, const char *model);
 
 enum host_cpu_compare { HOST_CPU_INCOMPATIBLE, HOST_CPU_IDENTICAL, HOST_CPU_SUPERSET };
 /* The host against a <cpu> of libvirt's XML. -1 with error. */
-int host_cpu_compare(const struct host *h, const char *xml, enum host_cpu_compare *ret, GError **error);
+int host_cpu_compare(
+	const struct host *h, const char *xml, enum host_cpu_compare *ret, GError **error);
 /* The CPU that all of these can be, as <cpu> for a guest. NULL with error. */
 char *host_cpu_baseline(char *const *xmls, unsigned count, bool expand, GError **error);
 

@@ -17,8 +17,14 @@ static const char *const needs[][16] = {
 static const struct {
 	const char *libvirt, *linux_name;
 } aliases[] = {
-	{ "sse4.1", "sse4_1" }, { "sse4.2", "sse4_2" }, { "sse3", "pni" }, { "pclmuldq", "pclmulqdq" },
-	{ "lzcnt", "abm" }, { "nx", "nx" }, { "tsc-deadline", "tsc_deadline_timer" }, { "cmp_legacy", "cmp_legacy" },
+	{ "sse4.1", "sse4_1" },
+	{ "sse4.2", "sse4_2" },
+	{ "sse3", "pni" },
+	{ "pclmuldq", "pclmulqdq" },
+	{ "lzcnt", "abm" },
+	{ "nx", "nx" },
+	{ "tsc-deadline", "tsc_deadline_timer" },
+	{ "cmp_legacy", "cmp_legacy" },
 };
 
 static const char *linux_name(const char *feature)
@@ -87,7 +93,8 @@ static int document_level(const xmlNode *cpu, int *ret, GError **error)
 	return 0;
 }
 
-int host_cpu_compare(const struct host *h, const char *xml, enum host_cpu_compare *ret, GError **error)
+int host_cpu_compare(
+	const struct host *h, const char *xml, enum host_cpu_compare *ret, GError **error)
 {
 	g_autoptr(xmlDoc) doc = xml_parse(xml, "cpu", error);
 	const xmlNode *cpu = doc ? xmlDocGetRootElement(doc) : NULL;
@@ -97,7 +104,7 @@ int host_cpu_compare(const struct host *h, const char *xml, enum host_cpu_compar
 	if (!doc || document_level(cpu, &level, error) < 0)
 		return -1;
 	*ret = level > own || (arch && strcmp(arch, h->arch) != 0) ? HOST_CPU_INCOMPATIBLE
-	     : level == own					   ? HOST_CPU_IDENTICAL
+	       : level == own                                      ? HOST_CPU_IDENTICAL
 								   : HOST_CPU_SUPERSET;
 	for (xmlNode *f = xml_child(cpu, "feature"); f; f = xml_next(f, "feature")) {
 		const char *name = xml_attr(f, "name"), *policy = xml_attr(f, "policy");
@@ -119,7 +126,8 @@ static GHashTable *features_of(const xmlNode *cpu)
 	for (xmlNode *f = xml_child(cpu, "feature"); f; f = xml_next(f, "feature")) {
 		const char *name = xml_attr(f, "name"), *policy = xml_attr(f, "policy");
 
-		if (name && (!policy || strcmp(policy, "require") == 0 || strcmp(policy, "force") == 0))
+		if (name &&
+			(!policy || strcmp(policy, "require") == 0 || strcmp(policy, "force") == 0))
 			g_hash_table_add(set, g_strdup(linux_name(name)));
 	}
 	return set;
@@ -172,7 +180,8 @@ char *host_cpu_baseline(char *const *xmls, unsigned count, bool expand, GError *
 			g_hash_table_add(common, g_strdup(needs[l][i]));
 	}
 	out = g_string_new("<cpu mode='custom' match='exact'>\n");
-	g_string_append_printf(out, "  <model fallback='forbid'>%s</model>\n", host_cpu_models[level]);
+	g_string_append_printf(
+		out, "  <model fallback='forbid'>%s</model>\n", host_cpu_models[level]);
 	names = g_list_sort(g_hash_table_get_keys(common), (GCompareFunc)strcmp);
 	for (GList *n = names; n; n = n->next) {
 		g_autofree char *name = g_markup_escape_text(libvirt_name(n->data), -1);

@@ -48,8 +48,9 @@ static unsigned prefix_of(const struct sockaddr *mask)
 	const uint8_t *b;
 	unsigned n = 0, len = mask->sa_family == AF_INET ? 4 : 16;
 
-	b = mask->sa_family == AF_INET ? (const uint8_t *)&((const struct sockaddr_in *)mask)->sin_addr
-				       : (const uint8_t *)&((const struct sockaddr_in6 *)mask)->sin6_addr;
+	b = mask->sa_family == AF_INET
+		    ? (const uint8_t *)&((const struct sockaddr_in *)mask)->sin_addr
+		    : (const uint8_t *)&((const struct sockaddr_in6 *)mask)->sin6_addr;
 	for (unsigned i = 0; i < len; i++)
 		n += (unsigned)__builtin_popcount(b[i]);
 	return n;
@@ -67,10 +68,11 @@ static void add_addresses(GString *out, const char *name, int family)
 		const void *address;
 
 		if (!a->ifa_addr || !a->ifa_netmask || a->ifa_addr->sa_family != family ||
-		    strcmp(a->ifa_name, name) != 0)
+			strcmp(a->ifa_name, name) != 0)
 			continue;
-		address = family == AF_INET ? (const void *)&((struct sockaddr_in *)a->ifa_addr)->sin_addr
-					    : (const void *)&((struct sockaddr_in6 *)a->ifa_addr)->sin6_addr;
+		address = family == AF_INET
+				  ? (const void *)&((struct sockaddr_in *)a->ifa_addr)->sin_addr
+				  : (const void *)&((struct sockaddr_in6 *)a->ifa_addr)->sin6_addr;
 		inet_ntop(family, address, text, sizeof(text));
 		if (!any)
 			g_string_append_printf(out, "  <protocol family='%s'>\n",
@@ -104,7 +106,8 @@ char *host_interface_xml(const struct host_interface *i)
 	g_autofree char *bridge = g_strdup_printf("/sys/class/net/%s/bridge", i->name);
 	bool is_bridge = g_file_test(bridge, G_FILE_TEST_IS_DIR);
 
-	g_string_append_printf(out, "<interface type='%s' name='%s'>\n", is_bridge ? "bridge" : "ethernet", i->name);
+	g_string_append_printf(out, "<interface type='%s' name='%s'>\n",
+		is_bridge ? "bridge" : "ethernet", i->name);
 	g_string_append_printf(out, "  <mtu size='%u'/>\n",
 		(unsigned)host_number(1500, "/sys/class/net/%s/mtu", i->name));
 	if (!is_bridge && i->mac && strlen(i->mac) == 17)

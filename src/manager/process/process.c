@@ -19,7 +19,7 @@
 struct process {
 	struct process_identity who;
 	int pidfd;    /* owned */
-	int go;	      /* owned; a byte written here lets it exec; -1: released */
+	int go;       /* owned; a byte written here lets it exec; -1: released */
 	guint source; /* on the main loop; 0: not watched, or told */
 	process_gone *gone;
 	void *opaque;
@@ -112,8 +112,10 @@ struct process *process_spawn(char *const *argv, const char *log, const int *fds
 
 int process_release(struct process *p, GError **error)
 {
-	int rc = write(p->go, "", 1) == 1 ? 0 :
-		refuse(error, MANAGER_ERR_SYSTEM, "the new process is gone: %s", g_strerror(errno));
+	int rc = write(p->go, "", 1) == 1
+			 ? 0
+			 : refuse(error, MANAGER_ERR_SYSTEM, "the new process is gone: %s",
+				   g_strerror(errno));
 
 	close(p->go);
 	p->go = -1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * process.h: the process of one machine: in a session of its own, so that it outlives the daemon; its end
- * is known at once, also of one that an earlier daemon started.
+ * process.h: the process of one machine: in a session of its own, so that it outlives the daemon;
+ * its end is known at once, also of one that an earlier daemon started.
  */
 #ifndef MANAGER_PROCESS_PROCESS_H
 #define MANAGER_PROCESS_PROCESS_H

@@ -21,14 +21,14 @@ struct pending {
 
 struct qmp_client {
 	int refs;
-	int fd; /* owned */
-	GMutex lock;	    /* pending, closed, next_id */
-	GMutex send_lock;   /* one message at a time */
+	int fd;           /* owned */
+	GMutex lock;      /* pending, closed, next_id */
+	GMutex send_lock; /* one message at a time */
 	GCond answered;
 	GHashTable *pending; /* id -> struct pending * of a waiting thread */
 	json_int_t next_id;
 	bool closed;
-	GSource *source;    /* owned; NULL: not listening */
+	GSource *source; /* owned; NULL: not listening */
 	struct qmp_reader reader;
 	qmp_client_event *event;
 	void *opaque;
@@ -162,12 +162,14 @@ static int connect_to(const char *path, GError **error)
 	int fd;
 
 	if (strlen(path) >= sizeof(sa.sun_path))
-		return refuse(error, MANAGER_ERR_INTERNAL, "the path %s is too long for a socket", path);
+		return refuse(
+			error, MANAGER_ERR_INTERNAL, "the path %s is too long for a socket", path);
 	strcpy(sa.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
 		return fd;
-	refuse(error, MANAGER_ERR_OPERATION_FAILED, "cannot connect to %s: %s", path, g_strerror(errno));
+	refuse(error, MANAGER_ERR_OPERATION_FAILED, "cannot connect to %s: %s", path,
+		g_strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	return -1;
@@ -185,12 +187,14 @@ static json_t *read_message(struct qmp_client *q, int64_t deadline, GError **err
 		size_t one = 1;
 
 		if (poll(&pfd, 1, left) == 0) {
-			refuse(error, MANAGER_ERR_OPERATION_TIMEOUT, "the machine's process does not answer");
+			refuse(error, MANAGER_ERR_OPERATION_TIMEOUT,
+				"the machine's process does not answer");
 			return NULL;
 		}
 		/* Byte by byte, so that nothing of the next message is taken from the loop. */
 		if (recv(q->fd, &byte, 1, 0) <= 0) {
-			refuse(error, MANAGER_ERR_OPERATION_FAILED, "the machine's process hung up");
+			refuse(error, MANAGER_ERR_OPERATION_FAILED,
+				"the machine's process hung up");
 			return NULL;
 		}
 		if (qmp_read(&q->reader, &p, &one, &m, &broken) == QMP_MESSAGE)
@@ -220,8 +224,8 @@ static int negotiate(struct qmp_client *q, int64_t deadline, GError **error)
 	return 0;
 }
 
-struct qmp_client *qmp_client_open(const char *path, bool (*alive)(void *opaque), void *opaque,
-	int timeout_ms, GError **error)
+struct qmp_client *qmp_client_open(
+	const char *path, bool (*alive)(void *opaque), void *opaque, int timeout_ms, GError **error)
 {
 	int64_t deadline = g_get_monotonic_time() + timeout_ms * G_TIME_SPAN_MILLISECOND;
 	g_autoptr(GError) why = NULL;
@@ -286,7 +290,8 @@ static int send_all(struct qmp_client *q, const char *text, size_t len, int fd)
 }
 
 /* Sends the message (taken) and waits for its answer, which is the caller's. */
-static json_t *exchange(struct qmp_client *q, json_t *message, int fd, int timeout_ms, GError **error)
+static json_t *exchange(
+	struct qmp_client *q, json_t *message, int fd, int timeout_ms, GError **error)
 {
 	int64_t deadline = g_get_monotonic_time() + timeout_ms * G_TIME_SPAN_MILLISECOND;
 	struct pending p = { 0 };
@@ -313,12 +318,13 @@ static json_t *exchange(struct qmp_client *q, json_t *message, int fd, int timeo
 	if (!p.reply && (p.lost || !sent))
 		refuse(error, MANAGER_ERR_OPERATION_FAILED, "the machine's process is gone");
 	else if (!p.reply)
-		refuse(error, MANAGER_ERR_OPERATION_TIMEOUT, "the machine's process did not answer in time");
+		refuse(error, MANAGER_ERR_OPERATION_TIMEOUT,
+			"the machine's process did not answer in time");
 	return p.reply;
 }
 
-json_t *qmp_client_run_fd(struct qmp_client *q, const char *command, json_t *args, int fd, int timeout_ms,
-	GError **error)
+json_t *qmp_client_run_fd(struct qmp_client *q, const char *command, json_t *args, int fd,
+	int timeout_ms, GError **error)
 {
 	json_t *message = json_object(), *reply, *result;
 
@@ -331,13 +337,14 @@ json_t *qmp_client_run_fd(struct qmp_client *q, const char *command, json_t *arg
 	result = json_incref(json_object_get(reply, "return"));
 	if (!result)
 		refuse(error, MANAGER_ERR_OPERATION_FAILED, "%s: %s", command,
-			json_string_value(json_object_get(json_object_get(reply, "error"), "desc")));
+			json_string_value(
+				json_object_get(json_object_get(reply, "error"), "desc")));
 	json_decref(reply);
 	return result;
 }
 
-json_t *qmp_client_run(struct qmp_client *q, const char *command, json_t *args, int timeout_ms,
-	GError **error)
+json_t *qmp_client_run(
+	struct qmp_client *q, const char *command, json_t *args, int timeout_ms, GError **error)
 {
 	return qmp_client_run_fd(q, command, args, -1, timeout_ms, error);
 }

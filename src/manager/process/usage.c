@@ -9,8 +9,8 @@
 
 int process_usage(pid_t pid, pid_t tid, struct task_usage *ret)
 {
-	g_autofree char *path = tid ? g_strdup_printf("/proc/%d/task/%d/stat", (int)pid, (int)tid) :
-				      g_strdup_printf("/proc/%d/stat", (int)pid);
+	g_autofree char *path = tid ? g_strdup_printf("/proc/%d/task/%d/stat", (int)pid, (int)tid)
+				    : g_strdup_printf("/proc/%d/stat", (int)pid);
 	g_autofree char *text = NULL;
 	uint64_t tick = 1000000000 / (uint64_t)sysconf(_SC_CLK_TCK);
 	unsigned long user, system;
@@ -19,9 +19,12 @@ int process_usage(pid_t pid, pid_t tid, struct task_usage *ret)
 	if (!g_file_get_contents(path, &text, NULL, NULL))
 		return -1;
 	p = strrchr(text, ')'); /* fields count from the name, which may hold anything */
-	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d "
-			"%*d %*u %*u %*d %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*d %d", &user,
-			&system, &ret->cpu) != 3)
+	if (!p ||
+		sscanf(p + 1,
+			" %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d "
+			"%*d %*u %*u %*d %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*d "
+			"%d",
+			&user, &system, &ret->cpu) != 3)
 		return -1;
 	ret->user_ns = user * tick;
 	ret->system_ns = system * tick;

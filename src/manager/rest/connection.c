@@ -65,8 +65,8 @@ static void connection_gone(gpointer data, GObject *was)
 }
 
 /* Clients need no certificate, but one they show must be good. */
-static gboolean accept_certificate(GTlsConnection *c, GTlsCertificate *cert, GTlsCertificateFlags errors,
-	gpointer opaque)
+static gboolean accept_certificate(
+	GTlsConnection *c, GTlsCertificate *cert, GTlsCertificateFlags errors, gpointer opaque)
 {
 	return errors == 0;
 }
@@ -101,7 +101,8 @@ static void admit(struct listener *l, int fd)
 	}
 	g_socket_set_timeout(socket, IDLE_SECONDS);
 	plain = g_socket_connection_factory_create_connection(socket);
-	stream = l->tls ? wrap_tls(d, G_IO_STREAM(plain), &error) : G_IO_STREAM(g_object_ref(plain));
+	stream =
+		l->tls ? wrap_tls(d, G_IO_STREAM(plain), &error) : G_IO_STREAM(g_object_ref(plain));
 	if (!stream) {
 		log_client(&d->log, "%s", error->message);
 		return;
@@ -146,7 +147,8 @@ static int open_listener(struct rest_doors *d, bool tls, const char *address, GE
 	struct listener *l;
 	int fd;
 
-	if ((tls ? socket_address_tcp(&a, address, error) : socket_address_unix(&a, address, error)) < 0)
+	if ((tls ? socket_address_tcp(&a, address, error)
+		 : socket_address_unix(&a, address, error)) < 0)
 		return -1;
 	fd = socket_listen(&a, error);
 	if (fd < 0)
@@ -154,7 +156,7 @@ static int open_listener(struct rest_doors *d, bool tls, const char *address, GE
 	if (!tls && chmod(address, d->config->mode) < 0)
 		log_warn("cannot set the mode of %s: %s", address, g_strerror(errno));
 	l = g_new0(struct listener, 1);
-	*l = (struct listener) { d, tls, fd, 0, tls ? NULL : g_strdup(address) };
+	*l = (struct listener){ d, tls, fd, 0, tls ? NULL : g_strdup(address) };
 	l->source = g_unix_fd_add(fd, G_IO_IN, knock, l);
 	g_ptr_array_add(d->listeners, l);
 	return 0;
@@ -174,8 +176,8 @@ static int open_tls(struct rest_doors *d, GError **error)
 	return open_listener(d, true, c->rest_tls, error);
 }
 
-struct rest_doors *rest_doors_open(SoupServer *soup, const struct door_config *c, struct audit *audit,
-	GError **error)
+struct rest_doors *rest_doors_open(
+	SoupServer *soup, const struct door_config *c, struct audit *audit, GError **error)
 {
 	struct rest_doors *d = g_new0(struct rest_doors, 1);
 
@@ -185,7 +187,7 @@ struct rest_doors *rest_doors_open(SoupServer *soup, const struct door_config *c
 	d->audit = audit;
 	d->listeners = g_ptr_array_new();
 	if ((!c->rest || open_listener(d, false, c->rest, error) == 0) &&
-	    (!c->rest_tls || open_tls(d, error) == 0))
+		(!c->rest_tls || open_tls(d, error) == 0))
 		return d;
 	rest_doors_close(d);
 	return NULL;
@@ -252,8 +254,8 @@ static char *certificate_name(GTlsConnection *tls)
 
 static const char *bearer(SoupServerMessage *msg)
 {
-	const char *value = soup_message_headers_get_one(soup_server_message_get_request_headers(msg),
-		"Authorization");
+	const char *value = soup_message_headers_get_one(
+		soup_server_message_get_request_headers(msg), "Authorization");
 
 	return value && g_ascii_strncasecmp(value, "Bearer ", 7) == 0 ? value + 7 : NULL;
 }
@@ -265,7 +267,7 @@ void rest_doors_caller(struct rest_doors *d, SoupServerMessage *msg, struct call
 	const char *token = bearer(msg), *owner;
 	g_autofree char *name = NULL;
 
-	*ret = (struct caller) { .uid = (uid_t)-1, .audit = d->audit };
+	*ret = (struct caller){ .uid = (uid_t)-1, .audit = d->audit };
 	if (peer && !peer->tls) {
 		*ret = peer->local;
 		ret->identity = g_strdup(peer->local.identity);
@@ -278,8 +280,10 @@ void rest_doors_caller(struct rest_doors *d, SoupServerMessage *msg, struct call
 	if (owner)
 		door_caller_named(d->config, "token", owner, ROLE_NONE, d->audit, ret);
 	else if (name)
-		door_caller_named(d->config, "certificate", name, d->config->certificate_role, d->audit, ret);
+		door_caller_named(
+			d->config, "certificate", name, d->config->certificate_role, d->audit, ret);
 	else
 		ret->identity = g_strdup(token ? "unknown token" : "nobody");
-	ret->address = address ? g_socket_connectable_to_string(G_SOCKET_CONNECTABLE(address)) : g_strdup("?");
+	ret->address = address ? g_socket_connectable_to_string(G_SOCKET_CONNECTABLE(address))
+			       : g_strdup("?");
 }

@@ -25,7 +25,8 @@ struct opening {
 static int open_console(struct request *r, int *ret_fd, GError **error)
 {
 	struct rpc_call call = { .manager = r->manager, .caller = &r->caller };
-	struct remote_domain_open_console_args args = { .dev_name = (char *)request_string(r, "device"),
+	struct remote_domain_open_console_args args = { .dev_name =
+								(char *)request_string(r, "device"),
 		.flags = request_flag(r, "force") ? CONSOLE_FORCE : 0 };
 	const struct rpc_stream_ops *ops;
 	void *opaque;
@@ -33,7 +34,8 @@ static int open_console(struct request *r, int *ret_fd, GError **error)
 
 	if (rest_machine_find(r, &args.dom, error) < 0)
 		return -1;
-	rc = rpc_invoke(rest_server(r->rest), &call, REMOTE_PROC_DOMAIN_OPEN_CONSOLE, &args, NULL, error);
+	rc = rpc_invoke(
+		rest_server(r->rest), &call, REMOTE_PROC_DOMAIN_OPEN_CONSOLE, &args, NULL, error);
 	rest_machine_clear(&args.dom);
 	if (rc < 0)
 		return -1;
@@ -76,7 +78,8 @@ int rest_machine_console(struct request *r, GError **error)
 	struct opening *o;
 
 	if (!tunnel_wanted(r))
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "Upgrade: websocket or lodge-console is needed");
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"Upgrade: websocket or lodge-console is needed");
 	o = g_new0(struct opening, 1);
 	o->request = r;
 	rest_push(r->rest, open_work, o);
@@ -120,7 +123,8 @@ static void send_log(struct sender *s, struct request *r)
 	GError *error = NULL;
 	int fd, rc;
 
-	if (rest_machine_find(r, &dom, &error) < 0 || (rc = request_number(r, "lines", 1 << 20, &lines, &error)) < 0) {
+	if (rest_machine_find(r, &dom, &error) < 0 ||
+		(rc = request_number(r, "lines", 1 << 20, &lines, &error)) < 0) {
 		rest_machine_clear(&dom);
 		sender_fail(s, error);
 		return;

@@ -12,8 +12,8 @@
 enum { CHUNK = 256 << 10, UPLOAD_QUEUED = 4 << 20 };
 
 /* Opens the stream that this procedure makes for the volume of the path. */
-static int open_stream(struct request *r, uint32_t procedure, const struct rpc_stream_ops **ops, void **opaque,
-	GError **error)
+static int open_stream(struct request *r, uint32_t procedure, const struct rpc_stream_ops **ops,
+	void **opaque, GError **error)
 {
 	struct rpc_call call = { .manager = r->manager, .caller = &r->caller };
 	/* upload and download take the same arguments */
@@ -73,7 +73,7 @@ struct upload {
 	bool paused;
 	struct request *request;  /* the writer's */
 	struct request *reply_to; /* main loop: all has come; NULL: not yet */
-	bool written;		  /* main loop: the writer has ended */
+	bool written;             /* main loop: the writer has ended */
 	int rc;
 	GError *error;
 };

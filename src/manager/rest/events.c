@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* events.c: /v1/events, as server-sent events or over a WebSocket. Spec: WHATWG HTML, server-sent events. */
+/* events.c: /v1/events, as server-sent events or over a WebSocket. Spec: WHATWG HTML, server-sent
+ * events. */
 #include "manager/event.h"
 
 #include <stdlib.h>
@@ -20,9 +21,9 @@ struct listener {
 	struct request *request; /* server-sent events; NULL: a WebSocket's */
 	gulong gone, wrote;
 	size_t pending;
-	int fd;			 /* of a WebSocket: a message each, -1 else */
-	struct caller caller;	 /* of a WebSocket */
-	char *object, *name;	 /* only these; NULL: all */
+	int fd;               /* of a WebSocket: a message each, -1 else */
+	struct caller caller; /* of a WebSocket */
+	char *object, *name;  /* only these; NULL: all */
 };
 
 /* One that happened, as text, for those who come again with the number of their last one. */
@@ -41,28 +42,31 @@ struct rest_events {
 	GQueue kept;
 };
 
-static const char *const objects[] = { "machine", "network", "pool", "volume", "node-device", "secret",
-	"operation", "machine" };
-static const char *const domain_kinds[] = { "lifecycle", "reboot", "rtc-change", "watchdog", "io-error",
-	"graphics", "io-error", "control-error", "block-job", "disk-change", "tray-change", "pm-wakeup",
-	"pm-suspend", "balloon-change", "pm-suspend-disk", "device-removed", "block-job", "tunable",
-	"agent-lifecycle", "device-added", "migration-iteration", "job-completed", "device-removal-failed",
-	"metadata-change", "block-threshold", "memory-failure", "memory-device-size-change" };
-static const char *const domain_events[] = { "defined", "undefined", "started", "suspended", "resumed", "stopped",
-	"shutdown", "pmsuspended", "crashed" };
-static const char *const started[] = { "booted", "migrated", "restored", "from snapshot", "wakeup", NULL };
+static const char *const objects[] = { "machine", "network", "pool", "volume", "node-device",
+	"secret", "operation", "machine" };
+static const char *const domain_kinds[] = { "lifecycle", "reboot", "rtc-change", "watchdog",
+	"io-error", "graphics", "io-error", "control-error", "block-job", "disk-change",
+	"tray-change", "pm-wakeup", "pm-suspend", "balloon-change", "pm-suspend-disk",
+	"device-removed", "block-job", "tunable", "agent-lifecycle", "device-added",
+	"migration-iteration", "job-completed", "device-removal-failed", "metadata-change",
+	"block-threshold", "memory-failure", "memory-device-size-change" };
+static const char *const domain_events[] = { "defined", "undefined", "started", "suspended",
+	"resumed", "stopped", "shutdown", "pmsuspended", "crashed" };
+static const char *const started[] = { "booted", "migrated", "restored", "from snapshot", "wakeup",
+	NULL };
 static const char *const suspended[] = { "paused", "migrated", "I/O error", "watchdog", "restored",
 	"from snapshot", "api error", "post-copy", "post-copy failed", NULL };
 static const char *const resumed[] = { "unpaused", "migrated", "from snapshot", "post-copy", NULL };
-static const char *const stopped[] = { "shutdown", "destroyed", "crashed", "migrated", "saved", "failed",
-	"from snapshot", NULL };
+static const char *const stopped[] = { "shutdown", "destroyed", "crashed", "migrated", "saved",
+	"failed", "from snapshot", NULL };
 static const char *const defined[] = { "added", "updated", "renamed", "from snapshot", NULL };
 static const char *const undefined[] = { "removed", "renamed", NULL };
 static const char *const shut_down[] = { "finished", "guest", "host", NULL };
 static const char *const crashed[] = { "panicked", "crashloaded", NULL };
-static const char *const *const domain_details[] = { defined, undefined, started, suspended, resumed, stopped,
-	shut_down, NULL, crashed };
-static const char *const other_events[] = { "defined", "undefined", "started", "stopped", "created", "deleted" };
+static const char *const *const domain_details[] = { defined, undefined, started, suspended,
+	resumed, stopped, shut_down, NULL, crashed };
+static const char *const other_events[] = { "defined", "undefined", "started", "stopped", "created",
+	"deleted" };
 static const char *const job_events[] = { "running", "done", "failed", "cancelled" };
 
 static const char *pick(const char *const *list, size_t count, int i)
@@ -88,19 +92,20 @@ static const char *event_name(const struct event *ev, const char **ret_detail)
 		return NULL;
 	if (ev->object != EVENT_DOMAIN)
 		return pick(other_events, G_N_ELEMENTS(other_events), ev->event);
-	if (ev->event >= 0 && (size_t)ev->event < G_N_ELEMENTS(domain_details) && domain_details[ev->event])
-		*ret_detail = pick(domain_details[ev->event], g_strv_length((char **)domain_details[ev->event]),
-			ev->detail);
+	if (ev->event >= 0 && (size_t)ev->event < G_N_ELEMENTS(domain_details) &&
+		domain_details[ev->event])
+		*ret_detail = pick(domain_details[ev->event],
+			g_strv_length((char **)domain_details[ev->event]), ev->detail);
 	return pick(domain_events, G_N_ELEMENTS(domain_events), ev->event);
 }
 
 static char *event_text(const struct event *ev)
 {
 	const char *detail, *name = event_name(ev, &detail), *kind = kind_of(ev);
-	json_t *j = json_pack("{s:I, s:f, s:s, s:s, s:o, s:s, s:s*, s:s*, s:O?}", "serial", (json_int_t)ev->serial,
-		"time", (double)ev->time / 1e6, "object", objects[ev->object], "name", ev->name, "uuid",
-		request_uuid_json(ev->uuid), "kind", kind ? kind : "unknown", "event", name, "detail", detail, "data",
-		ev->data);
+	json_t *j = json_pack("{s:I, s:f, s:s, s:s, s:o, s:s, s:s*, s:s*, s:O?}", "serial",
+		(json_int_t)ev->serial, "time", (double)ev->time / 1e6, "object",
+		objects[ev->object], "name", ev->name, "uuid", request_uuid_json(ev->uuid), "kind",
+		kind ? kind : "unknown", "event", name, "detail", detail, "data", ev->data);
 	char *text = j ? json_dumps(j, JSON_COMPACT) : NULL, *copy = g_strdup(text ? text : "{}");
 
 	free(text);
@@ -113,7 +118,7 @@ static bool may_hear(const struct caller *c, const struct kept *k)
 	void *role;
 
 	if (strcmp(k->object, "machine") == 0 && c->roles &&
-	    g_hash_table_lookup_extended(c->roles, k->name, NULL, &role))
+		g_hash_table_lookup_extended(c->roles, k->name, NULL, &role))
 		return GPOINTER_TO_INT(role) >= ROLE_READ;
 	return c->role >= ROLE_READ;
 }
@@ -160,8 +165,9 @@ static bool hand_over(struct listener *l, const struct kept *k)
 {
 	g_autofree char *text = NULL;
 
-	if ((l->object && strcmp(l->object, k->object) != 0) || (l->name && strcmp(l->name, k->name) != 0) ||
-	    !may_hear(l->request ? &l->request->caller : &l->caller, k))
+	if ((l->object && strcmp(l->object, k->object) != 0) ||
+		(l->name && strcmp(l->name, k->name) != 0) ||
+		!may_hear(l->request ? &l->request->caller : &l->caller, k))
 		return true;
 	if (l->fd >= 0)
 		return send(l->fd, k->text, strlen(k->text), MSG_DONTWAIT | MSG_NOSIGNAL) > 0;
@@ -248,11 +254,11 @@ static int stream_websocket(struct rest_events *e, struct request *r, GError **e
 	l = listener_new(e, r);
 	l->fd = pair[0];
 	l->caller = r->caller;
-	r->caller = (struct caller) {};
+	r->caller = (struct caller){};
 	if (tunnel_start(r, pair[1], TUNNEL_TEXT, error) == 0)
 		return 0;
 	r->caller = l->caller;
-	l->caller = (struct caller) {};
+	l->caller = (struct caller){};
 	listener_drop(l);
 	return -1;
 }

@@ -18,16 +18,16 @@ enum { SHUTDOWN_ACPI = 1, SHUTDOWN_AGENT = 2 };
 enum { SAVE_PAUSED = 4 };
 enum { METADATA_DESCRIPTION, METADATA_TITLE };
 
-static const char *const states[] = { "nostate", "running", "blocked", "paused", "shutdown", "shutoff",
-	"crashed", "pmsuspended" };
-static const char *const running_reasons[] = { "unknown", "booted", "migrated", "restored", "from snapshot",
-	"unpaused", "migration canceled", "save canceled", "event wakeup", "crashed", "post-copy",
-	"post-copy failed" };
-static const char *const paused_reasons[] = { "unknown", "user", "migrating", "saving", "dumping", "I/O error",
-	"watchdog", "from snapshot", "shutting down", "creating snapshot", "crashed", "starting up",
-	"post-copy", "post-copy failed", "api error" };
-static const char *const shutoff_reasons[] = { "unknown", "shutdown", "destroyed", "crashed", "migrated", "saved",
-	"failed", "from snapshot", "daemon" };
+static const char *const states[] = { "nostate", "running", "blocked", "paused", "shutdown",
+	"shutoff", "crashed", "pmsuspended" };
+static const char *const running_reasons[] = { "unknown", "booted", "migrated", "restored",
+	"from snapshot", "unpaused", "migration canceled", "save canceled", "event wakeup",
+	"crashed", "post-copy", "post-copy failed" };
+static const char *const paused_reasons[] = { "unknown", "user", "migrating", "saving", "dumping",
+	"I/O error", "watchdog", "from snapshot", "shutting down", "creating snapshot", "crashed",
+	"starting up", "post-copy", "post-copy failed", "api error" };
+static const char *const shutoff_reasons[] = { "unknown", "shutdown", "destroyed", "crashed",
+	"migrated", "saved", "failed", "from snapshot", "daemon" };
 
 const char *rest_machine_state(int state)
 {
@@ -42,14 +42,10 @@ static const char *pick(const char *const *list, unsigned count, int i)
 const char *rest_machine_reason(int state, int reason)
 {
 	switch (state) {
-	case 1:
-		return pick(running_reasons, G_N_ELEMENTS(running_reasons), reason);
-	case 3:
-		return pick(paused_reasons, G_N_ELEMENTS(paused_reasons), reason);
-	case 5:
-		return pick(shutoff_reasons, G_N_ELEMENTS(shutoff_reasons), reason);
-	default:
-		return "unknown";
+	case 1: return pick(running_reasons, G_N_ELEMENTS(running_reasons), reason);
+	case 3: return pick(paused_reasons, G_N_ELEMENTS(paused_reasons), reason);
+	case 5: return pick(shutoff_reasons, G_N_ELEMENTS(shutoff_reasons), reason);
+	default: return "unknown";
 	}
 }
 
@@ -63,7 +59,7 @@ int rest_machine_find(struct request *r, struct remote_nonnull_domain *ret, GErr
 		rc = request_call(r, REMOTE_PROC_DOMAIN_LOOKUP_BY_UUID, &by_uuid, &found, error);
 	else
 		rc = request_call(r, REMOTE_PROC_DOMAIN_LOOKUP_BY_NAME,
-			&(struct remote_domain_lookup_by_name_args) { r->params[0] }, &found, error);
+			&(struct remote_domain_lookup_by_name_args){ r->params[0] }, &found, error);
 	*ret = found.dom;
 	return rc;
 }
@@ -73,12 +69,13 @@ void rest_machine_clear(struct remote_nonnull_domain *dom)
 	xdr_clear(&remote_nonnull_domain_type, dom);
 }
 
-static char *get_xml(struct request *r, const struct remote_nonnull_domain *dom, unsigned flags, GError **error)
+static char *get_xml(
+	struct request *r, const struct remote_nonnull_domain *dom, unsigned flags, GError **error)
 {
 	struct remote_domain_get_xml_desc_ret ret = {};
 
 	if (request_call(r, REMOTE_PROC_DOMAIN_GET_XML_DESC,
-		    &(struct remote_domain_get_xml_desc_args) { *dom, flags }, &ret, error) < 0)
+		    &(struct remote_domain_get_xml_desc_args){ *dom, flags }, &ret, error) < 0)
 		return NULL;
 	return ret.xml;
 }
@@ -90,7 +87,8 @@ static void set_text(json_t *j, const char *key, const char *text)
 
 static const char *any_source(const xmlNode *dev)
 {
-	static const char *const names[] = { "file", "dev", "volume", "network", "bridge", "name", "dir" };
+	static const char *const names[] = { "file", "dev", "volume", "network", "bridge", "name",
+		"dir" };
 	xmlNode *source = xml_child(dev, "source");
 
 	for (unsigned i = 0; source && i < G_N_ELEMENTS(names); i++) {
@@ -100,9 +98,11 @@ static const char *any_source(const xmlNode *dev)
 	return NULL;
 }
 
-static json_t *disk_json(struct request *r, const struct remote_nonnull_domain *dom, const xmlNode *disk)
+static json_t *disk_json(
+	struct request *r, const struct remote_nonnull_domain *dom, const xmlNode *disk)
 {
-	const char *target = xml_child_attr(disk, "target", "dev"), *device = xml_attr(disk, "device");
+	const char *target = xml_child_attr(disk, "target", "dev"),
+		   *device = xml_attr(disk, "device");
 	const char *format = xml_child_attr(disk, "driver", "type");
 	struct remote_domain_get_block_info_ret info = {};
 	json_t *j = json_object();
@@ -112,8 +112,10 @@ static json_t *disk_json(struct request *r, const struct remote_nonnull_domain *
 	set_text(j, "source", any_source(disk));
 	if (format)
 		set_text(j, "format", format);
-	if (target && request_call(r, REMOTE_PROC_DOMAIN_GET_BLOCK_INFO,
-		    &(struct remote_domain_get_block_info_args) { *dom, (char *)target, 0 }, &info, NULL) == 0) {
+	if (target &&
+		request_call(r, REMOTE_PROC_DOMAIN_GET_BLOCK_INFO,
+			&(struct remote_domain_get_block_info_args){ *dom, (char *)target, 0 },
+			&info, NULL) == 0) {
 		json_object_set_new(j, "capacity", json_integer((json_int_t)info.capacity));
 		json_object_set_new(j, "allocation", json_integer((json_int_t)info.allocation));
 	}
@@ -123,7 +125,8 @@ static json_t *disk_json(struct request *r, const struct remote_nonnull_domain *
 static json_t *interface_json(const xmlNode *nic)
 {
 	const char *mac = xml_child_attr(nic, "mac", "address"), *type = xml_attr(nic, "type");
-	const char *model = xml_child_attr(nic, "model", "type"), *link = xml_child_attr(nic, "link", "state");
+	const char *model = xml_child_attr(nic, "model", "type"),
+		   *link = xml_child_attr(nic, "link", "state");
 	json_t *j = json_object();
 
 	set_text(j, "mac", mac ? mac : "");
@@ -161,7 +164,8 @@ static void add_definition(struct request *r, const struct remote_nonnull_domain
 		json_array_append_new(nics, interface_json(n));
 }
 
-static int add_state(struct request *r, const struct remote_nonnull_domain *dom, json_t *j, GError **error)
+static int add_state(
+	struct request *r, const struct remote_nonnull_domain *dom, json_t *j, GError **error)
 {
 	struct remote_domain_get_state_ret state = {};
 	struct remote_domain_get_info_ret info = {};
@@ -171,20 +175,22 @@ static int add_state(struct request *r, const struct remote_nonnull_domain *dom,
 	struct remote_domain_has_managed_save_image_ret saved = {};
 
 	if (request_call(r, REMOTE_PROC_DOMAIN_GET_STATE,
-		    &(struct remote_domain_get_state_args) { .dom = *dom }, &state, error) < 0 ||
-	    request_call(r, REMOTE_PROC_DOMAIN_GET_INFO, &(struct remote_domain_get_info_args) { *dom }, &info,
-		    error) < 0 ||
-	    request_call(r, REMOTE_PROC_DOMAIN_IS_PERSISTENT, &(struct remote_domain_is_persistent_args) { *dom },
-		    &persistent, error) < 0)
+		    &(struct remote_domain_get_state_args){ .dom = *dom }, &state, error) < 0 ||
+		request_call(r, REMOTE_PROC_DOMAIN_GET_INFO,
+			&(struct remote_domain_get_info_args){ *dom }, &info, error) < 0 ||
+		request_call(r, REMOTE_PROC_DOMAIN_IS_PERSISTENT,
+			&(struct remote_domain_is_persistent_args){ *dom }, &persistent, error) < 0)
 		return -1;
 	/* A transient machine has no autostart, and that is no error here. */
-	request_call(r, REMOTE_PROC_DOMAIN_GET_AUTOSTART, &(struct remote_domain_get_autostart_args) { *dom },
-		&autostart, NULL);
+	request_call(r, REMOTE_PROC_DOMAIN_GET_AUTOSTART,
+		&(struct remote_domain_get_autostart_args){ *dom }, &autostart, NULL);
 	request_call(r, REMOTE_PROC_DOMAIN_HAS_MANAGED_SAVE_IMAGE,
-		&(struct remote_domain_has_managed_save_image_args) { .dom = *dom }, &saved, NULL);
+		&(struct remote_domain_has_managed_save_image_args){ .dom = *dom }, &saved, NULL);
 	if (request_call(r, REMOTE_PROC_DOMAIN_GET_VCPUS_FLAGS,
-		    &(struct remote_domain_get_vcpus_flags_args) { *dom, AFFECT_MAXIMUM |
-			    (persistent.persistent ? AFFECT_CONFIG : AFFECT_LIVE) }, &max, NULL) == 0)
+		    &(struct remote_domain_get_vcpus_flags_args){
+			    *dom, AFFECT_MAXIMUM |
+					  (persistent.persistent ? AFFECT_CONFIG : AFFECT_LIVE) },
+		    &max, NULL) == 0)
 		json_object_set_new(j, "max_vcpus", json_integer(max.num));
 	set_text(j, "state", rest_machine_state(state.state));
 	set_text(j, "reason", rest_machine_reason(state.state, state.reason));
@@ -197,7 +203,8 @@ static int add_state(struct request *r, const struct remote_nonnull_domain *dom,
 	return 0;
 }
 
-static json_t *machine_json(struct request *r, const struct remote_nonnull_domain *dom, bool all, GError **error)
+static json_t *machine_json(
+	struct request *r, const struct remote_nonnull_domain *dom, bool all, GError **error)
 {
 	json_t *j = json_object();
 
@@ -217,14 +224,16 @@ int rest_machine_list(struct request *r, GError **error)
 {
 	struct remote_connect_list_all_domains_ret all = {};
 	int rc = request_call(r, REMOTE_PROC_CONNECT_LIST_ALL_DOMAINS,
-		&(struct remote_connect_list_all_domains_args) { 1, 0 }, &all, error);
+		&(struct remote_connect_list_all_domains_args){ 1, 0 }, &all, error);
 
 	if (rc == 0) {
 		r->json = json_array();
-		request_sort(all.domains, all.domains_count, sizeof(*all.domains), offsetof(struct remote_nonnull_domain, name));
+		request_sort(all.domains, all.domains_count, sizeof(*all.domains),
+			offsetof(struct remote_nonnull_domain, name));
 		for (uint32_t i = 0; i < all.domains_count; i++) {
 			/* One that has gone meanwhile is left out. */
-			json_t *j = machine_json(r, &all.domains[i], request_flag(r, "detail"), NULL);
+			json_t *j =
+				machine_json(r, &all.domains[i], request_flag(r, "detail"), NULL);
 
 			if (j)
 				json_array_append_new(r->json, j);
@@ -277,8 +286,9 @@ int rest_machine_xml(struct request *r, GError **error)
 static int start(struct request *r, struct remote_nonnull_domain *dom, GError **error)
 {
 	struct remote_domain_create_with_flags_ret ret = {};
-	struct remote_domain_create_with_flags_args args = { *dom, (request_flag(r, "paused") ? START_PAUSED : 0) |
-		(request_flag(r, "force_boot") ? START_FORCE_BOOT : 0) };
+	struct remote_domain_create_with_flags_args args = { *dom,
+		(request_flag(r, "paused") ? START_PAUSED : 0) |
+			(request_flag(r, "force_boot") ? START_FORCE_BOOT : 0) };
 	int rc = request_call(r, REMOTE_PROC_DOMAIN_CREATE_WITH_FLAGS, &args, &ret, error);
 
 	xdr_clear(&remote_domain_create_with_flags_ret_type, &ret);
@@ -295,13 +305,16 @@ int rest_machine_define(struct request *r, GError **error)
 	if (request_xml(r, &xml, error) < 0)
 		return -1;
 	if (transient)
-		rc = request_call(r, REMOTE_PROC_DOMAIN_CREATE_XML, &(struct remote_domain_create_xml_args) { xml,
-			(request_flag(r, "paused") ? START_PAUSED : 0) | (validate ? CREATE_VALIDATE : 0) },
+		rc = request_call(r, REMOTE_PROC_DOMAIN_CREATE_XML,
+			&(struct remote_domain_create_xml_args){
+				xml, (request_flag(r, "paused") ? START_PAUSED : 0) |
+					     (validate ? CREATE_VALIDATE : 0) },
 			&made, error);
 	else
 		rc = request_call(r, REMOTE_PROC_DOMAIN_DEFINE_XML_FLAGS,
-			&(struct remote_domain_define_xml_flags_args) { xml, validate ? DEFINE_VALIDATE : 0 }, &made,
-			error);
+			&(struct remote_domain_define_xml_flags_args){
+				xml, validate ? DEFINE_VALIDATE : 0 },
+			&made, error);
 	if (rc == 0 && !transient && request_flag(r, "start"))
 		rc = start(r, &made.dom, error);
 	r->status = 201;
@@ -316,18 +329,21 @@ static int delete_volumes(struct request *r, const char *xml, GError **error)
 	xmlNode *devices = doc ? xml_child(xmlDocGetRootElement(doc), "devices") : NULL;
 
 	for (xmlNode *n = devices ? xml_child(devices, "disk") : NULL; n; n = xml_next(n, "disk")) {
-		const char *path = xml_child_attr(n, "source", "file"), *device = xml_attr(n, "device");
+		const char *path = xml_child_attr(n, "source", "file"),
+			   *device = xml_attr(n, "device");
 		struct remote_storage_vol_lookup_by_path_ret vol = {};
 		int rc = 0;
 
 		/* Media of others, and what no pool knows, stay. */
 		if (!path || (device && strcmp(device, "disk") != 0) || xml_child(n, "shareable") ||
-		    xml_child(n, "readonly"))
+			xml_child(n, "readonly"))
 			continue;
 		if (request_call(r, REMOTE_PROC_STORAGE_VOL_LOOKUP_BY_PATH,
-			    &(struct remote_storage_vol_lookup_by_path_args) { (char *)path }, &vol, NULL) == 0)
+			    &(struct remote_storage_vol_lookup_by_path_args){ (char *)path }, &vol,
+			    NULL) == 0)
 			rc = request_call(r, REMOTE_PROC_STORAGE_VOL_DELETE,
-				&(struct remote_storage_vol_delete_args) { vol.vol, 0 }, NULL, error);
+				&(struct remote_storage_vol_delete_args){ vol.vol, 0 }, NULL,
+				error);
 		xdr_clear(&remote_storage_vol_lookup_by_path_ret_type, &vol);
 		if (rc < 0)
 			return -1;
@@ -339,7 +355,8 @@ int rest_machine_delete(struct request *r, GError **error)
 {
 	struct remote_nonnull_domain dom = {};
 	g_autofree char *xml = NULL;
-	unsigned flags = UNDEFINE_NVRAM | (request_flag(r, "managed_save") ? UNDEFINE_MANAGED_SAVE : 0) |
+	unsigned flags = UNDEFINE_NVRAM |
+			 (request_flag(r, "managed_save") ? UNDEFINE_MANAGED_SAVE : 0) |
 			 (request_flag(r, "snapshots") ? UNDEFINE_SNAPSHOTS : 0);
 	bool storage = request_flag(r, "storage");
 	int rc;
@@ -347,8 +364,10 @@ int rest_machine_delete(struct request *r, GError **error)
 	if (rest_machine_find(r, &dom, error) < 0)
 		return -1;
 	xml = storage ? get_xml(r, &dom, XML_INACTIVE, error) : NULL;
-	rc = storage && !xml ? -1 : request_call(r, REMOTE_PROC_DOMAIN_UNDEFINE_FLAGS,
-		&(struct remote_domain_undefine_flags_args) { dom, flags }, NULL, error);
+	rc = storage && !xml ? -1
+			     : request_call(r, REMOTE_PROC_DOMAIN_UNDEFINE_FLAGS,
+				       &(struct remote_domain_undefine_flags_args){ dom, flags },
+				       NULL, error);
 	if (rc == 0 && storage)
 		rc = delete_volumes(r, xml, error);
 	rest_machine_clear(&dom);
@@ -371,39 +390,43 @@ static int save_to(struct request *r, struct remote_nonnull_domain *dom, GError 
 	if (!file || !g_path_is_absolute(file))
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "'file' is to be an absolute path");
 	return request_call(r, REMOTE_PROC_DOMAIN_SAVE_FLAGS,
-		&(struct remote_domain_save_flags_args) { *dom, (char *)file, NULL, 0 }, NULL, error);
+		&(struct remote_domain_save_flags_args){ *dom, (char *)file, NULL, 0 }, NULL,
+		error);
 }
 
-static int act(struct request *r, const char *action, struct remote_nonnull_domain *dom, GError **error)
+static int act(
+	struct request *r, const char *action, struct remote_nonnull_domain *dom, GError **error)
 {
 	if (strcmp(action, "start") == 0)
 		return start(r, dom, error);
 	if (strcmp(action, "shutdown") == 0)
 		return request_call(r, REMOTE_PROC_DOMAIN_SHUTDOWN_FLAGS,
-			&(struct remote_domain_shutdown_flags_args) { *dom, shutdown_mode(r) }, NULL, error);
+			&(struct remote_domain_shutdown_flags_args){ *dom, shutdown_mode(r) }, NULL,
+			error);
 	if (strcmp(action, "destroy") == 0)
 		return request_call(r, REMOTE_PROC_DOMAIN_DESTROY_FLAGS,
-			&(struct remote_domain_destroy_flags_args) { *dom, 0 }, NULL, error);
+			&(struct remote_domain_destroy_flags_args){ *dom, 0 }, NULL, error);
 	if (strcmp(action, "reboot") == 0)
 		return request_call(r, REMOTE_PROC_DOMAIN_REBOOT,
-			&(struct remote_domain_reboot_args) { *dom, shutdown_mode(r) }, NULL, error);
+			&(struct remote_domain_reboot_args){ *dom, shutdown_mode(r) }, NULL, error);
 	if (strcmp(action, "reset") == 0)
-		return request_call(r, REMOTE_PROC_DOMAIN_RESET, &(struct remote_domain_reset_args) { *dom, 0 },
-			NULL, error);
+		return request_call(r, REMOTE_PROC_DOMAIN_RESET,
+			&(struct remote_domain_reset_args){ *dom, 0 }, NULL, error);
 	if (strcmp(action, "suspend") == 0)
-		return request_call(r, REMOTE_PROC_DOMAIN_SUSPEND, &(struct remote_domain_suspend_args) { *dom },
-			NULL, error);
+		return request_call(r, REMOTE_PROC_DOMAIN_SUSPEND,
+			&(struct remote_domain_suspend_args){ *dom }, NULL, error);
 	if (strcmp(action, "resume") == 0)
-		return request_call(r, REMOTE_PROC_DOMAIN_RESUME, &(struct remote_domain_resume_args) { *dom },
-			NULL, error);
+		return request_call(r, REMOTE_PROC_DOMAIN_RESUME,
+			&(struct remote_domain_resume_args){ *dom }, NULL, error);
 	if (strcmp(action, "managedsave") == 0)
 		return request_call(r, REMOTE_PROC_DOMAIN_MANAGED_SAVE,
-			&(struct remote_domain_managed_save_args) { *dom, request_flag(r, "paused") ? SAVE_PAUSED : 0 },
+			&(struct remote_domain_managed_save_args){
+				*dom, request_flag(r, "paused") ? SAVE_PAUSED : 0 },
 			NULL, error);
 	if (strcmp(action, "save") == 0)
 		return save_to(r, dom, error);
-	return request_call(r, REMOTE_PROC_DOMAIN_INJECT_NMI, &(struct remote_domain_inject_nmi_args) { *dom, 0 },
-		NULL, error);
+	return request_call(r, REMOTE_PROC_DOMAIN_INJECT_NMI,
+		&(struct remote_domain_inject_nmi_args){ *dom, 0 }, NULL, error);
 }
 
 /* The machine comes with the file; the path's name only has to be the same. */
@@ -413,8 +436,10 @@ static int restore(struct request *r, GError **error)
 
 	if (!file || !g_path_is_absolute(file))
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "'file' is to be an absolute path");
-	return request_call(r, REMOTE_PROC_DOMAIN_RESTORE_FLAGS, &(struct remote_domain_restore_flags_args) {
-		(char *)file, NULL, request_flag(r, "paused") ? SAVE_PAUSED : 0 }, NULL, error);
+	return request_call(r, REMOTE_PROC_DOMAIN_RESTORE_FLAGS,
+		&(struct remote_domain_restore_flags_args){
+			(char *)file, NULL, request_flag(r, "paused") ? SAVE_PAUSED : 0 },
+		NULL, error);
 }
 
 int rest_machine_action(struct request *r, GError **error)
@@ -424,7 +449,8 @@ int rest_machine_action(struct request *r, GError **error)
 
 	if (strcmp(action, "restore") == 0)
 		return restore(r, error) < 0 || rest_machine_find(r, &dom, error) < 0
-			? -1 : reply_machine(r, &dom, error);
+			       ? -1
+			       : reply_machine(r, &dom, error);
 	if (rest_machine_find(r, &dom, error) < 0)
 		return -1;
 	if (act(r, action, &dom, error) == 0)
@@ -437,7 +463,8 @@ int rest_machine_action(struct request *r, GError **error)
 
 static unsigned affect(const struct request *r)
 {
-	return (request_flag(r, "live") ? AFFECT_LIVE : 0) | (request_flag(r, "config") ? AFFECT_CONFIG : 0);
+	return (request_flag(r, "live") ? AFFECT_LIVE : 0) |
+	       (request_flag(r, "config") ? AFFECT_CONFIG : 0);
 }
 
 /* Without live and config: what applies, that is the running machine and, of one that is kept, its
@@ -449,8 +476,8 @@ static unsigned affect_devices(struct request *r, const struct remote_nonnull_do
 
 	if (flags)
 		return flags;
-	request_call(r, REMOTE_PROC_DOMAIN_IS_PERSISTENT, &(struct remote_domain_is_persistent_args) { *dom },
-		&persistent, NULL);
+	request_call(r, REMOTE_PROC_DOMAIN_IS_PERSISTENT,
+		&(struct remote_domain_is_persistent_args){ *dom }, &persistent, NULL);
 	return (dom->id >= 0 ? AFFECT_LIVE : 0) | (persistent.persistent ? AFFECT_CONFIG : 0);
 }
 
@@ -464,7 +491,9 @@ static int change_device(struct request *r, uint32_t procedure, GError **error)
 		return -1;
 	/* The three take the same arguments. */
 	rc = request_call(r, procedure,
-		&(struct remote_domain_attach_device_flags_args) { dom, xml, affect_devices(r, &dom) }, NULL, error);
+		&(struct remote_domain_attach_device_flags_args){
+			dom, xml, affect_devices(r, &dom) },
+		NULL, error);
 	rest_machine_clear(&dom);
 	return rc;
 }
@@ -505,7 +534,8 @@ static int patch_numbers(struct request *r, const struct remote_nonnull_domain *
 		struct remote_domain_set_vcpus_flags_args vcpus = { .dom = *dom };
 		unsigned f = numbers[i].flag ? AFFECT_CONFIG | AFFECT_MAXIMUM : flags;
 		uint64_t v = 0;
-		int rc = request_number(r, numbers[i].name, numbers[i].memory ? INT64_MAX : 65535, &v, error);
+		int rc = request_number(
+			r, numbers[i].name, numbers[i].memory ? INT64_MAX : 65535, &v, error);
 
 		if (rc < 0)
 			return -1;
@@ -514,8 +544,8 @@ static int patch_numbers(struct request *r, const struct remote_nonnull_domain *
 		memory.memory = v >> 10;
 		vcpus.nvcpus = (uint32_t)v;
 		memory.flags = vcpus.flags = f;
-		if (request_call(r, numbers[i].procedure, numbers[i].memory ? (void *)&memory : &vcpus, NULL,
-			    error) < 0)
+		if (request_call(r, numbers[i].procedure,
+			    numbers[i].memory ? (void *)&memory : &vcpus, NULL, error) < 0)
 			return -1;
 	}
 	return 0;
@@ -532,9 +562,11 @@ static int patch_texts(struct request *r, const struct remote_nonnull_domain *do
 		const char *text = json_string_value(json_object_get(r->body, texts[i].name));
 
 		if (text && request_call(r, REMOTE_PROC_DOMAIN_SET_METADATA,
-			    &(struct remote_domain_set_metadata_args) { .dom = *dom, .type = texts[i].type,
-				    .metadata = *text ? (char *)text : NULL, .flags = affect_devices(r, dom) },
-			    NULL, error) < 0)
+				    &(struct remote_domain_set_metadata_args){ .dom = *dom,
+					    .type = texts[i].type,
+					    .metadata = *text ? (char *)text : NULL,
+					    .flags = affect_devices(r, dom) },
+				    NULL, error) < 0)
 			return -1;
 	}
 	return 0;
@@ -547,15 +579,19 @@ static int patch(struct request *r, struct remote_nonnull_domain *dom, GError **
 	struct remote_domain_rename_ret renamed = {};
 
 	if (!json_is_object(r->body))
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "the body is to be a JSON object with what changes");
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"the body is to be a JSON object with what changes");
 	if (patch_numbers(r, dom, error) < 0 || patch_texts(r, dom, error) < 0)
 		return -1;
-	if (json_is_boolean(autostart) && request_call(r, REMOTE_PROC_DOMAIN_SET_AUTOSTART,
-		    &(struct remote_domain_set_autostart_args) { *dom, json_is_true(autostart) }, NULL, error) < 0)
+	if (json_is_boolean(autostart) &&
+		request_call(r, REMOTE_PROC_DOMAIN_SET_AUTOSTART,
+			&(struct remote_domain_set_autostart_args){ *dom, json_is_true(autostart) },
+			NULL, error) < 0)
 		return -1;
 	if (name && strcmp(name, dom->name) != 0)
 		return request_call(r, REMOTE_PROC_DOMAIN_RENAME,
-			&(struct remote_domain_rename_args) { *dom, (char *)name, 0 }, &renamed, error);
+			&(struct remote_domain_rename_args){ *dom, (char *)name, 0 }, &renamed,
+			error);
 	return 0;
 }
 
@@ -582,18 +618,23 @@ int rest_machine_addresses(struct request *r, GError **error)
 
 	if (rest_machine_find(r, &dom, error) < 0)
 		return -1;
-	rc = request_number(r, "source", 2, &source, error) < 0 ? -1
-		: request_call(r, REMOTE_PROC_DOMAIN_INTERFACE_ADDRESSES,
-			&(struct remote_domain_interface_addresses_args) { dom, (uint32_t)source, 0 }, &ret, error);
+	rc = request_number(r, "source", 2, &source, error) < 0
+		     ? -1
+		     : request_call(r, REMOTE_PROC_DOMAIN_INTERFACE_ADDRESSES,
+			       &(struct remote_domain_interface_addresses_args){
+				       dom, (uint32_t)source, 0 },
+			       &ret, error);
 	if (rc == 0)
 		r->json = json_array();
 	for (uint32_t i = 0; i < ret.ifaces_count; i++) {
 		const struct remote_domain_interface *nic = &ret.ifaces[i];
 
 		for (uint32_t k = 0; k < nic->addrs_count; k++)
-			json_array_append_new(r->json, json_pack("{s:s?, s:s, s:s, s:i, s:s}", "interface",
-				nic->name, "mac", nic->hwaddr ? nic->hwaddr : "", "address", nic->addrs[k].addr,
-				"prefix", nic->addrs[k].prefix, "family", nic->addrs[k].type ? "ipv6" : "ipv4"));
+			json_array_append_new(r->json,
+				json_pack("{s:s?, s:s, s:s, s:i, s:s}", "interface", nic->name,
+					"mac", nic->hwaddr ? nic->hwaddr : "", "address",
+					nic->addrs[k].addr, "prefix", nic->addrs[k].prefix,
+					"family", nic->addrs[k].type ? "ipv6" : "ipv4"));
 	}
 	xdr_clear(&remote_domain_interface_addresses_ret_type, &ret);
 	rest_machine_clear(&dom);

@@ -19,7 +19,8 @@ static int find(struct request *r, struct remote_nonnull_network *ret, GError **
 		rc = request_call(r, REMOTE_PROC_NETWORK_LOOKUP_BY_UUID, &by_uuid, &found, error);
 	else
 		rc = request_call(r, REMOTE_PROC_NETWORK_LOOKUP_BY_NAME,
-			&(struct remote_network_lookup_by_name_args) { r->params[0] }, &found, error);
+			&(struct remote_network_lookup_by_name_args){ r->params[0] }, &found,
+			error);
 	*ret = found.net;
 	return rc;
 }
@@ -29,17 +30,19 @@ static void clear(struct remote_nonnull_network *net)
 	xdr_clear(&remote_nonnull_network_type, net);
 }
 
-static char *get_xml(struct request *r, const struct remote_nonnull_network *net, unsigned flags, GError **error)
+static char *get_xml(
+	struct request *r, const struct remote_nonnull_network *net, unsigned flags, GError **error)
 {
 	struct remote_network_get_xml_desc_ret ret = {};
 
 	if (request_call(r, REMOTE_PROC_NETWORK_GET_XML_DESC,
-		    &(struct remote_network_get_xml_desc_args) { *net, flags }, &ret, error) < 0)
+		    &(struct remote_network_get_xml_desc_args){ *net, flags }, &ret, error) < 0)
 		return NULL;
 	return ret.xml;
 }
 
-static json_t *network_json(struct request *r, const struct remote_nonnull_network *net, GError **error)
+static json_t *network_json(
+	struct request *r, const struct remote_nonnull_network *net, GError **error)
 {
 	struct remote_network_is_active_ret active = {};
 	struct remote_network_is_persistent_ret persistent = {};
@@ -50,19 +53,21 @@ static json_t *network_json(struct request *r, const struct remote_nonnull_netwo
 	const char *mode;
 
 	if (!root ||
-	    request_call(r, REMOTE_PROC_NETWORK_IS_ACTIVE, &(struct remote_network_is_active_args) { *net },
-		    &active, error) < 0 ||
-	    request_call(r, REMOTE_PROC_NETWORK_IS_PERSISTENT,
-		    &(struct remote_network_is_persistent_args) { *net }, &persistent, error) < 0)
+		request_call(r, REMOTE_PROC_NETWORK_IS_ACTIVE,
+			&(struct remote_network_is_active_args){ *net }, &active, error) < 0 ||
+		request_call(r, REMOTE_PROC_NETWORK_IS_PERSISTENT,
+			&(struct remote_network_is_persistent_args){ *net }, &persistent,
+			error) < 0)
 		return NULL;
 	/* One that is not kept has none. */
-	request_call(r, REMOTE_PROC_NETWORK_GET_AUTOSTART, &(struct remote_network_get_autostart_args) { *net },
-		&autostart, NULL);
+	request_call(r, REMOTE_PROC_NETWORK_GET_AUTOSTART,
+		&(struct remote_network_get_autostart_args){ *net }, &autostart, NULL);
 	forward = xml_child(root, "forward");
 	mode = !forward ? "none" : xml_attr(forward, "mode") ? xml_attr(forward, "mode") : "nat";
 	return json_pack("{s:s, s:o, s:b, s:b, s:b, s:s?, s:s}", "name", net->name, "uuid",
-		request_uuid_json(net->uuid), "active", active.active, "persistent", persistent.persistent,
-		"autostart", autostart.autostart, "bridge", xml_child_attr(root, "bridge", "name"), "forward", mode);
+		request_uuid_json(net->uuid), "active", active.active, "persistent",
+		persistent.persistent, "autostart", autostart.autostart, "bridge",
+		xml_child_attr(root, "bridge", "name"), "forward", mode);
 }
 
 /* Takes what net owns. */
@@ -77,11 +82,12 @@ int rest_network_list(struct request *r, GError **error)
 {
 	struct remote_connect_list_all_networks_ret all = {};
 	int rc = request_call(r, REMOTE_PROC_CONNECT_LIST_ALL_NETWORKS,
-		&(struct remote_connect_list_all_networks_args) { 1, 0 }, &all, error);
+		&(struct remote_connect_list_all_networks_args){ 1, 0 }, &all, error);
 
 	if (rc == 0) {
 		r->json = json_array();
-		request_sort(all.nets, all.nets_count, sizeof(*all.nets), offsetof(struct remote_nonnull_network, name));
+		request_sort(all.nets, all.nets_count, sizeof(*all.nets),
+			offsetof(struct remote_nonnull_network, name));
 	}
 	for (uint32_t i = 0; i < all.nets_count; i++) {
 		json_t *j = network_json(r, &all.nets[i], NULL);
@@ -119,9 +125,10 @@ int rest_network_define(struct request *r, GError **error)
 
 	/* Both take the same arguments and give the same back. */
 	if (request_xml(r, &xml, error) < 0 ||
-	    request_call(r, request_flag(r, "transient") ? REMOTE_PROC_NETWORK_CREATE_XML
-							 : REMOTE_PROC_NETWORK_DEFINE_XML,
-		    &(struct remote_network_define_xml_args) { xml }, &made, error) < 0)
+		request_call(r,
+			request_flag(r, "transient") ? REMOTE_PROC_NETWORK_CREATE_XML
+						     : REMOTE_PROC_NETWORK_DEFINE_XML,
+			&(struct remote_network_define_xml_args){ xml }, &made, error) < 0)
 		return -1;
 	r->status = 201;
 	return reply(r, &made.net, error);
@@ -150,8 +157,10 @@ int rest_network_delete(struct request *r, GError **error)
 
 int rest_network_action(struct request *r, GError **error)
 {
-	return simple(r, strcmp(r->params[1], "start") == 0 ? REMOTE_PROC_NETWORK_CREATE
-							    : REMOTE_PROC_NETWORK_DESTROY, error);
+	return simple(r,
+		strcmp(r->params[1], "start") == 0 ? REMOTE_PROC_NETWORK_CREATE
+						   : REMOTE_PROC_NETWORK_DESTROY,
+		error);
 }
 
 int rest_network_patch(struct request *r, GError **error)
@@ -164,7 +173,8 @@ int rest_network_patch(struct request *r, GError **error)
 	if (find(r, &net, error) < 0)
 		return -1;
 	if (request_call(r, REMOTE_PROC_NETWORK_SET_AUTOSTART,
-		    &(struct remote_network_set_autostart_args) { net, json_is_true(autostart) }, NULL, error) == 0)
+		    &(struct remote_network_set_autostart_args){ net, json_is_true(autostart) },
+		    NULL, error) == 0)
 		return reply(r, &net, error);
 	clear(&net);
 	return -1;
@@ -179,16 +189,18 @@ int rest_network_leases(struct request *r, GError **error)
 	if (find(r, &net, error) < 0)
 		return -1;
 	rc = request_call(r, REMOTE_PROC_NETWORK_GET_DHCP_LEASES,
-		&(struct remote_network_get_dhcp_leases_args) { net, (char *)request_string(r, "mac"), 1, 0 }, &ret,
-		error);
+		&(struct remote_network_get_dhcp_leases_args){
+			net, (char *)request_string(r, "mac"), 1, 0 },
+		&ret, error);
 	if (rc == 0)
 		r->json = json_array();
 	for (uint32_t i = 0; i < ret.leases_count; i++) {
 		const struct remote_network_dhcp_lease *l = &ret.leases[i];
 
-		json_array_append_new(r->json, json_pack("{s:s, s:s, s:i, s:s?, s:f}", "mac", l->mac ? l->mac : "",
-			"address", l->ipaddr, "prefix", l->prefix, "hostname", l->hostname, "expiry",
-			(double)l->expirytime));
+		json_array_append_new(r->json,
+			json_pack("{s:s, s:s, s:i, s:s?, s:f}", "mac", l->mac ? l->mac : "",
+				"address", l->ipaddr, "prefix", l->prefix, "hostname", l->hostname,
+				"expiry", (double)l->expirytime));
 	}
 	xdr_clear(&remote_network_get_dhcp_leases_ret_type, &ret);
 	clear(&net);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * operation.c: what takes long: done on a worker, while its client waits as long as it wants to, and can
- * ask later. All but the work itself is on the main loop, under no lock.
+ * operation.c: what takes long: done on a worker, while its client waits as long as it wants to,
+ * and can ask later. All but the work itself is on the main loop, under no lock.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -31,16 +31,16 @@ struct operation {
 	bool machine;
 	bool cancelling;
 	uint64_t done, total; /* bytes, as its call tells; total 0: it does not */
-	int64_t started;     /* us since 1970 */
+	int64_t started;      /* us since 1970 */
 	unsigned status;
-	json_t *result;	     /* NULL: none */
+	json_t *result; /* NULL: none */
 	json_t *error_json;
 };
 
 struct operations {
 	struct rest *rest;
 	GMutex lock;
-	GQueue list;	   /* the oldest first */
+	GQueue list; /* the oldest first */
 	unsigned last_id, running;
 };
 
@@ -83,10 +83,14 @@ static json_t *describe(const struct operation *op, json_t *progress, uint64_t d
 {
 	g_autofree char *id = g_strdup_printf("%u", op->id);
 	g_autofree char *what = g_strdup_printf("%s %s", op->route->what, op->name);
-	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:f, s:o, s:O?, s:O?}", "id", id, "what", what, "object",
-		op->object, "state", state_names[op->state], "started", (double)op->started / 1e6, "progress",
-		progress ? progress : op->state == OPERATION_DONE ? json_real(1) : json_null(), "error",
-		op->error_json ? json_object_get(op->error_json, "error") : NULL, "result", op->result);
+	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:f, s:o, s:O?, s:O?}", "id", id, "what", what,
+		"object", op->object, "state", state_names[op->state], "started",
+		(double)op->started / 1e6, "progress",
+		progress                      ? progress
+		: op->state == OPERATION_DONE ? json_real(1)
+					      : json_null(),
+		"error", op->error_json ? json_object_get(op->error_json, "error") : NULL, "result",
+		op->result);
 
 	if (total) {
 		json_object_set_new(j, "done", json_integer((json_int_t)done));
@@ -101,7 +105,8 @@ static void announce(struct operation *op)
 	g_autofree char *id = g_strdup_printf("%u", op->id);
 
 	g_strlcpy(ev.name, op->name, sizeof(ev.name));
-	ev.data = json_pack("{s:s, s:s, s:s}", "id", id, "object", op->object, "state", state_names[op->state]);
+	ev.data = json_pack(
+		"{s:s, s:s, s:s}", "id", id, "object", op->object, "state", state_names[op->state]);
 	event_publish(op->request->manager->events, &ev);
 }
 
@@ -140,7 +145,9 @@ static void operation_done(void *opaque)
 	struct request *r = op->request;
 
 	g_mutex_lock(&o->lock);
-	op->state = op->rc == 0 ? OPERATION_DONE : op->cancelling ? OPERATION_CANCELLED : OPERATION_FAILED;
+	op->state = op->rc == 0      ? OPERATION_DONE
+		    : op->cancelling ? OPERATION_CANCELLED
+				     : OPERATION_FAILED;
 	op->status = r->status;
 	op->result = r->json ? json_incref(r->json) : NULL;
 	op->error_json = op->rc < 0 ? request_error_json(op->error) : NULL;
@@ -251,7 +258,7 @@ static bool may_see(const struct request *r, const struct operation *op)
 	void *role;
 
 	if (op->machine && r->caller.roles &&
-	    g_hash_table_lookup_extended(r->caller.roles, op->name, NULL, &role))
+		g_hash_table_lookup_extended(r->caller.roles, op->name, NULL, &role))
 		return GPOINTER_TO_INT(role) >= ROLE_READ;
 	return r->caller.role >= ROLE_READ;
 }
@@ -278,8 +285,9 @@ static json_t *progress_of(struct request *r, const char *name, uint64_t *done, 
 	json_t *progress = NULL;
 
 	if (request_call(r, REMOTE_PROC_DOMAIN_LOOKUP_BY_NAME, &by_name, &found, NULL) == 0 &&
-	    request_call(r, REMOTE_PROC_DOMAIN_GET_JOB_STATS,
-		    &(struct remote_domain_get_job_stats_args) { .dom = found.dom }, &stats, NULL) == 0) {
+		request_call(r, REMOTE_PROC_DOMAIN_GET_JOB_STATS,
+			&(struct remote_domain_get_job_stats_args){ .dom = found.dom }, &stats,
+			NULL) == 0) {
 		for (uint32_t i = 0; i < stats.params_count; i++) {
 			if (strcmp(stats.params[i].field, "data_total") == 0)
 				*total = stats.params[i].value.u64;
@@ -325,14 +333,16 @@ int rest_operation_get(struct request *r, GError **error)
 {
 	struct operations *o = rest_operations(r->rest);
 	const char *s = request_string(r, "wait");
-	int64_t end = g_get_monotonic_time() + (int64_t)(s ? MIN(g_ascii_strtod(s, NULL), 60) * 1e6 : 0);
+	int64_t end =
+		g_get_monotonic_time() + (int64_t)(s ? MIN(g_ascii_strtod(s, NULL), 60) * 1e6 : 0);
 	struct operation *op;
 	g_autofree char *machine = NULL;
 	uint64_t done = 0, total = 0;
 	json_t *progress = NULL;
 
 	g_mutex_lock(&o->lock);
-	while ((op = find(o, r)) && op->state == OPERATION_RUNNING && g_get_monotonic_time() < end) {
+	while ((op = find(o, r)) && op->state == OPERATION_RUNNING &&
+		g_get_monotonic_time() < end) {
 		g_mutex_unlock(&o->lock);
 		g_usleep(20000);
 		g_mutex_lock(&o->lock);
@@ -381,17 +391,18 @@ int rest_operation_cancel(struct request *r, GError **error)
 	if (!op)
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "no operation %s", r->params[0]);
 	if (!running)
-		return refuse(error, MANAGER_ERR_OPERATION_INVALID, "operation %s has ended", r->params[0]);
+		return refuse(error, MANAGER_ERR_OPERATION_INVALID, "operation %s has ended",
+			r->params[0]);
 	if (tells) /* its next step ends it */
 		return 0;
 	if (!machine)
-		return refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED, "operation %s cannot be cancelled",
-			r->params[0]);
+		return refuse(error, MANAGER_ERR_OPERATION_UNSUPPORTED,
+			"operation %s cannot be cancelled", r->params[0]);
 	rc = request_call(r, REMOTE_PROC_DOMAIN_LOOKUP_BY_NAME,
-		&(struct remote_domain_lookup_by_name_args) { machine }, &found, error);
+		&(struct remote_domain_lookup_by_name_args){ machine }, &found, error);
 	if (rc == 0)
 		rc = request_call(r, REMOTE_PROC_DOMAIN_ABORT_JOB,
-			&(struct remote_domain_abort_job_args) { found.dom }, NULL, error);
+			&(struct remote_domain_abort_job_args){ found.dom }, NULL, error);
 	xdr_clear(&remote_domain_lookup_by_name_ret_type, &found);
 	return rc;
 }

@@ -15,10 +15,12 @@ int rest_pool_find(struct request *r, struct remote_nonnull_storage_pool *ret, G
 	int rc;
 
 	if (request_uuid(r->params[0], by_uuid.uuid))
-		rc = request_call(r, REMOTE_PROC_STORAGE_POOL_LOOKUP_BY_UUID, &by_uuid, &found, error);
+		rc = request_call(
+			r, REMOTE_PROC_STORAGE_POOL_LOOKUP_BY_UUID, &by_uuid, &found, error);
 	else
 		rc = request_call(r, REMOTE_PROC_STORAGE_POOL_LOOKUP_BY_NAME,
-			&(struct remote_storage_pool_lookup_by_name_args) { r->params[0] }, &found, error);
+			&(struct remote_storage_pool_lookup_by_name_args){ r->params[0] }, &found,
+			error);
 	*ret = found.pool;
 	return rc;
 }
@@ -28,18 +30,20 @@ void rest_pool_clear(struct remote_nonnull_storage_pool *pool)
 	xdr_clear(&remote_nonnull_storage_pool_type, pool);
 }
 
-static char *get_xml(struct request *r, const struct remote_nonnull_storage_pool *pool, unsigned flags,
-	GError **error)
+static char *get_xml(struct request *r, const struct remote_nonnull_storage_pool *pool,
+	unsigned flags, GError **error)
 {
 	struct remote_storage_pool_get_xml_desc_ret ret = {};
 
 	if (request_call(r, REMOTE_PROC_STORAGE_POOL_GET_XML_DESC,
-		    &(struct remote_storage_pool_get_xml_desc_args) { *pool, flags }, &ret, error) < 0)
+		    &(struct remote_storage_pool_get_xml_desc_args){ *pool, flags }, &ret,
+		    error) < 0)
 		return NULL;
 	return ret.xml;
 }
 
-static json_t *pool_json(struct request *r, const struct remote_nonnull_storage_pool *pool, GError **error)
+static json_t *pool_json(
+	struct request *r, const struct remote_nonnull_storage_pool *pool, GError **error)
 {
 	struct remote_storage_pool_is_active_ret active = {};
 	struct remote_storage_pool_is_persistent_ret persistent = {};
@@ -51,24 +55,26 @@ static json_t *pool_json(struct request *r, const struct remote_nonnull_storage_
 	const char *type;
 
 	if (!root ||
-	    request_call(r, REMOTE_PROC_STORAGE_POOL_IS_ACTIVE,
-		    &(struct remote_storage_pool_is_active_args) { *pool }, &active, error) < 0 ||
-	    request_call(r, REMOTE_PROC_STORAGE_POOL_IS_PERSISTENT,
-		    &(struct remote_storage_pool_is_persistent_args) { *pool }, &persistent, error) < 0)
+		request_call(r, REMOTE_PROC_STORAGE_POOL_IS_ACTIVE,
+			&(struct remote_storage_pool_is_active_args){ *pool }, &active,
+			error) < 0 ||
+		request_call(r, REMOTE_PROC_STORAGE_POOL_IS_PERSISTENT,
+			&(struct remote_storage_pool_is_persistent_args){ *pool }, &persistent,
+			error) < 0)
 		return NULL;
 	/* One that is not kept has none; one that is not started has no sizes. */
 	request_call(r, REMOTE_PROC_STORAGE_POOL_GET_AUTOSTART,
-		&(struct remote_storage_pool_get_autostart_args) { *pool }, &autostart, NULL);
-	request_call(r, REMOTE_PROC_STORAGE_POOL_GET_INFO, &(struct remote_storage_pool_get_info_args) { *pool },
-		&info, NULL);
+		&(struct remote_storage_pool_get_autostart_args){ *pool }, &autostart, NULL);
+	request_call(r, REMOTE_PROC_STORAGE_POOL_GET_INFO,
+		&(struct remote_storage_pool_get_info_args){ *pool }, &info, NULL);
 	target = xml_child(root, "target");
 	path = target ? xml_child_text(target, "path") : NULL;
 	type = xml_attr(root, "type");
-	return json_pack("{s:s, s:o, s:s, s:b, s:b, s:b, s:s?, s:I, s:I, s:I}", "name", pool->name, "uuid",
-		request_uuid_json(pool->uuid), "type", type ? type : "dir", "active", active.active, "persistent",
-		persistent.persistent, "autostart", autostart.autostart, "path", path, "capacity",
-		(json_int_t)info.capacity, "allocation", (json_int_t)info.allocation, "available",
-		(json_int_t)info.available);
+	return json_pack("{s:s, s:o, s:s, s:b, s:b, s:b, s:s?, s:I, s:I, s:I}", "name", pool->name,
+		"uuid", request_uuid_json(pool->uuid), "type", type ? type : "dir", "active",
+		active.active, "persistent", persistent.persistent, "autostart",
+		autostart.autostart, "path", path, "capacity", (json_int_t)info.capacity,
+		"allocation", (json_int_t)info.allocation, "available", (json_int_t)info.available);
 }
 
 /* Takes what pool owns. */
@@ -83,11 +89,12 @@ int rest_pool_list(struct request *r, GError **error)
 {
 	struct remote_connect_list_all_storage_pools_ret all = {};
 	int rc = request_call(r, REMOTE_PROC_CONNECT_LIST_ALL_STORAGE_POOLS,
-		&(struct remote_connect_list_all_storage_pools_args) { 1, 0 }, &all, error);
+		&(struct remote_connect_list_all_storage_pools_args){ 1, 0 }, &all, error);
 
 	if (rc == 0) {
 		r->json = json_array();
-		request_sort(all.pools, all.pools_count, sizeof(*all.pools), offsetof(struct remote_nonnull_storage_pool, name));
+		request_sort(all.pools, all.pools_count, sizeof(*all.pools),
+			offsetof(struct remote_nonnull_storage_pool, name));
 	}
 	for (uint32_t i = 0; i < all.pools_count; i++) {
 		json_t *j = pool_json(r, &all.pools[i], NULL);
@@ -126,12 +133,15 @@ int rest_pool_define(struct request *r, GError **error)
 
 	/* Both take the same arguments and give the same back. */
 	if (request_xml(r, &xml, error) < 0 ||
-	    request_call(r, transient ? REMOTE_PROC_STORAGE_POOL_CREATE_XML : REMOTE_PROC_STORAGE_POOL_DEFINE_XML,
-		    &(struct remote_storage_pool_define_xml_args) { xml, 0 }, &made, error) < 0)
+		request_call(r,
+			transient ? REMOTE_PROC_STORAGE_POOL_CREATE_XML
+				  : REMOTE_PROC_STORAGE_POOL_DEFINE_XML,
+			&(struct remote_storage_pool_define_xml_args){ xml, 0 }, &made, error) < 0)
 		return -1;
 	if (request_flag(r, "build") && !transient &&
-	    request_call(r, REMOTE_PROC_STORAGE_POOL_BUILD,
-		    &(struct remote_storage_pool_build_args) { made.pool, 0 }, NULL, error) < 0) {
+		request_call(r, REMOTE_PROC_STORAGE_POOL_BUILD,
+			&(struct remote_storage_pool_build_args){ made.pool, 0 }, NULL,
+			error) < 0) {
 		rest_pool_clear(&made.pool);
 		return -1;
 	}
@@ -146,8 +156,8 @@ int rest_pool_delete(struct request *r, GError **error)
 
 	if (rest_pool_find(r, &pool, error) < 0)
 		return -1;
-	rc = request_call(r, REMOTE_PROC_STORAGE_POOL_UNDEFINE, &(struct remote_storage_pool_undefine_args) { pool },
-		NULL, error);
+	rc = request_call(r, REMOTE_PROC_STORAGE_POOL_UNDEFINE,
+		&(struct remote_storage_pool_undefine_args){ pool }, NULL, error);
 	rest_pool_clear(&pool);
 	return rc;
 }
@@ -158,8 +168,10 @@ int rest_pool_action(struct request *r, GError **error)
 		const char *name;
 		uint32_t procedure;
 	} actions[] = {
-		{ "start", REMOTE_PROC_STORAGE_POOL_CREATE }, { "destroy", REMOTE_PROC_STORAGE_POOL_DESTROY },
-		{ "refresh", REMOTE_PROC_STORAGE_POOL_REFRESH }, { "build", REMOTE_PROC_STORAGE_POOL_BUILD },
+		{ "start", REMOTE_PROC_STORAGE_POOL_CREATE },
+		{ "destroy", REMOTE_PROC_STORAGE_POOL_DESTROY },
+		{ "refresh", REMOTE_PROC_STORAGE_POOL_REFRESH },
+		{ "build", REMOTE_PROC_STORAGE_POOL_BUILD },
 		{ "delete", REMOTE_PROC_STORAGE_POOL_DELETE },
 	};
 	struct remote_nonnull_storage_pool pool = {};
@@ -171,7 +183,7 @@ int rest_pool_action(struct request *r, GError **error)
 		/* They take the pool, and most of them flags behind it. */
 		if (strcmp(actions[i].name, r->params[1]) == 0)
 			rc = request_call(r, actions[i].procedure,
-				&(struct remote_storage_pool_create_args) { pool, 0 }, NULL, error);
+				&(struct remote_storage_pool_create_args){ pool, 0 }, NULL, error);
 	}
 	if (rc == 0) {
 		r->json = pool_json(r, &pool, NULL);
@@ -191,8 +203,9 @@ int rest_pool_patch(struct request *r, GError **error)
 	if (rest_pool_find(r, &pool, error) < 0)
 		return -1;
 	if (request_call(r, REMOTE_PROC_STORAGE_POOL_SET_AUTOSTART,
-		    &(struct remote_storage_pool_set_autostart_args) { pool, json_is_true(autostart) }, NULL,
-		    error) == 0)
+		    &(struct remote_storage_pool_set_autostart_args){
+			    pool, json_is_true(autostart) },
+		    NULL, error) == 0)
 		return reply(r, &pool, error);
 	rest_pool_clear(&pool);
 	return -1;

@@ -5,7 +5,8 @@
 
 #include "manager/rest/request.h"
 
-/* The pool of the first parameter, by name or UUID; the volume of the second in it. Clear afterwards. */
+/* The pool of the first parameter, by name or UUID; the volume of the second in it. Clear
+ * afterwards. */
 int rest_pool_find(struct request *r, struct remote_nonnull_storage_pool *ret, GError **error);
 void rest_pool_clear(struct remote_nonnull_storage_pool *pool);
 int rest_volume_find(struct request *r, struct remote_nonnull_storage_vol *ret, GError **error);

@@ -54,7 +54,8 @@ const char *request_string(const struct request *r, const char *name)
 	return s || !r->query ? s : g_hash_table_lookup(r->query, name);
 }
 
-int request_number(const struct request *r, const char *name, uint64_t max, uint64_t *ret, GError **error)
+int request_number(
+	const struct request *r, const char *name, uint64_t max, uint64_t *ret, GError **error)
 {
 	const json_t *j = json_object_get(r->body, name);
 	const char *s = !j && r->query ? g_hash_table_lookup(r->query, name) : NULL;
@@ -65,10 +66,11 @@ int request_number(const struct request *r, const char *name, uint64_t max, uint
 	if (j && json_is_integer(j) && json_integer_value(j) >= 0)
 		v = (guint64)json_integer_value(j);
 	else if (!s || !g_ascii_string_to_unsigned(s, 10, 0, max, &v, NULL))
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "'%s' is a number from 0 to %" G_GUINT64_FORMAT,
-			name, max);
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"'%s' is a number from 0 to %" G_GUINT64_FORMAT, name, max);
 	if (v > max)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "'%s' is at most %" G_GUINT64_FORMAT, name, max);
+		return refuse(error, MANAGER_ERR_INVALID_ARG, "'%s' is at most %" G_GUINT64_FORMAT,
+			name, max);
 	*ret = v;
 	return 1;
 }
@@ -76,7 +78,8 @@ int request_number(const struct request *r, const char *name, uint64_t max, uint
 int request_xml(const struct request *r, char **ret, GError **error)
 {
 	if (!r->raw || !r->raw_len)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "the definition, as XML, is to be the body");
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"the definition, as XML, is to be the body");
 	if (strlen(r->raw) != r->raw_len)
 		return refuse(error, MANAGER_ERR_XML, "the definition has a NUL in it");
 	*ret = r->raw;
@@ -139,20 +142,23 @@ json_t *request_error_json(const GError *error)
 {
 	int code = error_code(error);
 	const char *name = "operation-failed";
-	g_autofree char *text = g_utf8_make_valid(error ? error->message : "it failed and does not say why", -1);
+	g_autofree char *text =
+		g_utf8_make_valid(error ? error->message : "it failed and does not say why", -1);
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(errors); i++) {
 		if (errors[i].code == code)
 			name = errors[i].name;
 	}
-	return json_pack("{s:{s:i, s:s, s:s}}", "error", "code", code, "name", name, "message", text);
+	return json_pack(
+		"{s:{s:i, s:s, s:s}}", "error", "code", code, "name", name, "message", text);
 }
 
 static int by_name(const void *a, const void *b, void *offset)
 {
 	size_t at = GPOINTER_TO_SIZE(offset);
 
-	return strcmp(*(char *const *)((const char *)a + at), *(char *const *)((const char *)b + at));
+	return strcmp(
+		*(char *const *)((const char *)a + at), *(char *const *)((const char *)b + at));
 }
 
 void request_sort(void *items, uint32_t count, size_t size, size_t name_offset)

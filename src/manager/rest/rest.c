@@ -62,7 +62,7 @@ void rest_push(struct rest *r, void (*work)(void *opaque), void *opaque)
 {
 	struct task *t = g_new(struct task, 1);
 
-	*t = (struct task) { work, opaque };
+	*t = (struct task){ work, opaque };
 	g_thread_pool_push(r->workers, t, NULL);
 }
 
@@ -76,7 +76,7 @@ void rest_later(void (*fn)(void *opaque), void *opaque)
 {
 	struct task *t = g_new(struct task, 1);
 
-	*t = (struct task) { fn, opaque };
+	*t = (struct task){ fn, opaque };
 	g_idle_add_full(G_PRIORITY_DEFAULT, run_later, t, NULL);
 }
 
@@ -90,8 +90,8 @@ static void set_body(struct request *r)
 		char *line = g_strconcat(text ? text : "null", "\n", NULL);
 
 		free(text);
-		soup_server_message_set_response(r->msg, "application/json", SOUP_MEMORY_TAKE, line,
-			strlen(line));
+		soup_server_message_set_response(
+			r->msg, "application/json", SOUP_MEMORY_TAKE, line, strlen(line));
 	} else if (r->text) {
 		size_t len = strlen(r->text);
 
@@ -147,7 +147,8 @@ static struct request *request_new(struct rest *rest, SoupServerMessage *msg, GH
 {
 	struct request *r = g_new0(struct request, 1);
 	SoupMessageBody *body = soup_server_message_get_request_body(msg);
-	g_autoptr(GBytes) bytes = soup_message_body_get_accumulate(body) ? soup_message_body_flatten(body) : NULL;
+	g_autoptr(GBytes) bytes =
+		soup_message_body_get_accumulate(body) ? soup_message_body_flatten(body) : NULL;
 	gsize len = 0;
 	const char *data = bytes ? g_bytes_get_data(bytes, &len) : NULL;
 
@@ -177,7 +178,8 @@ static int parse_json(struct request *r, GError **error)
 		return 0;
 	r->body = json_loadb(r->raw, r->raw_len, JSON_REJECT_DUPLICATES, &e);
 	if (!json_is_object(r->body))
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "the body is no JSON object: %s", e.text);
+		return refuse(
+			error, MANAGER_ERR_INVALID_ARG, "the body is no JSON object: %s", e.text);
 	return 0;
 }
 
@@ -197,18 +199,20 @@ static int admit(struct request *r, const struct route **ret_route, GError **err
 	route = rest_match(method, path, r->params, &known);
 	if (!route) {
 		r->status = known ? 405 : 404;
-		return refuse(error, MANAGER_ERR_NO_SUPPORT, known ? "%s does not go with %s" : "no %s of %s",
-			method, path);
+		return refuse(error, MANAGER_ERR_NO_SUPPORT,
+			known ? "%s does not go with %s" : "no %s of %s", method, path);
 	}
 	if (r->caller.role == ROLE_NONE && !r->caller.roles && route->run != rest_version) {
 		soup_message_headers_replace(soup_server_message_get_response_headers(r->msg),
 			"WWW-Authenticate", "Bearer");
 		audit_write(r->caller.audit, "denied %s from %s: %s %s needs a known caller",
 			r->caller.identity, r->caller.address, method, path);
-		return refuse(error, MANAGER_ERR_AUTH_FAILED, "a token, a certificate or a local user is needed");
+		return refuse(error, MANAGER_ERR_AUTH_FAILED,
+			"a token, a certificate or a local user is needed");
 	}
 	if (refused_early(r->msg))
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "a body of more than %d bytes", REST_BODY_MAX);
+		return refuse(error, MANAGER_ERR_INVALID_ARG, "a body of more than %d bytes",
+			REST_BODY_MAX);
 	*ret_route = route;
 	return parse_json(r, error);
 }
@@ -285,8 +289,8 @@ static void begin_upload(struct rest *rest, SoupServerMessage *msg, GHashTable *
 }
 
 /* The head is there, the body is not: bound it, or take it as it comes. */
-static void handle_early(SoupServer *soup, SoupServerMessage *msg, const char *path, GHashTable *query,
-	gpointer opaque)
+static void handle_early(SoupServer *soup, SoupServerMessage *msg, const char *path,
+	GHashTable *query, gpointer opaque)
 {
 	SoupMessageHeaders *h = soup_server_message_get_request_headers(msg);
 	char *params[REST_PARAMS] = {};
@@ -302,13 +306,14 @@ static void handle_early(SoupServer *soup, SoupServerMessage *msg, const char *p
 	}
 	g_signal_connect(msg, "got-chunk", G_CALLBACK(count_chunk), NULL);
 	if (soup_message_headers_get_encoding(h) == SOUP_ENCODING_CONTENT_LENGTH &&
-	    soup_message_headers_get_content_length(h) > REST_BODY_MAX) {
+		soup_message_headers_get_content_length(h) > REST_BODY_MAX) {
 		soup_message_body_set_accumulate(soup_server_message_get_request_body(msg), FALSE);
 		g_object_set_data(G_OBJECT(msg), "lodge-too-long", GINT_TO_POINTER(1));
 	}
 }
 
-struct rest *rest_new(struct rpc_server *s, const struct door_config *c, struct audit *audit, GError **error)
+struct rest *rest_new(
+	struct rpc_server *s, const struct door_config *c, struct audit *audit, GError **error)
 {
 	struct rest *r = g_new0(struct rest, 1);
 

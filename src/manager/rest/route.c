@@ -33,8 +33,10 @@ const struct route rest_routes[] = {
 	{ "GET", M "/{}/snapshots", rest_snapshot_list, ROUTE_CALL },
 	{ "POST", M "/{}/snapshots", rest_snapshot_create, ROUTE_WORK, "Taking a snapshot of" },
 	{ "GET", M "/{}/snapshots/{}", rest_snapshot_xml, ROUTE_CALL },
-	{ "POST", M "/{}/snapshots/{}", rest_snapshot_revert, ROUTE_WORK, "Going back to a snapshot of" },
-	{ "DELETE", M "/{}/snapshots/{}", rest_snapshot_delete, ROUTE_WORK, "Deleting a snapshot of" },
+	{ "POST", M "/{}/snapshots/{}", rest_snapshot_revert, ROUTE_WORK,
+		"Going back to a snapshot of" },
+	{ "DELETE", M "/{}/snapshots/{}", rest_snapshot_delete, ROUTE_WORK,
+		"Deleting a snapshot of" },
 	{ "POST", M "/{}/save", rest_machine_action, ROUTE_LONG, "Saving" },
 	{ "POST", M "/{}/managedsave", rest_machine_action, ROUTE_LONG, "Saving" },
 	{ "POST", M "/{}/restore", rest_machine_action, ROUTE_LONG, "Restoring" },
@@ -89,8 +91,8 @@ static void drop(char *params[REST_PARAMS])
 		g_clear_pointer(&params[i], g_free);
 }
 
-/* Segment by segment; "{}" takes any, decoded. The last literal of an action's path is a parameter too, so
- * that one handler can serve several. */
+/* Segment by segment; "{}" takes any, decoded. The last literal of an action's path is a parameter
+ * too, so that one handler can serve several. */
 static bool match(const char *pattern, const char *path, char *params[REST_PARAMS])
 {
 	g_auto(GStrv) want = g_strsplit(pattern + 1, "/", -1);
@@ -115,8 +117,8 @@ static bool match(const char *pattern, const char *path, char *params[REST_PARAM
 	return true;
 }
 
-const struct route *rest_match(const char *method, const char *path, char *params[REST_PARAMS],
-	bool *ret_known)
+const struct route *rest_match(
+	const char *method, const char *path, char *params[REST_PARAMS], bool *ret_known)
 {
 	*ret_known = false;
 	if (path[0] != '/')

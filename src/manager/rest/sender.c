@@ -6,14 +6,14 @@ enum { PENDING_MAX = 1 << 20 };
 
 struct sender {
 	struct request *request; /* the work's */
-	SoupServerMessage *msg;	 /* main loop */
+	SoupServerMessage *msg;  /* main loop */
 	const char *type;
 	void (*work)(struct sender *s, struct request *r);
-	bool started, finished;	 /* main loop: the head is set; the message is over */
+	bool started, finished; /* main loop: the head is set; the message is over */
 	gulong wrote_id, gone_id, finished_id;
 	GMutex lock;
 	GCond room;
-	size_t pending;		 /* bytes handed over, not yet written */
+	size_t pending; /* bytes handed over, not yet written */
 	bool gone;
 	GError *error;
 };
@@ -64,7 +64,8 @@ static void send_piece(void *opaque)
 	if (!s->finished) {
 		if (!s->started)
 			begin(s);
-		soup_message_body_append_bytes(soup_server_message_get_response_body(s->msg), p->bytes);
+		soup_message_body_append_bytes(
+			soup_server_message_get_response_body(s->msg), p->bytes);
 		soup_server_message_unpause(s->msg);
 	}
 	g_bytes_unref(p->bytes);
@@ -128,7 +129,8 @@ static gpointer sender_thread(gpointer opaque)
 	return NULL;
 }
 
-void sender_start(struct request *r, const char *type, void (*work)(struct sender *s, struct request *r))
+void sender_start(
+	struct request *r, const char *type, void (*work)(struct sender *s, struct request *r))
 {
 	struct sender *s = g_new0(struct sender, 1);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* tunnel.c: WebSockets and upgraded connections. Spec: RFC 6455, sections 5 and 7; RFC 9110, 7.8. */
+/* tunnel.c: WebSockets and upgraded connections. Spec: RFC 6455, sections 5 and 7; RFC 9110, 7.8.
+ */
 #include "manager/rest/tunnel.h"
 
 #include <errno.h>
@@ -38,7 +39,8 @@ static void tunnel_unref(struct tunnel *t)
 
 static bool send_bytes(struct tunnel *t, const void *data, size_t len)
 {
-	return g_output_stream_write_all(g_io_stream_get_output_stream(t->stream), data, len, NULL, t->over, NULL);
+	return g_output_stream_write_all(
+		g_io_stream_get_output_stream(t->stream), data, len, NULL, t->over, NULL);
 }
 
 /* A server's frames are not masked. */
@@ -72,7 +74,8 @@ static bool send_frame(struct tunnel *t, unsigned op, const void *data, size_t l
 /* Waits until fd is ready for it. False: it is over. */
 static bool wait_fd(struct tunnel *t, short events)
 {
-	struct pollfd fds[2] = { { t->fd, events, 0 }, { g_cancellable_get_fd(t->over), POLLIN, 0 } };
+	struct pollfd fds[2] = { { t->fd, events, 0 },
+		{ g_cancellable_get_fd(t->over), POLLIN, 0 } };
 	bool over;
 
 	while (poll(fds, 2, -1) < 0 && errno == EINTR)
@@ -93,7 +96,8 @@ static gpointer outward(gpointer opaque)
 		n = read(t->fd, buf, size);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			n = 1;
-		else if (n > 0 && !send_frame(t, t->kind == TUNNEL_TEXT ? OP_TEXT : OP_BINARY, buf, (size_t)n))
+		else if (n > 0 && !send_frame(t, t->kind == TUNNEL_TEXT ? OP_TEXT : OP_BINARY, buf,
+					  (size_t)n))
 			break;
 	}
 	if (t->websocket && !g_cancellable_is_cancelled(t->over))
@@ -125,11 +129,13 @@ static bool get(struct tunnel *t, void *to, size_t len)
 {
 	gsize got;
 
-	return g_input_stream_read_all(g_io_stream_get_input_stream(t->stream), to, len, &got, t->over, NULL) &&
+	return g_input_stream_read_all(
+		       g_io_stream_get_input_stream(t->stream), to, len, &got, t->over, NULL) &&
 	       got == len;
 }
 
-/* One frame from the client, unmasked, into buf (FRAME_MAX). False: it has closed or breaks the rules. */
+/* One frame from the client, unmasked, into buf (FRAME_MAX). False: it has closed or breaks the
+ * rules. */
 static bool get_frame(struct tunnel *t, uint8_t *buf, unsigned *ret_op, size_t *ret_len)
 {
 	uint8_t head[2], more[8], mask[4];
@@ -167,22 +173,21 @@ static bool inward_frame(struct tunnel *t, uint8_t *buf)
 	case OP_CONTINUATION:
 	case OP_TEXT:
 	case OP_BINARY:
-		return t->kind == TUNNEL_TEXT || write_fd(t, buf, len); /* who only listens may talk, unheard */
-	case OP_PING:
-		return send_frame(t, OP_PONG, buf, len);
-	case OP_PONG:
-		return true;
+		return t->kind == TUNNEL_TEXT ||
+		       write_fd(t, buf, len); /* who only listens may talk, unheard */
+	case OP_PING: return send_frame(t, OP_PONG, buf, len);
+	case OP_PONG: return true;
 	case OP_CLOSE:
 		send_frame(t, OP_CLOSE, buf, MIN(len, 2)); /* the code comes back */
 		return false;
-	default:
-		return false;
+	default: return false;
 	}
 }
 
 static bool inward_bytes(struct tunnel *t, uint8_t *buf)
 {
-	gssize n = g_input_stream_read(g_io_stream_get_input_stream(t->stream), buf, CHUNK, t->over, NULL);
+	gssize n = g_input_stream_read(
+		g_io_stream_get_input_stream(t->stream), buf, CHUNK, t->over, NULL);
 
 	return n > 0 && write_fd(t, buf, (size_t)n);
 }
@@ -230,8 +235,8 @@ static void switched(SoupServerMessage *msg, gpointer opaque)
 
 static bool wants(const struct request *r, const char *protocol)
 {
-	const char *upgrade = soup_message_headers_get_list(soup_server_message_get_request_headers(r->msg),
-		"Upgrade");
+	const char *upgrade = soup_message_headers_get_list(
+		soup_server_message_get_request_headers(r->msg), "Upgrade");
 
 	return upgrade && g_ascii_strcasecmp(upgrade, protocol) == 0;
 }
@@ -251,7 +256,8 @@ int tunnel_start(struct request *r, int fd, enum tunnel_kind kind, GError **erro
 	if (websocket && !soup_websocket_server_check_handshake(r->msg, NULL, NULL, NULL, &local))
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "%s", local->message);
 	if (!websocket && !wants(r, "lodge-console"))
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "Upgrade: websocket or lodge-console is needed");
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"Upgrade: websocket or lodge-console is needed");
 	t = g_new0(struct tunnel, 1);
 	t->refs = 1;
 	t->over = g_cancellable_new();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * tunnel.h: a connection that has left HTTP: a WebSocket, or plain bytes ("Upgrade: lodge-console"), between
- * its client and a descriptor. Each direction has a thread and goes as fast as the slower end.
+ * tunnel.h: a connection that has left HTTP: a WebSocket, or plain bytes ("Upgrade:
+ * lodge-console"), between its client and a descriptor. Each direction has a thread and goes as
+ * fast as the slower end.
  */
 #ifndef MANAGER_REST_TUNNEL_H
 #define MANAGER_REST_TUNNEL_H

@@ -9,7 +9,8 @@
 
 enum { RESIZE_SHRINK = 4 };
 
-static int find_named(struct request *r, const char *name, struct remote_nonnull_storage_vol *ret, GError **error)
+static int find_named(
+	struct request *r, const char *name, struct remote_nonnull_storage_vol *ret, GError **error)
 {
 	struct remote_nonnull_storage_pool pool = {};
 	struct remote_storage_vol_lookup_by_name_ret found = {};
@@ -18,7 +19,8 @@ static int find_named(struct request *r, const char *name, struct remote_nonnull
 	if (rest_pool_find(r, &pool, error) < 0)
 		return -1;
 	rc = request_call(r, REMOTE_PROC_STORAGE_VOL_LOOKUP_BY_NAME,
-		&(struct remote_storage_vol_lookup_by_name_args) { pool, (char *)name }, &found, error);
+		&(struct remote_storage_vol_lookup_by_name_args){ pool, (char *)name }, &found,
+		error);
 	*ret = found.vol;
 	rest_pool_clear(&pool);
 	return rc;
@@ -34,17 +36,19 @@ void rest_volume_clear(struct remote_nonnull_storage_vol *vol)
 	xdr_clear(&remote_nonnull_storage_vol_type, vol);
 }
 
-static char *get_xml(struct request *r, const struct remote_nonnull_storage_vol *vol, GError **error)
+static char *get_xml(
+	struct request *r, const struct remote_nonnull_storage_vol *vol, GError **error)
 {
 	struct remote_storage_vol_get_xml_desc_ret ret = {};
 
 	if (request_call(r, REMOTE_PROC_STORAGE_VOL_GET_XML_DESC,
-		    &(struct remote_storage_vol_get_xml_desc_args) { *vol, 0 }, &ret, error) < 0)
+		    &(struct remote_storage_vol_get_xml_desc_args){ *vol, 0 }, &ret, error) < 0)
 		return NULL;
 	return ret.xml;
 }
 
-static json_t *volume_json(struct request *r, const struct remote_nonnull_storage_vol *vol, GError **error)
+static json_t *volume_json(
+	struct request *r, const struct remote_nonnull_storage_vol *vol, GError **error)
 {
 	struct remote_storage_vol_get_info_ret info = {};
 	g_autofree char *xml = get_xml(r, vol, error), *path = NULL, *up = NULL;
@@ -53,7 +57,7 @@ static json_t *volume_json(struct request *r, const struct remote_nonnull_storag
 	const char *type, *format;
 
 	if (!root || request_call(r, REMOTE_PROC_STORAGE_VOL_GET_INFO,
-			     &(struct remote_storage_vol_get_info_args) { *vol }, &info, error) < 0)
+			     &(struct remote_storage_vol_get_info_args){ *vol }, &info, error) < 0)
 		return NULL;
 	target = xml_child(root, "target");
 	backing = xml_child(root, "backingStore");
@@ -83,10 +87,11 @@ int rest_volume_list(struct request *r, GError **error)
 	if (rest_pool_find(r, &pool, error) < 0)
 		return -1;
 	rc = request_call(r, REMOTE_PROC_STORAGE_POOL_LIST_ALL_VOLUMES,
-		&(struct remote_storage_pool_list_all_volumes_args) { pool, 1, 0 }, &all, error);
+		&(struct remote_storage_pool_list_all_volumes_args){ pool, 1, 0 }, &all, error);
 	if (rc == 0) {
 		r->json = json_array();
-		request_sort(all.vols, all.vols_count, sizeof(*all.vols), offsetof(struct remote_nonnull_storage_vol, name));
+		request_sort(all.vols, all.vols_count, sizeof(*all.vols),
+			offsetof(struct remote_nonnull_storage_vol, name));
 	}
 	for (uint32_t i = 0; i < all.vols_count; i++) {
 		json_t *j = volume_json(r, &all.vols[i], NULL);
@@ -131,10 +136,11 @@ int rest_volume_create(struct request *r, GError **error)
 		return -1;
 	if (!source)
 		rc = request_call(r, REMOTE_PROC_STORAGE_VOL_CREATE_XML,
-			&(struct remote_storage_vol_create_xml_args) { pool, xml, 0 }, &made, error);
+			&(struct remote_storage_vol_create_xml_args){ pool, xml, 0 }, &made, error);
 	else if ((rc = find_named(r, source, &from, error)) == 0)
 		rc = request_call(r, REMOTE_PROC_STORAGE_VOL_CREATE_XML_FROM,
-			&(struct remote_storage_vol_create_xml_from_args) { pool, xml, from, 0 }, &made, error);
+			&(struct remote_storage_vol_create_xml_from_args){ pool, xml, from, 0 },
+			&made, error);
 	rest_volume_clear(&from);
 	rest_pool_clear(&pool);
 	r->status = 201;
@@ -148,8 +154,8 @@ int rest_volume_delete(struct request *r, GError **error)
 
 	if (rest_volume_find(r, &vol, error) < 0)
 		return -1;
-	rc = request_call(r, REMOTE_PROC_STORAGE_VOL_DELETE, &(struct remote_storage_vol_delete_args) { vol, 0 },
-		NULL, error);
+	rc = request_call(r, REMOTE_PROC_STORAGE_VOL_DELETE,
+		&(struct remote_storage_vol_delete_args){ vol, 0 }, NULL, error);
 	rest_volume_clear(&vol);
 	return rc;
 }
@@ -161,11 +167,15 @@ int rest_volume_patch(struct request *r, GError **error)
 	int rc = request_number(r, "capacity", INT64_MAX, &capacity, error);
 
 	if (rc <= 0)
-		return rc < 0 ? -1 : refuse(error, MANAGER_ERR_INVALID_ARG, "'capacity' is what can be changed");
+		return rc < 0 ? -1
+			      : refuse(error, MANAGER_ERR_INVALID_ARG,
+					"'capacity' is what can be changed");
 	if (rest_volume_find(r, &vol, error) < 0)
 		return -1;
-	if (request_call(r, REMOTE_PROC_STORAGE_VOL_RESIZE, &(struct remote_storage_vol_resize_args) { vol,
-		    capacity, request_flag(r, "shrink") ? RESIZE_SHRINK : 0 }, NULL, error) == 0)
+	if (request_call(r, REMOTE_PROC_STORAGE_VOL_RESIZE,
+		    &(struct remote_storage_vol_resize_args){
+			    vol, capacity, request_flag(r, "shrink") ? RESIZE_SHRINK : 0 },
+		    NULL, error) == 0)
 		return reply(r, &vol, error);
 	rest_volume_clear(&vol);
 	return -1;

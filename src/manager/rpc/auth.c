@@ -47,7 +47,8 @@ static int init(struct rpc_call *call, const void *args, void *ret, GError **err
 	struct sasl *s;
 
 	if (c->authenticated || c->auth != RPC_AUTH_SASL)
-		return refuse(error, MANAGER_ERR_AUTH_FAILED, "SASL is not how this connection is authenticated");
+		return refuse(error, MANAGER_ERR_AUTH_FAILED,
+			"SASL is not how this connection is authenticated");
 	s = sasl_new(c->transport->secure, error);
 	if (!s)
 		return -1;
@@ -65,8 +66,8 @@ static void welcome(struct rpc_client *c, struct sasl *s)
 {
 	struct caller known = {};
 
-	door_caller_named(c->server->doors, "user", sasl_user(s), c->server->doors->sasl_role, c->caller.audit,
-		&known);
+	door_caller_named(c->server->doors, "user", sasl_user(s), c->server->doors->sasl_role,
+		c->caller.audit, &known);
 	known.address = g_strdup(c->caller.address);
 	g_mutex_lock(&c->lock);
 	caller_clear(&c->caller);
@@ -77,8 +78,8 @@ static void welcome(struct rpc_client *c, struct sasl *s)
 	g_mutex_unlock(&c->lock);
 }
 
-static int advance(struct rpc_client *c, const char *mechanism, int32_t nil, const char *data, uint32_t len,
-	struct remote_auth_sasl_start_ret *ret, GError **error)
+static int advance(struct rpc_client *c, const char *mechanism, int32_t nil, const char *data,
+	uint32_t len, struct remote_auth_sasl_start_ret *ret, GError **error)
 {
 	struct sasl *s = borrow(c, error);
 	const char *out;
@@ -90,7 +91,8 @@ static int advance(struct rpc_client *c, const char *mechanism, int32_t nil, con
 	/* That there is no data differs from data of no length. */
 	rc = sasl_round(s, mechanism, nil ? NULL : data ? data : "", len, &out, &out_len, error);
 	if (rc < 0) {
-		audit_write(c->caller.audit, "failed SASL authentication from %s", c->caller.address);
+		audit_write(
+			c->caller.audit, "failed SASL authentication from %s", c->caller.address);
 		sasl_free(s);
 		return -1;
 	}

@@ -15,10 +15,10 @@
 
 enum {
 	READ_CHUNK = 65536,
-	READ_TURN = 1 << 20,	      /* bytes before others have their turn */
-	OUT_PAUSE = 8 << 20,	      /* queued bytes above which no more calls are read */
-	OUT_MAX = 128 << 20,	      /* a client that has so much unread is let go */
-	STREAM_PAUSE = 4 << 20,	      /* stream data not yet taken above which nothing is read */
+	READ_TURN = 1 << 20,    /* bytes before others have their turn */
+	OUT_PAUSE = 8 << 20,    /* queued bytes above which no more calls are read */
+	OUT_MAX = 128 << 20,    /* a client that has so much unread is let go */
+	STREAM_PAUSE = 4 << 20, /* stream data not yet taken above which nothing is read */
 };
 
 struct outgoing {
@@ -38,8 +38,8 @@ static void outgoing_free(void *p)
 	g_free(o);
 }
 
-struct rpc_client *rpc_client_new(struct rpc_server *s, struct transport *t, struct caller *caller,
-	enum rpc_auth auth)
+struct rpc_client *rpc_client_new(
+	struct rpc_server *s, struct transport *t, struct caller *caller, enum rpc_auth auth)
 {
 	struct rpc_client *c = g_new0(struct rpc_client, 1);
 
@@ -47,7 +47,7 @@ struct rpc_client *rpc_client_new(struct rpc_server *s, struct transport *t, str
 	c->server = s;
 	c->transport = t;
 	c->caller = *caller;
-	*caller = (struct caller) {};
+	*caller = (struct caller){};
 	c->auth = auth;
 	c->authenticated = auth == RPC_AUTH_NONE;
 	c->handshaking = t->ops->handshake != NULL;
@@ -119,7 +119,8 @@ static gboolean resume(gpointer opaque)
 
 	if (!c->closed) {
 		parse(c);
-		if (!c->closed && c->transport->ops->pending && c->transport->ops->pending(c->transport))
+		if (!c->closed && c->transport->ops->pending &&
+			c->transport->ops->pending(c->transport))
 			rpc_client_ready(c, EPOLLIN);
 	}
 	rpc_client_unref(c);
@@ -146,7 +147,8 @@ static int flush(struct rpc_client *c)
 
 	while (!c->handshaking && (o = g_queue_peek_head(&c->out))) {
 		while (o->sent < o->frame->len) {
-			ssize_t n = t->ops->write(t, o->frame->data + o->sent, o->frame->len - o->sent);
+			ssize_t n =
+				t->ops->write(t, o->frame->data + o->sent, o->frame->len - o->sent);
 
 			if (n < 0)
 				return n == -EAGAIN ? 0 : (int)n;
@@ -175,8 +177,8 @@ GByteArray *rpc_frame_new(void)
 
 static void put_header(GByteArray *frame, const struct rpc_header *h)
 {
-	const uint32_t words[] = { frame->len, h->program, h->version, h->procedure, h->type, h->serial,
-		h->status };
+	const uint32_t words[] = { frame->len, h->program, h->version, h->procedure, h->type,
+		h->serial, h->status };
 
 	for (unsigned i = 0; i < G_N_ELEMENTS(words); i++)
 		xdr_put_u32(frame->data + i * 4, words[i]);
@@ -198,8 +200,8 @@ static GByteArray *through_layer(struct rpc_client *c, GByteArray *frame)
 	return out;
 }
 
-void rpc_client_send(struct rpc_client *c, GByteArray *frame, const struct rpc_header *h, const int *fds,
-	unsigned fd_count)
+void rpc_client_send(struct rpc_client *c, GByteArray *frame, const struct rpc_header *h,
+	const int *fds, unsigned fd_count)
 {
 	struct outgoing *o = g_new0(struct outgoing, 1);
 	int rc = 0;
@@ -219,8 +221,8 @@ void rpc_client_send(struct rpc_client *c, GByteArray *frame, const struct rpc_h
 		if (g_queue_get_length(&c->out) == 1)
 			rc = flush(c);
 		if (rc == 0 && c->out_bytes > OUT_MAX) {
-			log_warn("%s at %s does not read what it asks for: closing", c->caller.identity,
-				c->caller.address);
+			log_warn("%s at %s does not read what it asks for: closing",
+				c->caller.identity, c->caller.address);
 			rc = -EPIPE;
 		}
 		if (rc < 0)
@@ -258,8 +260,9 @@ void rpc_client_close(struct rpc_client *c, const char *why)
 	if (c->closed)
 		return;
 	if (why)
-		log_client(&s->log, "%s at %s: %s: closing", c->caller.identity ? c->caller.identity : "a client",
-			c->caller.address, why);
+		log_client(&s->log, "%s at %s: %s: closing",
+			c->caller.identity ? c->caller.identity : "a client", c->caller.address,
+			why);
 	g_mutex_lock(&c->lock);
 	c->closed = true;
 	epoll_ctl(s->epoll, EPOLL_CTL_DEL, c->transport->fd, NULL);
@@ -295,7 +298,8 @@ static int parse_one(struct rpc_client *c, const uint8_t *at, size_t left)
 	if (left < 4)
 		return 0;
 	size = xdr_get_u32(at);
-	if (size < RPC_HEADER || size > (c->authenticated ? RPC_FRAME_MAX : RPC_FRAME_MAX_UNKNOWN)) {
+	if (size < RPC_HEADER ||
+		size > (c->authenticated ? RPC_FRAME_MAX : RPC_FRAME_MAX_UNKNOWN)) {
 		rpc_client_close(c, "a message of an impossible length");
 		return -1;
 	}
@@ -303,7 +307,7 @@ static int parse_one(struct rpc_client *c, const uint8_t *at, size_t left)
 		return 0;
 	for (unsigned i = 0; i < 7; i++)
 		words[i] = xdr_get_u32(at + i * 4);
-	h = (struct rpc_header) { words[1], words[2], words[3], words[4], words[5], words[6] };
+	h = (struct rpc_header){ words[1], words[2], words[3], words[4], words[5], words[6] };
 	fd_count = descriptors_of(&h, at + RPC_HEADER, size - RPC_HEADER);
 	if (fd_count > (c->transport->unix_fds ? TRANSPORT_FDS_MAX : 0)) {
 		rpc_client_close(c, "descriptors that cannot be");
@@ -379,7 +383,8 @@ static void identify(struct rpc_client *c)
 	const struct door_config *doors = c->server->doors;
 
 	if (name)
-		door_caller_named(doors, "certificate", name, doors->certificate_role, c->caller.audit, &c->caller);
+		door_caller_named(doors, "certificate", name, doors->certificate_role,
+			c->caller.audit, &c->caller);
 }
 
 static bool shake_hands(struct rpc_client *c)

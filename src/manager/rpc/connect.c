@@ -7,16 +7,25 @@
 #include "manager/manager.h"
 #include "manager/rpc/client.h"
 
-/* Clients demand least versions of what they know: libvirt 11.0.0 above QEMU 9.2.0 is what this speaks. */
+/* Clients demand least versions of what they know: libvirt 11.0.0 above QEMU 9.2.0 is what this
+ * speaks. */
 enum { LIBRARY_VERSION = 11000000, HYPERVISOR_VERSION = 9002000 };
 
 enum { OPEN_READ_ONLY = 1, OPEN_NO_ALIASES = 2, OPEN_AUTOSTART = 4 /* the client's own affair */ };
 
 /* libvirt's VIR_DRV_FEATURE_ numbers that we have. */
-enum feature { FEATURE_MIGRATION_P2P = 4, FEATURE_MIGRATION_DIRECT = 5, FEATURE_MIGRATION_V3 = 6,
-	FEATURE_FD_PASSING = 8, FEATURE_TYPED_PARAM_STRING = 9, FEATURE_KEEPALIVE = 10,
-	FEATURE_XML_MIGRATABLE = 11, FEATURE_EVENT_CALLBACK = 14, FEATURE_CLOSE_CALLBACK = 15,
-	FEATURE_NETWORK_UPDATE_ORDER = 16 };
+enum feature {
+	FEATURE_MIGRATION_P2P = 4,
+	FEATURE_MIGRATION_DIRECT = 5,
+	FEATURE_MIGRATION_V3 = 6,
+	FEATURE_FD_PASSING = 8,
+	FEATURE_TYPED_PARAM_STRING = 9,
+	FEATURE_KEEPALIVE = 10,
+	FEATURE_XML_MIGRATABLE = 11,
+	FEATURE_EVENT_CALLBACK = 14,
+	FEATURE_CLOSE_CALLBACK = 15,
+	FEATURE_NETWORK_UPDATE_ORDER = 16
+};
 
 static bool uri_is(const char *uri, const char *path)
 {
@@ -47,12 +56,14 @@ static int open_connection(struct rpc_call *call, const void *args, void *ret, G
 	const char *want = call->manager->session ? "session" : "system";
 
 	if (a->flags & ~(OPEN_READ_ONLY | OPEN_NO_ALIASES | OPEN_AUTOSTART))
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "unknown flags 0x%x to open", a->flags);
+		return refuse(
+			error, MANAGER_ERR_INVALID_ARG, "unknown flags 0x%x to open", a->flags);
 	if (c->opened)
 		return refuse(error, MANAGER_ERR_INTERNAL, "the connection is open already");
 	if (a->name && *a->name && !uri_is(a->name, want))
 		return refuse(error, MANAGER_ERR_NO_CONNECT,
-			"no driver for %s: this is lodged, which serves %s", a->name, own_uri(call->manager));
+			"no driver for %s: this is lodged, which serves %s", a->name,
+			own_uri(call->manager));
 	if (c->caller.role == ROLE_NONE && !c->caller.roles)
 		return caller_check(&c->caller, ROLE_READ, NULL, "connect", error);
 	if (a->flags & OPEN_READ_ONLY) {
@@ -61,8 +72,8 @@ static int open_connection(struct rpc_call *call, const void *args, void *ret, G
 	}
 	c->uri = g_strdup(a->name);
 	c->opened = true;
-	audit_write(c->caller.audit, "opened by %s from %s as %s", c->caller.identity, c->caller.address,
-		role_name(c->caller.role));
+	audit_write(c->caller.audit, "opened by %s from %s as %s", c->caller.identity,
+		c->caller.address, role_name(c->caller.role));
 	return 0;
 }
 
@@ -77,9 +88,7 @@ static int supports_feature(struct rpc_call *call, const void *args, void *ret, 
 	struct remote_connect_supports_feature_ret *r = ret;
 
 	switch (a->feature) {
-	case FEATURE_FD_PASSING:
-		r->supported = call->client->transport->unix_fds;
-		break;
+	case FEATURE_FD_PASSING: r->supported = call->client->transport->unix_fds; break;
 	case FEATURE_KEEPALIVE:
 		r->supported = call->client->server->limits.keepalive_interval != 0;
 		call->client->keepalive = r->supported;
@@ -88,9 +97,7 @@ static int supports_feature(struct rpc_call *call, const void *args, void *ret, 
 	case FEATURE_EVENT_CALLBACK:
 	case FEATURE_CLOSE_CALLBACK:
 	case FEATURE_NETWORK_UPDATE_ORDER:
-	case FEATURE_XML_MIGRATABLE:
-		r->supported = 1;
-		break;
+	case FEATURE_XML_MIGRATABLE: r->supported = 1; break;
 	}
 	return 0;
 }

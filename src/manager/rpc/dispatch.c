@@ -33,14 +33,28 @@ struct job {
 };
 
 static const struct rpc_procedure *const tables[] = {
-	rpc_connect_procedures, rpc_node_procedures, rpc_event_procedures, rpc_auth_procedures,
-	rpc_domain_procedures, rpc_domain_info_procedures, rpc_domain_tune_procedures,
-	rpc_domain_params_procedures, rpc_domain_device_procedures, rpc_domain_stats_procedures,
-	rpc_domain_job_procedures, rpc_snapshot_procedures, rpc_network_procedures, rpc_pool_procedures,
-	rpc_volume_procedures, rpc_nwfilter_procedures, rpc_secret_procedures, rpc_node_device_procedures,
+	rpc_connect_procedures,
+	rpc_node_procedures,
+	rpc_event_procedures,
+	rpc_auth_procedures,
+	rpc_domain_procedures,
+	rpc_domain_info_procedures,
+	rpc_domain_tune_procedures,
+	rpc_domain_params_procedures,
+	rpc_domain_device_procedures,
+	rpc_domain_stats_procedures,
+	rpc_domain_job_procedures,
+	rpc_snapshot_procedures,
+	rpc_network_procedures,
+	rpc_pool_procedures,
+	rpc_volume_procedures,
+	rpc_nwfilter_procedures,
+	rpc_secret_procedures,
+	rpc_node_device_procedures,
 	rpc_interface_procedures,
 };
-static const struct rpc_procedure *const qemu_tables[] = { rpc_qemu_procedures, rpc_qemu_event_procedures };
+static const struct rpc_procedure *const qemu_tables[] = { rpc_qemu_procedures,
+	rpc_qemu_event_procedures };
 
 bool rpc_progress(void *opaque, uint64_t done, uint64_t total)
 {
@@ -66,7 +80,8 @@ static void index_program(struct program *p, uint32_t number, const struct wire_
 	for (unsigned i = 0; i < list_count; i++) {
 		for (const struct rpc_procedure *h = lists[i]; h->number; h++) {
 			g_assert(h->number < p->count && p->entries[h->number].wire &&
-				 !p->entries[h->number].wire->event && !p->entries[h->number].handler);
+				 !p->entries[h->number].wire->event &&
+				 !p->entries[h->number].handler);
 			p->entries[h->number].handler = h;
 		}
 	}
@@ -76,10 +91,10 @@ struct rpc_index *rpc_index_new(void)
 {
 	struct rpc_index *i = g_new0(struct rpc_index, 1);
 
-	index_program(&i->programs[0], REMOTE_PROGRAM, remote_procedures, remote_procedure_count, tables,
-		G_N_ELEMENTS(tables));
-	index_program(&i->programs[1], QEMU_PROGRAM, qemu_procedures, qemu_procedure_count, qemu_tables,
-		G_N_ELEMENTS(qemu_tables));
+	index_program(&i->programs[0], REMOTE_PROGRAM, remote_procedures, remote_procedure_count,
+		tables, G_N_ELEMENTS(tables));
+	index_program(&i->programs[1], QEMU_PROGRAM, qemu_procedures, qemu_procedure_count,
+		qemu_tables, G_N_ELEMENTS(qemu_tables));
 	return i;
 }
 
@@ -94,26 +109,17 @@ void rpc_index_free(struct rpc_index *i)
 static int error_domain(int code)
 {
 	switch (code) {
-	case MANAGER_ERR_RPC:
-		return 7;
-	case MANAGER_ERR_XML:
-		return 27;
+	case MANAGER_ERR_RPC: return 7;
+	case MANAGER_ERR_XML: return 27;
 	case MANAGER_ERR_NO_POOL:
 	case MANAGER_ERR_NO_VOLUME:
-	case MANAGER_ERR_STORAGE_VOL_EXIST:
-		return 18;
-	case MANAGER_ERR_NO_NETWORK:
-		return 19;
-	case MANAGER_ERR_NO_NODE_DEVICE:
-		return 22;
-	case MANAGER_ERR_NO_INTERFACE:
-		return 26;
-	case MANAGER_ERR_NO_SECRET:
-		return 30;
-	case MANAGER_ERR_NO_NWFILTER:
-		return 33;
-	default:
-		return 10; /* the hypervisor's driver */
+	case MANAGER_ERR_STORAGE_VOL_EXIST: return 18;
+	case MANAGER_ERR_NO_NETWORK: return 19;
+	case MANAGER_ERR_NO_NODE_DEVICE: return 22;
+	case MANAGER_ERR_NO_INTERFACE: return 26;
+	case MANAGER_ERR_NO_SECRET: return 30;
+	case MANAGER_ERR_NO_NWFILTER: return 33;
+	default: return 10; /* the hypervisor's driver */
 	}
 }
 
@@ -121,7 +127,9 @@ void rpc_client_send_error(struct rpc_client *c, const struct rpc_header *h, con
 {
 	bool ours = error && error->domain == MANAGER_ERROR;
 	int code = ours ? error->code : MANAGER_ERR_OPERATION_FAILED;
-	struct remote_error e = { .code = code, .domain = error_domain(code), .level = 2,
+	struct remote_error e = { .code = code,
+		.domain = error_domain(code),
+		.level = 2,
 		.message = error ? error->message : (char *)"it failed and does not say why" };
 	struct rpc_header reply = *h;
 	GByteArray *frame = rpc_frame_new();
@@ -184,7 +192,8 @@ static bool allowed_unopened(const struct rpc_header *h)
 {
 	return allowed_unknown(h) ||
 	       (h->program == REMOTE_PROGRAM &&
-		       (h->procedure == REMOTE_PROC_CONNECT_OPEN || h->procedure == REMOTE_PROC_CONNECT_CLOSE ||
+		       (h->procedure == REMOTE_PROC_CONNECT_OPEN ||
+			       h->procedure == REMOTE_PROC_CONNECT_CLOSE ||
 			       h->procedure == REMOTE_PROC_CONNECT_SUPPORTS_FEATURE));
 }
 
@@ -199,8 +208,11 @@ static void start_job(struct rpc_client *c, const struct entry *e, const struct 
 	job->len = len;
 	if (len)
 		memcpy(job->payload, payload, len);
-	job->call = (struct rpc_call) { .manager = c->server->manager, .client = c, .caller = &c->caller,
-		.serial = h->serial, .fd_count = fd_count };
+	job->call = (struct rpc_call){ .manager = c->server->manager,
+		.client = c,
+		.caller = &c->caller,
+		.serial = h->serial,
+		.fd_count = fd_count };
 	if (fd_count)
 		memcpy(job->call.fds, fds, fd_count * sizeof(int));
 	g_mutex_lock(&c->lock);
@@ -210,8 +222,8 @@ static void start_job(struct rpc_client *c, const struct entry *e, const struct 
 	g_thread_pool_push(e->wire->fast ? c->server->fast : c->server->slow, job, NULL);
 }
 
-bool rpc_dispatch(struct rpc_client *c, const struct rpc_header *h, const uint8_t *payload, size_t len,
-	int *fds, unsigned fd_count)
+bool rpc_dispatch(struct rpc_client *c, const struct rpc_header *h, const uint8_t *payload,
+	size_t len, int *fds, unsigned fd_count)
 {
 	const struct entry *e;
 
@@ -233,7 +245,8 @@ bool rpc_dispatch(struct rpc_client *c, const struct rpc_header *h, const uint8_
 	else if (!e->wire)
 		reply_refusal(c, h, MANAGER_ERR_RPC, "unknown procedure: %u", h->procedure);
 	else if (!e->handler)
-		reply_refusal(c, h, MANAGER_ERR_NO_SUPPORT, "lodged does not support %s", e->wire->name);
+		reply_refusal(
+			c, h, MANAGER_ERR_NO_SUPPORT, "lodged does not support %s", e->wire->name);
 	else {
 		start_job(c, e, h, payload, len, fds, fd_count);
 		return true;
@@ -276,7 +289,7 @@ static GByteArray *encode(struct job *job, const void *ret, GError **error)
 		g_byte_array_append(frame, count, 4);
 	}
 	if (job->entry->wire->ret &&
-	    xdr_encode(job->entry->wire->ret, ret, frame, RPC_FRAME_MAX, error) < 0) {
+		xdr_encode(job->entry->wire->ret, ret, frame, RPC_FRAME_MAX, error) < 0) {
 		g_byte_array_free(frame, TRUE);
 		return NULL;
 	}
@@ -314,7 +327,7 @@ static void answer(struct job *job, const void *ret, int rc, GError *error)
 static const struct remote_nonnull_domain *machine_of(const struct xdr_type *type, const void *args)
 {
 	if (!type || !type->field_count || type->fields[0].kind != XDR_STRUCT ||
-	    type->fields[0].shape != XDR_ONE)
+		type->fields[0].shape != XDR_ONE)
 		return NULL;
 	if (type->fields[0].type == &remote_nonnull_domain_type)
 		return args;
@@ -325,23 +338,27 @@ static const struct remote_nonnull_domain *machine_of(const struct xdr_type *typ
 	return NULL;
 }
 
-static int permit(const struct entry *e, const struct rpc_call *call, const void *args, GError **error)
+static int permit(
+	const struct entry *e, const struct rpc_call *call, const void *args, GError **error)
 {
 	const struct remote_nonnull_domain *dom = machine_of(e->wire->args, args);
 	g_autofree char *name = NULL;
 
-	/* The name is what the client says, the object is found by uuid: a caller whose rights differ by
-	 * machine is held to the name that the uuid has. */
+	/* The name is what the client says, the object is found by uuid: a caller whose rights
+	 * differ by machine is held to the name that the uuid has. */
 	if (dom && call->caller->roles)
 		name = rpc_machine_name(call->manager, dom);
-	return caller_check(call->caller, e->handler->need, name ? name : dom ? dom->name : NULL, e->wire->name,
-		error);
+	return caller_check(call->caller, e->handler->need,
+		name  ? name
+		: dom ? dom->name
+		      : NULL,
+		e->wire->name, error);
 }
 
-int rpc_invoke(struct rpc_server *s, struct rpc_call *call, uint32_t number, const void *args, void *ret,
-	GError **error)
+int rpc_invoke(struct rpc_server *s, struct rpc_call *call, uint32_t number, const void *args,
+	void *ret, GError **error)
 {
-	const struct entry *e = find(s, &(struct rpc_header) { REMOTE_PROGRAM, 1, number });
+	const struct entry *e = find(s, &(struct rpc_header){ REMOTE_PROGRAM, 1, number });
 
 	if (!e->handler)
 		return refuse(error, MANAGER_ERR_NO_SUPPORT, "lodged does not support %s",

@@ -46,15 +46,28 @@ bool rpc_domain_visible(struct rpc_call *call, const char *name)
 int rpc_no_flags(uint32_t flags, uint32_t known, GError **error)
 {
 	return flags & ~known ? refuse(error, MANAGER_ERR_INVALID_ARG, "unsupported flags (0x%x)",
-					flags & ~known) : 0;
+					flags & ~known)
+			      : 0;
 }
 
 /* ---- finding ---- */
 
-enum list_flags { LIST_ACTIVE = 1, LIST_INACTIVE = 2, LIST_PERSISTENT = 4, LIST_TRANSIENT = 8,
-	LIST_RUNNING = 16, LIST_PAUSED = 32, LIST_SHUTOFF = 64, LIST_OTHER = 128, LIST_MANAGEDSAVE = 256,
-	LIST_NO_MANAGEDSAVE = 512, LIST_AUTOSTART = 1024, LIST_NO_AUTOSTART = 2048,
-	LIST_HAS_SNAPSHOT = 4096, LIST_NO_SNAPSHOT = 8192 };
+enum list_flags {
+	LIST_ACTIVE = 1,
+	LIST_INACTIVE = 2,
+	LIST_PERSISTENT = 4,
+	LIST_TRANSIENT = 8,
+	LIST_RUNNING = 16,
+	LIST_PAUSED = 32,
+	LIST_SHUTOFF = 64,
+	LIST_OTHER = 128,
+	LIST_MANAGEDSAVE = 256,
+	LIST_NO_MANAGEDSAVE = 512,
+	LIST_AUTOSTART = 1024,
+	LIST_NO_AUTOSTART = 2048,
+	LIST_HAS_SNAPSHOT = 4096,
+	LIST_NO_SNAPSHOT = 8192
+};
 
 /* A pair of flags chooses only when one of the two is set. */
 static bool pair(unsigned flags, unsigned yes, unsigned no, bool is)
@@ -65,16 +78,18 @@ static bool pair(unsigned flags, unsigned yes, unsigned no, bool is)
 static bool chosen(const struct domain_view *v, unsigned flags)
 {
 	unsigned states = flags & (LIST_RUNNING | LIST_PAUSED | LIST_SHUTOFF | LIST_OTHER);
-	unsigned state = v->state == DOMAIN_RUNNING ? LIST_RUNNING : v->state == DOMAIN_PAUSED ? LIST_PAUSED :
-		v->state == DOMAIN_SHUTOFF ? LIST_SHUTOFF : LIST_OTHER;
+	unsigned state = v->state == DOMAIN_RUNNING   ? LIST_RUNNING
+			 : v->state == DOMAIN_PAUSED  ? LIST_PAUSED
+			 : v->state == DOMAIN_SHUTOFF ? LIST_SHUTOFF
+						      : LIST_OTHER;
 
 	return pair(flags, LIST_ACTIVE, LIST_INACTIVE, v->active) &&
-		pair(flags, LIST_PERSISTENT, LIST_TRANSIENT, v->persistent) &&
-		/* the one that takes a system call */
-		(!(flags & (LIST_MANAGEDSAVE | LIST_NO_MANAGEDSAVE)) ||
-			pair(flags, LIST_MANAGEDSAVE, LIST_NO_MANAGEDSAVE, domain_view_saved(v))) &&
-		pair(flags, LIST_AUTOSTART, LIST_NO_AUTOSTART, v->autostart) &&
-		(!states || states & state);
+	       pair(flags, LIST_PERSISTENT, LIST_TRANSIENT, v->persistent) &&
+	       /* the one that takes a system call */
+	       (!(flags & (LIST_MANAGEDSAVE | LIST_NO_MANAGEDSAVE)) ||
+		       pair(flags, LIST_MANAGEDSAVE, LIST_NO_MANAGEDSAVE, domain_view_saved(v))) &&
+	       pair(flags, LIST_AUTOSTART, LIST_NO_AUTOSTART, v->autostart) &&
+	       (!states || states & state);
 }
 
 /* Calls fn for each machine that the caller may see and flags choose. */
@@ -90,7 +105,8 @@ static void each(struct rpc_call *call, unsigned flags,
 		domain_view(d, &v);
 		if (rpc_domain_visible(call, v.name) && chosen(&v, flags) &&
 			(!(flags & (LIST_HAS_SNAPSHOT | LIST_NO_SNAPSHOT)) ||
-				pair(flags, LIST_HAS_SNAPSHOT, LIST_NO_SNAPSHOT, domain_has_snapshots(d))))
+				pair(flags, LIST_HAS_SNAPSHOT, LIST_NO_SNAPSHOT,
+					domain_has_snapshots(d))))
 			fn(d, &v, opaque);
 	}
 }
@@ -193,7 +209,8 @@ static int num_defined(struct rpc_call *call, const void *args, void *ret, GErro
 }
 
 /* Fills the handle and lets go of the reference; NULL: not found, or not for this caller. */
-static int found(struct rpc_call *call, struct domain *d, struct remote_nonnull_domain *out, GError **error)
+static int found(
+	struct rpc_call *call, struct domain *d, struct remote_nonnull_domain *out, GError **error)
 {
 	if (!d)
 		return -1;
@@ -227,7 +244,8 @@ static int by_id(struct rpc_call *call, const void *args, void *ret, GError **er
 
 enum { DEFINE_VALIDATE = 1 };
 
-static int define(struct rpc_call *call, const char *xml, struct remote_nonnull_domain *out, GError **error)
+static int define(
+	struct rpc_call *call, const char *xml, struct remote_nonnull_domain *out, GError **error)
 {
 	auto_domain d = NULL;
 
@@ -263,7 +281,8 @@ static int undefine_flags(struct rpc_call *call, const void *args, void *ret, GE
 	const struct remote_domain_undefine_flags_args *a = args;
 	auto_domain d = rpc_domain(call, args, error);
 
-	return d && rpc_no_flags(a->flags, 127, error) == 0 ? domain_undefine(d, a->flags, error) : -1;
+	return d && rpc_no_flags(a->flags, 127, error) == 0 ? domain_undefine(d, a->flags, error)
+							    : -1;
 }
 
 static int rename_it(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -343,10 +362,11 @@ static int no_agent(uint32_t flags, GError **error)
 	if (rpc_no_flags(flags, 31, error) < 0)
 		return -1;
 	if (flags && !(flags & SHUTDOWN_ACPI))
-		return refuse(error, flags & SHUTDOWN_AGENT ? MANAGER_ERR_AGENT_UNRESPONSIVE :
-							      MANAGER_ERR_ARGUMENT_UNSUPPORTED,
-			flags & SHUTDOWN_AGENT ? "QEMU guest agent is not connected" :
-						 "Lodge has the power button (acpi) only");
+		return refuse(error,
+			flags & SHUTDOWN_AGENT ? MANAGER_ERR_AGENT_UNRESPONSIVE
+					       : MANAGER_ERR_ARGUMENT_UNSUPPORTED,
+			flags & SHUTDOWN_AGENT ? "QEMU guest agent is not connected"
+					       : "Lodge has the power button (acpi) only");
 	return 0;
 }
 
@@ -385,7 +405,8 @@ static int destroy_flags(struct rpc_call *call, const void *args, void *ret, GEr
 	const struct remote_domain_destroy_flags_args *a = args;
 	auto_domain d = rpc_domain(call, args, error);
 
-	return d && rpc_no_flags(a->flags, 3, error) == 0 ? domain_destroy(d, a->flags & 1, error) : -1;
+	return d && rpc_no_flags(a->flags, 3, error) == 0 ? domain_destroy(d, a->flags & 1, error)
+							  : -1;
 }
 
 static int suspend(struct rpc_call *call, const void *args, void *ret, GError **error)

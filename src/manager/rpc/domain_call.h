@@ -22,7 +22,7 @@ static inline void rpc_domain_unref(struct domain **d)
 	domain_unref(*d);
 }
 #define auto_domain __attribute__((cleanup(rpc_domain_unref))) struct domain *
-#define auto_view __attribute__((cleanup(domain_view_clear))) struct domain_view
+#define auto_view   __attribute__((cleanup(domain_view_clear))) struct domain_view
 static inline void rpc_config_unref(struct domain_config **c)
 {
 	domain_config_unref(*c);

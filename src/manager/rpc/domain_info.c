@@ -54,7 +54,8 @@ static int get_xml(struct rpc_call *call, const void *args, void *ret, GError **
 	if (!d)
 		return -1;
 	if (a->flags & DOMAIN_XML_SECURE && call->caller->read_only)
-		return refuse(error, MANAGER_ERR_OPERATION_DENIED, "read only access prevents security info");
+		return refuse(error, MANAGER_ERR_OPERATION_DENIED,
+			"read only access prevents security info");
 	xml = domain_xml(d, a->flags, error);
 	((struct remote_domain_get_xml_desc_ret *)ret)->xml = xml;
 	return xml ? 0 : -1;
@@ -194,8 +195,9 @@ static int get_metadata(struct rpc_call *call, const void *args, void *ret, GErr
 	if (a->type < META_DESCRIPTION || a->type > META_ELEMENT)
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "unknown metadata type %d", a->type);
 	r->metadata = metadata_of(c, a->type, a->uri);
-	return r->metadata ? 0 : refuse(error, MANAGER_ERR_NO_METADATA,
-		"Requested metadata element is not present");
+	return r->metadata ? 0
+			   : refuse(error, MANAGER_ERR_NO_METADATA,
+				     "Requested metadata element is not present");
 }
 
 static int edit_metadata(xmlNode *root, void *opaque, GError **error)
@@ -208,8 +210,9 @@ static int edit_metadata(xmlNode *root, void *opaque, GError **error)
 	if (a->type != META_ELEMENT) {
 		xml_remove_child(root, names[a->type]);
 		if (a->metadata && *a->metadata)
-			xmlAddNextSibling(xml_child(root, "uuid"), xmlNewDocRawNode(root->doc, NULL,
-				(const xmlChar *)names[a->type], (const xmlChar *)a->metadata));
+			xmlAddNextSibling(xml_child(root, "uuid"),
+				xmlNewDocRawNode(root->doc, NULL, (const xmlChar *)names[a->type],
+					(const xmlChar *)a->metadata));
 		return 0;
 	}
 	old = element_of(root, a->uri);
@@ -236,7 +239,8 @@ static int set_metadata(struct rpc_call *call, const void *args, void *ret, GErr
 		return -1;
 	if (a->type < META_DESCRIPTION || a->type > META_ELEMENT ||
 		(a->type == META_ELEMENT && (!a->uri || (a->metadata && !a->key))))
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "unknown metadata type, or uri or key missing");
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"unknown metadata type, or uri or key missing");
 	if (a->type == META_TITLE && a->metadata && strchr(a->metadata, '\n'))
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "a title has no line breaks");
 	if (domain_change(d, flags, "change the metadata of", edit_metadata, (void *)a, error) < 0)
@@ -321,16 +325,19 @@ static int to_native(struct rpc_call *call, const void *args, void *ret, GError 
 	auto_config c = NULL;
 
 	if (strcmp(a->nativeFormat, "lodge-vm") != 0 && strcmp(a->nativeFormat, "qemu-argv") != 0)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "format '%.32s': Lodge writes 'lodge-vm'",
-			a->nativeFormat);
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"format '%.32s': Lodge writes 'lodge-vm'", a->nativeFormat);
 	c = domain_config_parse(a->domainXml, 0, error);
 	argv = c ? argv_make(c, &parts, error) : NULL;
 	if (!argv)
 		return -1;
 	for (unsigned i = 0; argv[i]; i++) {
 		g_autofree char *quoted = g_shell_quote(argv[i]);
-		bool plain = strspn(argv[i], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-			"-_./,=:@%+") == strlen(argv[i]) && *argv[i];
+		bool plain =
+			strspn(argv[i],
+				"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				"-_./,=:@%+") == strlen(argv[i]) &&
+			*argv[i];
 
 		g_string_append_printf(text, "%s%s", i ? " " : "", plain ? argv[i] : quoted);
 	}

@@ -3,7 +3,11 @@
 #include "manager/rpc/domain_call.h"
 #include "wire/libvirt/typed.h"
 
-enum { SAVE_KNOWN = SAVE_BYPASS_CACHE | SAVE_RUNNING | SAVE_PAUSED, JOB_NONE = 0, JOB_UNBOUNDED = 2 };
+enum {
+	SAVE_KNOWN = SAVE_BYPASS_CACHE | SAVE_RUNNING | SAVE_PAUSED,
+	JOB_NONE = 0,
+	JOB_UNBOUNDED = 2
+};
 
 static int save(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
@@ -109,8 +113,9 @@ static int image_set_xml(struct rpc_call *call, const void *args, void *ret, GEr
 {
 	const struct remote_domain_save_image_define_xml_args *a = args;
 
-	return rpc_no_flags(a->flags, SAVE_KNOWN, error) < 0 ? -1 :
-		domain_save_set_xml(a->file, a->dxml, a->flags, error);
+	return rpc_no_flags(a->flags, SAVE_KNOWN, error) < 0
+		       ? -1
+		       : domain_save_set_xml(a->file, a->dxml, a->flags, error);
 }
 
 static int restore(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -124,8 +129,9 @@ static int restore_flags(struct rpc_call *call, const void *args, void *ret, GEr
 {
 	const struct remote_domain_restore_flags_args *a = args;
 
-	return rpc_no_flags(a->flags, SAVE_KNOWN, error) < 0 ? -1 :
-		domain_restore(call->manager, a->from, a->dxml, a->flags, error);
+	return rpc_no_flags(a->flags, SAVE_KNOWN, error) < 0
+		       ? -1
+		       : domain_restore(call->manager, a->from, a->dxml, a->flags, error);
 }
 
 static int restore_params(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -184,8 +190,10 @@ static int abort_job(struct rpc_call *call, const void *args, void *ret, GError 
 	if (!d)
 		return -1;
 	domain_job_view(d, &job);
-	return job.kind ? refuse(error, MANAGER_ERR_OPERATION_INVALID, "'%s' cannot be aborted", job.kind) :
-			  refuse(error, MANAGER_ERR_OPERATION_INVALID, "no job is active on the domain");
+	return job.kind ? refuse(error, MANAGER_ERR_OPERATION_INVALID, "'%s' cannot be aborted",
+				  job.kind)
+			: refuse(error, MANAGER_ERR_OPERATION_INVALID,
+				  "no job is active on the domain");
 }
 
 const struct rpc_procedure rpc_domain_job_procedures[] = {

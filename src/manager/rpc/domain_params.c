@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * domain_params.c: calls with typed parameters for shares and limits: each parameter is an element of the
- * definition, by the tables below; what it means for the running machine is domain_tune.c's.
+ * domain_params.c: calls with typed parameters for shares and limits: each parameter is an element
+ * of the definition, by the tables below; what it means for the running machine is domain_tune.c's.
  */
 #include <string.h>
 
@@ -55,7 +55,8 @@ static struct domain_config *config_of(struct domain *d, unsigned flags, GError 
 
 static char *value_of(xmlNode *root, const struct param *p)
 {
-	xmlNode *parent = xml_child(root, p->parent), *n = parent ? xml_child(parent, p->element) : NULL;
+	xmlNode *parent = xml_child(root, p->parent),
+		*n = parent ? xml_child(parent, p->element) : NULL;
 
 	return !n ? NULL : p->attribute ? g_strdup(xml_attr(n, p->attribute)) : xml_text(n);
 }
@@ -117,9 +118,9 @@ static int edit(xmlNode *root, void *opaque, GError **error)
 		g_autofree char *text = NULL;
 		const char *given = NULL;
 		int64_t v = 0;
-		int rc = p->kind == PARAM_TEXT ?
-			typed_get_string(c->given, c->count, p->name, &given, error) :
-			typed_get_i64(c->given, c->count, p->name, &v, error);
+		int rc = p->kind == PARAM_TEXT
+				 ? typed_get_string(c->given, c->count, p->name, &given, error)
+				 : typed_get_i64(c->given, c->count, p->name, &v, error);
 
 		if (rc < 0)
 			return -1;
@@ -139,8 +140,8 @@ static int known(const struct change *c, GError **error)
 		while (p->name && strcmp(p->name, c->given[i].field) != 0)
 			p++;
 		if (!p->name)
-			return refuse(error, MANAGER_ERR_INVALID_ARG, "parameter '%.64s' not supported",
-				c->given[i].field);
+			return refuse(error, MANAGER_ERR_INVALID_ARG,
+				"parameter '%.64s' not supported", c->given[i].field);
 	}
 	return 0;
 }
@@ -157,7 +158,8 @@ static int set(struct rpc_call *call, const void *args, const struct param *para
 		return -1;
 	if (affect & AFFECT_LIVE) {
 		auto_config live = domain_config_for(d, AFFECT_LIVE, error);
-		auto_config with = live ? domain_config_edit(live, CONFIG_LIVE, edit, &c, error) : NULL;
+		auto_config with =
+			live ? domain_config_edit(live, CONFIG_LIVE, edit, &c, error) : NULL;
 
 		if (!with || domain_apply_group(d, with, error) < 0)
 			return -1;
@@ -287,8 +289,8 @@ static int get_interface(struct rpc_call *call, const void *args, void *ret, GEr
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "Can't find device %s", a->device);
 	r->nparams = 6;
 	for (unsigned i = 0; i < 6 && (int)i < a->nparams; i++)
-		typed_u32(&l, (uint32_t)(&k->nic.in_average)[i], "%s.%s", i < 3 ? "inbound" : "outbound",
-			bandwidth_names[i % 3]);
+		typed_u32(&l, (uint32_t)(&k->nic.in_average)[i], "%s.%s",
+			i < 3 ? "inbound" : "outbound", bandwidth_names[i % 3]);
 	r->params = l.items;
 	r->params_count = l.count;
 	return 0;
@@ -341,14 +343,15 @@ static int set_interface(struct rpc_call *call, const void *args, void *ret, GEr
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "Can't find device %s", a->device);
 	memcpy(b.values, &b.k->nic.in_average, sizeof(b.values));
 	for (unsigned i = 0; i < 6; i++) {
-		g_autofree char *name = g_strdup_printf("%s.%s", i < 3 ? "inbound" : "outbound",
-			bandwidth_names[i % 3]);
+		g_autofree char *name = g_strdup_printf(
+			"%s.%s", i < 3 ? "inbound" : "outbound", bandwidth_names[i % 3]);
 
 		if (typed_get_u64(a->params, a->params_count, name, &b.values[i], error) < 0)
 			return -1;
 	}
 	xml = interface_xml(&b, error);
-	return xml ? domain_update_device(d, xml, a->flags & (AFFECT_LIVE | AFFECT_CONFIG), error) : -1;
+	return xml ? domain_update_device(d, xml, a->flags & (AFFECT_LIVE | AFFECT_CONFIG), error)
+		   : -1;
 }
 
 const struct rpc_procedure rpc_domain_params_procedures[] = {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* domain_stats.c: calls that ask what machines do: processors, memory, disks, cards, all at once. */
+/* domain_stats.c: calls that ask what machines do: processors, memory, disks, cards, all at once.
+ */
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,7 +24,8 @@ static const json_t *named(const json_t *list, const char *member, const char *n
 	size_t i;
 	json_t *v;
 
-	json_array_foreach((json_t *)list, i, v) {
+	json_array_foreach((json_t *)list, i, v)
+	{
 		if (g_strcmp0(json_string_value(json_object_get(v, member)), name) == 0)
 			return v;
 	}
@@ -51,14 +53,20 @@ static int size_of(struct domain *d, const struct config_device *k, const json_t
 	if (!path)
 		return 0;
 	if (stat(path, &st) < 0)
-		return refuse(error, MANAGER_ERR_SYSTEM, "cannot look at %s: %s", path, g_strerror(errno));
+		return refuse(error, MANAGER_ERR_SYSTEM, "cannot look at %s: %s", path,
+			g_strerror(errno));
 	ret->allocation = (uint64_t)st.st_blocks * 512;
 	ret->physical = (uint64_t)st.st_size;
 	ret->capacity = live ? number(json_object_get(json_object_get(live, "inserted"), "image"),
-		"virtual-size") : 0;
+				       "virtual-size")
+			     : 0;
 	if (!ret->capacity) {
-		struct image_options o = { .path = path, .format = k->disk.format, .readonly = true,
-			.no_lock = true, .queues = 1, .no_backing = true };
+		struct image_options o = { .path = path,
+			.format = k->disk.format,
+			.readonly = true,
+			.no_lock = true,
+			.queues = 1,
+			.no_backing = true };
 		struct image *im = image_open(&o, NULL);
 
 		ret->capacity = im ? image_size(im) : ret->physical;
@@ -68,7 +76,8 @@ static int size_of(struct domain *d, const struct config_device *k, const json_t
 	return 0;
 }
 
-static const struct config_device *disk_of(const struct domain_config *c, const char *path, GError **error)
+static const struct config_device *disk_of(
+	const struct domain_config *c, const char *path, GError **error)
 {
 	const struct config_device *k = domain_config_disk(c, path);
 
@@ -106,9 +115,11 @@ static int get_block_info(struct rpc_call *call, const void *args, void *ret, GE
 static const struct counter {
 	const char *qmp, *flags, *all; /* names in QMP, in blockStatsFlags, in domstats */
 } counters[] = {
-	{ "rd_operations", "rd_operations", "rd.reqs" }, { "rd_bytes", "rd_bytes", "rd.bytes" },
+	{ "rd_operations", "rd_operations", "rd.reqs" },
+	{ "rd_bytes", "rd_bytes", "rd.bytes" },
 	{ "rd_total_time_ns", "rd_total_times", "rd.times" },
-	{ "wr_operations", "wr_operations", "wr.reqs" }, { "wr_bytes", "wr_bytes", "wr.bytes" },
+	{ "wr_operations", "wr_operations", "wr.reqs" },
+	{ "wr_bytes", "wr_bytes", "wr.bytes" },
 	{ "wr_total_time_ns", "wr_total_times", "wr.times" },
 	{ "flush_operations", "flush_operations", "fl.reqs" },
 	{ "flush_total_time_ns", "flush_total_times", "fl.times" },
@@ -132,14 +143,16 @@ static json_t *block_counts(struct domain *d, const char *path, GError **error)
 		json_decref(sum);
 		return NULL;
 	}
-	json_array_foreach(list, i, v) {
+	json_array_foreach(list, i, v)
+	{
 		const json_t *stats = json_object_get(v, "stats");
 
 		if (k && g_strcmp0(json_string_value(json_object_get(v, "device")), k->alias) != 0)
 			continue;
 		for (size_t n = 0; n < G_N_ELEMENTS(counters); n++)
-			json_object_set_new(sum, counters[n].qmp, json_integer((json_int_t)(
-				number(sum, counters[n].qmp) + number(stats, counters[n].qmp))));
+			json_object_set_new(sum, counters[n].qmp,
+				json_integer((json_int_t)(number(sum, counters[n].qmp) +
+							  number(stats, counters[n].qmp))));
 	}
 	json_decref(list);
 	return sum;
@@ -250,8 +263,8 @@ static int interface_stats(struct rpc_call *call, const void *args, void *ret, G
 	if (!c)
 		return -1;
 	if (!k)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "invalid path, '%s' is not a known interface",
-			a->device);
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"invalid path, '%s' is not a known interface", a->device);
 	netdevs = k->nic.tap ? NULL : domain_qmp(d, "query-netdev", NULL, 5000, NULL);
 	count_nic(k, netdevs, &n);
 	json_decref(netdevs);
@@ -264,8 +277,8 @@ static int interface_stats(struct rpc_call *call, const void *args, void *ret, G
 static void add_address(struct remote_domain_interface *i, const struct lease *l)
 {
 	i->addrs = g_renew(struct remote_domain_ip_addr, i->addrs, i->addrs_count + 1);
-	i->addrs[i->addrs_count++] = (struct remote_domain_ip_addr){ l->ipv6 ? 1 : 0,
-		g_strdup(l->address), l->prefix };
+	i->addrs[i->addrs_count++] =
+		(struct remote_domain_ip_addr){ l->ipv6 ? 1 : 0, g_strdup(l->address), l->prefix };
 }
 
 static void leases_of(struct rpc_call *call, const struct config_device *k, GArray *out)
@@ -302,10 +315,11 @@ static int interface_addresses(struct rpc_call *call, const void *args, void *re
 	if (!c)
 		return -1;
 	if (a->source == ADDRESSES_AGENT)
-		return refuse(error, MANAGER_ERR_AGENT_UNRESPONSIVE, "QEMU guest agent is not connected");
+		return refuse(
+			error, MANAGER_ERR_AGENT_UNRESPONSIVE, "QEMU guest agent is not connected");
 	if (a->source != ADDRESSES_LEASE)
-		return refuse(error, MANAGER_ERR_ARGUMENT_UNSUPPORTED, "Unknown IP address data source %u",
-			a->source);
+		return refuse(error, MANAGER_ERR_ARGUMENT_UNSUPPORTED,
+			"Unknown IP address data source %u", a->source);
 	for (guint i = 0; i < c->devices->len; i++) {
 		const struct config_device *k = g_ptr_array_index(c->devices, i);
 
@@ -332,7 +346,8 @@ static unsigned count_kind(const struct domain_config *c, enum device_kind kind)
 
 static uint64_t balloon_now(struct domain *d, const struct domain_config *c)
 {
-	json_t *b = count_kind(c, DEVICE_BALLOON) ? domain_qmp(d, "query-balloon", NULL, 5000, NULL) : NULL;
+	json_t *b = count_kind(c, DEVICE_BALLOON) ? domain_qmp(d, "query-balloon", NULL, 5000, NULL)
+						  : NULL;
 	uint64_t kib = b ? number(b, "actual") / 1024 : c->memory_kib;
 
 	json_decref(b);
@@ -390,8 +405,15 @@ static int cpu_stats(struct rpc_call *call, const void *args, void *ret, GError 
 
 /* ---- all of it ---- */
 
-enum stats { STATS_STATE = 1, STATS_CPU = 2, STATS_BALLOON = 4, STATS_VCPU = 8, STATS_INTERFACE = 16,
-	STATS_BLOCK = 32, STATS_ALL = 63 };
+enum stats {
+	STATS_STATE = 1,
+	STATS_CPU = 2,
+	STATS_BALLOON = 4,
+	STATS_VCPU = 8,
+	STATS_INTERFACE = 16,
+	STATS_BLOCK = 32,
+	STATS_ALL = 63
+};
 enum { STATS_RUNNING_MASK = 16383, STATS_ENFORCE = 1u << 31 };
 
 static void add_vcpus(struct domain *d, const struct domain_view *v, struct typed_list *l)
@@ -474,7 +496,8 @@ static void add_disks(struct domain *d, const struct domain_view *v, struct type
 	json_decref(blocks);
 }
 
-static void add_stats(struct domain *d, const struct domain_view *v, unsigned stats, struct typed_list *l)
+static void add_stats(
+	struct domain *d, const struct domain_view *v, unsigned stats, struct typed_list *l)
 {
 	struct task_usage u;
 
@@ -522,13 +545,16 @@ static int all_stats(struct rpc_call *call, const void *args, void *ret, GError 
 {
 	const struct remote_connect_get_all_domain_stats_args *a = args;
 	struct remote_connect_get_all_domain_stats_ret *r = ret;
-	g_autoptr(GArray) list = g_array_new(FALSE, FALSE, sizeof(struct remote_domain_stats_record));
+	g_autoptr(GArray) list =
+		g_array_new(FALSE, FALSE, sizeof(struct remote_domain_stats_record));
 	g_autoptr(GPtrArray) chosen = NULL;
 	unsigned stats = a->stats ? a->stats : STATS_ALL;
 
 	if (a->flags & STATS_ENFORCE && stats & ~STATS_ALL)
-		return refuse(error, MANAGER_ERR_ARGUMENT_UNSUPPORTED, "Stats types bits 0x%x are not "
-			"supported", stats & ~(unsigned)STATS_ALL);
+		return refuse(error, MANAGER_ERR_ARGUMENT_UNSUPPORTED,
+			"Stats types bits 0x%x are not "
+			"supported",
+			stats & ~(unsigned)STATS_ALL);
 	if (a->doms_count) {
 		for (uint32_t i = 0; i < a->doms_count; i++) {
 			auto_domain d = domain_find_uuid(call->manager, a->doms[i].uuid, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* domain_tune.c: calls that change how much a machine has: processors, memory, shares, limits, pinning. */
+/* domain_tune.c: calls that change how much a machine has: processors, memory, shares, limits,
+ * pinning. */
 #include <string.h>
 
 #include "manager/cpuset.h"
@@ -36,7 +37,8 @@ static int get_vcpus_flags(struct rpc_call *call, const void *args, void *ret, G
 	if (!c)
 		return -1;
 	if (a->flags & VCPU_GUEST)
-		return refuse(error, MANAGER_ERR_AGENT_UNRESPONSIVE, "QEMU guest agent is not connected");
+		return refuse(
+			error, MANAGER_ERR_AGENT_UNRESPONSIVE, "QEMU guest agent is not connected");
 	((struct remote_domain_get_vcpus_flags_ret *)ret)->num =
 		(int32_t)(a->flags & VCPU_MAXIMUM ? c->vcpus_max : c->vcpus);
 	return 0;
@@ -71,8 +73,10 @@ static int edit_vcpus(xmlNode *root, void *opaque, GError **error)
 	if (xml_attr_uint(n, "current", max, &now, error) < 0)
 		return -1;
 	if (!v->maximum && v->count > max)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "requested vcpus is greater than max "
-			"allowable vcpus for the domain: %u > %u", v->count, (unsigned)max);
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"requested vcpus is greater than max "
+			"allowable vcpus for the domain: %u > %u",
+			v->count, (unsigned)max);
 	if (v->maximum) {
 		set_uint(n, v->count);
 		if (now >= v->count || now == max)
@@ -92,7 +96,8 @@ static int set_vcpu_count(struct domain *d, unsigned count, unsigned flags, GErr
 	auto_config c = NULL;
 
 	if (flags & VCPU_GUEST)
-		return refuse(error, MANAGER_ERR_AGENT_UNRESPONSIVE, "QEMU guest agent is not connected");
+		return refuse(
+			error, MANAGER_ERR_AGENT_UNRESPONSIVE, "QEMU guest agent is not connected");
 	if (!count)
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "a machine has at least one vCPU");
 	if (domain_affect(d, &affect, error) < 0)
@@ -105,10 +110,13 @@ static int set_vcpu_count(struct domain *d, unsigned count, unsigned flags, GErr
 		if (!c)
 			return -1;
 		if (count > c->vcpus_max)
-			return refuse(error, MANAGER_ERR_INVALID_ARG, "requested vcpus is greater than max "
-				"allowable vcpus for the live domain: %u > %u", count, c->vcpus_max);
-		if (count != c->vcpus && domain_qmp_do(d, "set-vcpus", json_pack("{s:i}", "count",
-				(int)count), error) < 0)
+			return refuse(error, MANAGER_ERR_INVALID_ARG,
+				"requested vcpus is greater than max "
+				"allowable vcpus for the live domain: %u > %u",
+				count, c->vcpus_max);
+		if (count != c->vcpus &&
+			domain_qmp_do(
+				d, "set-vcpus", json_pack("{s:i}", "count", (int)count), error) < 0)
 			return -1;
 	}
 	return domain_change(d, affect, "set the vCPUs of", edit_vcpus, &v, error);
@@ -174,7 +182,7 @@ static int get_vcpus(struct rpc_call *call, const void *args, void *ret, GError 
 /* ---- pinning ---- */
 
 struct pin_change {
-	int vcpu; /* -1: the emulator */
+	int vcpu;           /* -1: the emulator */
 	const char *cpuset; /* NULL: nowhere in particular */
 };
 
@@ -185,7 +193,8 @@ static int edit_pin(xmlNode *root, void *opaque, GError **error)
 	g_autofree char *number = g_strdup_printf("%d", p->vcpu);
 	const char *name = p->vcpu < 0 ? "emulatorpin" : "vcpupin";
 
-	for (n = xml_child(tune, name); n && p->vcpu >= 0 && g_strcmp0(xml_attr(n, "vcpu"), number) != 0;
+	for (n = xml_child(tune, name);
+		n && p->vcpu >= 0 && g_strcmp0(xml_attr(n, "vcpu"), number) != 0;
 		n = xml_next(n, name))
 		;
 	if (!n)
@@ -214,7 +223,8 @@ static int set_pin(struct domain *d, int vcpu, const uint8_t *bits, uint32_t len
 	cpuset_online(&online);
 	CPU_AND(&set, &set, &online);
 	if (!CPU_COUNT(&set))
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "no processor of this host is in the set");
+		return refuse(
+			error, MANAGER_ERR_INVALID_ARG, "no processor of this host is in the set");
 	if (domain_affect(d, &affect, error) < 0)
 		return -1;
 	p.cpuset = text = cpuset_format(&set);
@@ -237,8 +247,9 @@ static int pin_vcpu(struct rpc_call *call, const void *args, void *ret, GError *
 	const struct remote_domain_pin_vcpu_args *a = args;
 	auto_domain d = rpc_domain(call, args, error);
 
-	return d ? set_pin(d, (int)MIN(a->vcpu, G_MAXINT), a->cpumap, a->cpumap_count, AFFECT_LIVE, error) :
-		   -1;
+	return d ? set_pin(d, (int)MIN(a->vcpu, G_MAXINT), a->cpumap, a->cpumap_count, AFFECT_LIVE,
+			   error)
+		 : -1;
 }
 
 static int pin_vcpu_flags(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -246,7 +257,9 @@ static int pin_vcpu_flags(struct rpc_call *call, const void *args, void *ret, GE
 	const struct remote_domain_pin_vcpu_flags_args *a = args;
 	auto_domain d = rpc_domain(call, args, error);
 
-	return d ? set_pin(d, (int)MIN(a->vcpu, G_MAXINT), a->cpumap, a->cpumap_count, a->flags, error) : -1;
+	return d ? set_pin(d, (int)MIN(a->vcpu, G_MAXINT), a->cpumap, a->cpumap_count, a->flags,
+			   error)
+		 : -1;
 }
 
 static int pin_emulator(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -281,8 +294,9 @@ static int get_vcpu_pins(struct rpc_call *call, const void *args, void *ret, GEr
 	r->cpumaps_count = (uint32_t)(r->num * a->maplen);
 	r->cpumaps = g_malloc0(r->cpumaps_count);
 	for (int i = 0; i < r->num; i++) {
-		const char *own = i < (int)c->tune.vcpu_pin->len ?
-			g_ptr_array_index(c->tune.vcpu_pin, i) : NULL;
+		const char *own = i < (int)c->tune.vcpu_pin->len
+					  ? g_ptr_array_index(c->tune.vcpu_pin, i)
+					  : NULL;
 
 		pin_bits(own ? own : c->tune.cpuset, r->cpumaps + i * a->maplen, (size_t)a->maplen);
 	}
@@ -346,8 +360,9 @@ static int set_memory_to(struct domain *d, uint64_t kib, unsigned flags, GError 
 			return refuse(error, MANAGER_ERR_INVALID_ARG,
 				"cannot set memory higher than max memory");
 	}
-	if (affect & AFFECT_LIVE && domain_qmp_do(d, "balloon", json_pack("{s:I}", "value",
-			(json_int_t)(kib * 1024)), error) < 0)
+	if (affect & AFFECT_LIVE &&
+		domain_qmp_do(d, "balloon", json_pack("{s:I}", "value", (json_int_t)(kib * 1024)),
+			error) < 0)
 		return -1;
 	return domain_change(d, affect, "set the memory of", edit_memory, &m, error);
 }
@@ -365,7 +380,9 @@ static int set_memory_flags(struct rpc_call *call, const void *args, void *ret, 
 	const struct remote_domain_set_memory_flags_args *a = args;
 	auto_domain d = rpc_domain(call, args, error);
 
-	return d && rpc_no_flags(a->flags, 7, error) == 0 ? set_memory_to(d, a->memory, a->flags, error) : -1;
+	return d && rpc_no_flags(a->flags, 7, error) == 0
+		       ? set_memory_to(d, a->memory, a->flags, error)
+		       : -1;
 }
 
 static int set_max_memory(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -388,7 +405,8 @@ static int get_max_memory(struct rpc_call *call, const void *args, void *ret, GE
 	return 0;
 }
 
-/* libvirt asks guests for figures at an interval; lodge-vm's balloon tells its size without asking. */
+/* libvirt asks guests for figures at an interval; lodge-vm's balloon tells its size without asking.
+ */
 static int set_stats_period(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	auto_domain d = rpc_domain(call, args, error);
@@ -426,9 +444,10 @@ static int edit_iotune(xmlNode *root, void *opaque, GError **error)
 	return 0;
 }
 
-/* The new values over the old ones: a total drops the limits by direction, and the other way round. */
-static int merge_iotune(struct iotune_change *t, const struct remote_typed_param *p, uint32_t count,
-	GError **error)
+/* The new values over the old ones: a total drops the limits by direction, and the other way round.
+ */
+static int merge_iotune(
+	struct iotune_change *t, const struct remote_typed_param *p, uint32_t count, GError **error)
 {
 	for (unsigned i = 0; i < IOTUNE_COUNT; i++) {
 		uint64_t v;
@@ -473,7 +492,8 @@ static int set_iotune(struct rpc_call *call, const void *args, void *ret, GError
 	for (unsigned i = 0; i < IOTUNE_COUNT; i++) {
 		if (t.values[i] && (i > TOTAL_IOPS_MAX || i % 3))
 			return refuse(error, MANAGER_ERR_CONFIG_UNSUPPORTED,
-				"'%s': Lodge limits reads and writes together (total_…)", iotune_names[i]);
+				"'%s': Lodge limits reads and writes together (total_…)",
+				iotune_names[i]);
 	}
 	if (affect & AFFECT_LIVE && domain_set_throttle(d, k->alias, t.values, error) < 0)
 		return -1;
@@ -492,8 +512,8 @@ static int get_iotune(struct rpc_call *call, const void *args, void *ret, GError
 	if (!c)
 		return -1;
 	if (a->disk && !k)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "disk '%s' was not found in the domain config",
-			a->disk);
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"disk '%s' was not found in the domain config", a->disk);
 	r->nparams = IOTUNE_COUNT;
 	for (unsigned i = 0; k && i < IOTUNE_COUNT && (int)i < a->nparams; i++)
 		typed_u64(&l, k->disk.iotune[i], "%s", iotune_names[i]);
@@ -523,8 +543,8 @@ static int block_resize(struct rpc_call *call, const void *args, void *ret, GErr
 	}
 	if (size > G_MAXINT64)
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "size is too large");
-	return domain_qmp_do(d, "block_resize", json_pack("{s:s, s:I}", "node-name", k->alias, "size",
-		(json_int_t)size), error);
+	return domain_qmp_do(d, "block_resize",
+		json_pack("{s:s, s:I}", "node-name", k->alias, "size", (json_int_t)size), error);
 }
 
 /* ---- what happens at the end of a life ---- */

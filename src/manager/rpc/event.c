@@ -10,10 +10,10 @@
 struct registration {
 	enum event_object object;
 	int kind;
-	int callback;	  /* -1: of the first generation, whose messages carry none */
-	bool one;	  /* only of the object below */
+	int callback; /* -1: of the first generation, whose messages carry none */
+	bool one;     /* only of the object below */
 	uint8_t uuid[16];
-	char *name;	  /* node devices have no uuid; monitor events: the event's name; NULL: any */
+	char *name; /* node devices have no uuid; monitor events: the event's name; NULL: any */
 };
 
 /* Procedures that tell an event, by object and kind. */
@@ -21,29 +21,58 @@ struct teller {
 	uint16_t number, first_generation; /* 0: did not exist then */
 };
 
-#define DOMAIN(x) { REMOTE_PROC_DOMAIN_EVENT_CALLBACK_##x, REMOTE_PROC_DOMAIN_EVENT_##x }
-#define LATER(x) { REMOTE_PROC_DOMAIN_EVENT_##x, 0 }
+#define DOMAIN(x)                                                                                  \
+	{                                                                                          \
+		REMOTE_PROC_DOMAIN_EVENT_CALLBACK_##x, REMOTE_PROC_DOMAIN_EVENT_##x                \
+	}
+#define LATER(x)                                                                                   \
+	{                                                                                          \
+		REMOTE_PROC_DOMAIN_EVENT_##x, 0                                                    \
+	}
 static const struct teller domain_tellers[] = {
-	DOMAIN(LIFECYCLE), DOMAIN(REBOOT), DOMAIN(RTC_CHANGE), DOMAIN(WATCHDOG), DOMAIN(IO_ERROR),
-	DOMAIN(GRAPHICS), DOMAIN(IO_ERROR_REASON), DOMAIN(CONTROL_ERROR), DOMAIN(BLOCK_JOB),
-	DOMAIN(DISK_CHANGE), DOMAIN(TRAY_CHANGE), DOMAIN(PMWAKEUP), DOMAIN(PMSUSPEND),
-	DOMAIN(BALLOON_CHANGE), DOMAIN(PMSUSPEND_DISK), DOMAIN(DEVICE_REMOVED), LATER(BLOCK_JOB_2),
-	LATER(CALLBACK_TUNABLE), LATER(CALLBACK_AGENT_LIFECYCLE), LATER(CALLBACK_DEVICE_ADDED),
-	LATER(CALLBACK_MIGRATION_ITERATION), LATER(CALLBACK_JOB_COMPLETED),
-	LATER(CALLBACK_DEVICE_REMOVAL_FAILED), LATER(CALLBACK_METADATA_CHANGE), LATER(BLOCK_THRESHOLD),
-	LATER(MEMORY_FAILURE), LATER(MEMORY_DEVICE_SIZE_CHANGE),
+	DOMAIN(LIFECYCLE),
+	DOMAIN(REBOOT),
+	DOMAIN(RTC_CHANGE),
+	DOMAIN(WATCHDOG),
+	DOMAIN(IO_ERROR),
+	DOMAIN(GRAPHICS),
+	DOMAIN(IO_ERROR_REASON),
+	DOMAIN(CONTROL_ERROR),
+	DOMAIN(BLOCK_JOB),
+	DOMAIN(DISK_CHANGE),
+	DOMAIN(TRAY_CHANGE),
+	DOMAIN(PMWAKEUP),
+	DOMAIN(PMSUSPEND),
+	DOMAIN(BALLOON_CHANGE),
+	DOMAIN(PMSUSPEND_DISK),
+	DOMAIN(DEVICE_REMOVED),
+	LATER(BLOCK_JOB_2),
+	LATER(CALLBACK_TUNABLE),
+	LATER(CALLBACK_AGENT_LIFECYCLE),
+	LATER(CALLBACK_DEVICE_ADDED),
+	LATER(CALLBACK_MIGRATION_ITERATION),
+	LATER(CALLBACK_JOB_COMPLETED),
+	LATER(CALLBACK_DEVICE_REMOVAL_FAILED),
+	LATER(CALLBACK_METADATA_CHANGE),
+	LATER(BLOCK_THRESHOLD),
+	LATER(MEMORY_FAILURE),
+	LATER(MEMORY_DEVICE_SIZE_CHANGE),
 };
 static const struct teller network_tellers[] = {
-	{ REMOTE_PROC_NETWORK_EVENT_LIFECYCLE, 0 }, { REMOTE_PROC_NETWORK_EVENT_CALLBACK_METADATA_CHANGE, 0 },
+	{ REMOTE_PROC_NETWORK_EVENT_LIFECYCLE, 0 },
+	{ REMOTE_PROC_NETWORK_EVENT_CALLBACK_METADATA_CHANGE, 0 },
 };
 static const struct teller pool_tellers[] = {
-	{ REMOTE_PROC_STORAGE_POOL_EVENT_LIFECYCLE, 0 }, { REMOTE_PROC_STORAGE_POOL_EVENT_REFRESH, 0 },
+	{ REMOTE_PROC_STORAGE_POOL_EVENT_LIFECYCLE, 0 },
+	{ REMOTE_PROC_STORAGE_POOL_EVENT_REFRESH, 0 },
 };
 static const struct teller node_device_tellers[] = {
-	{ REMOTE_PROC_NODE_DEVICE_EVENT_LIFECYCLE, 0 }, { REMOTE_PROC_NODE_DEVICE_EVENT_UPDATE, 0 },
+	{ REMOTE_PROC_NODE_DEVICE_EVENT_LIFECYCLE, 0 },
+	{ REMOTE_PROC_NODE_DEVICE_EVENT_UPDATE, 0 },
 };
 static const struct teller secret_tellers[] = {
-	{ REMOTE_PROC_SECRET_EVENT_LIFECYCLE, 0 }, { REMOTE_PROC_SECRET_EVENT_VALUE_CHANGED, 0 },
+	{ REMOTE_PROC_SECRET_EVENT_LIFECYCLE, 0 },
+	{ REMOTE_PROC_SECRET_EVENT_VALUE_CHANGED, 0 },
 };
 static const struct teller monitor_tellers[] = { { QEMU_PROC_DOMAIN_MONITOR_EVENT, 0 } };
 
@@ -82,7 +111,8 @@ static void fill_params(const struct xdr_field *f, const json_t *from, char *obj
 	json_t *value;
 	uint32_t i = 0;
 
-	json_object_foreach((json_t *)from, key, value) {
+	json_object_foreach((json_t *)from, key, value)
+	{
 		if (i == n)
 			break;
 		p[i].field = g_strdup(key);
@@ -102,7 +132,8 @@ static void fill_params(const struct xdr_field *f, const json_t *from, char *obj
 	*(uint32_t *)(object + f->count_offset) = i;
 }
 
-static void fill_number(const struct fill *fill, const struct xdr_field *f, const json_t *data, void *to)
+static void fill_number(
+	const struct fill *fill, const struct xdr_field *f, const json_t *data, void *to)
 {
 	json_int_t v = json_integer_value(json_object_get(data, f->name));
 
@@ -121,7 +152,8 @@ static void fill_number(const struct fill *fill, const struct xdr_field *f, cons
 }
 
 /* By the table of its fields: the object from the event, everything else from its data. */
-static void fill_message(const struct fill *fill, const struct xdr_type *type, const json_t *data, char *to)
+static void fill_message(
+	const struct fill *fill, const struct xdr_type *type, const json_t *data, char *to)
 {
 	for (uint32_t i = 0; i < type->field_count; i++) {
 		const struct xdr_field *f = &type->fields[i];
@@ -132,10 +164,12 @@ static void fill_message(const struct fill *fill, const struct xdr_type *type, c
 			if (f->type == &remote_typed_param_type)
 				fill_params(f, value, to);
 		} else if (f->kind == XDR_STRING) {
-			const char *s = strcmp(f->name, "name") == 0 && !value ? fill->ev->name
-								      : json_string_value(value);
+			const char *s = strcmp(f->name, "name") == 0 && !value
+						? fill->ev->name
+						: json_string_value(value);
 
-			*(char **)(to + f->offset) = s || f->shape == XDR_ONE ? g_strdup(s ? s : "") : NULL;
+			*(char **)(to + f->offset) =
+				s || f->shape == XDR_ONE ? g_strdup(s ? s : "") : NULL;
 		} else if (f->kind == XDR_STRUCT) {
 			fill_message(fill, f->type, inner, to + f->offset);
 		} else if (f->kind == XDR_UUID) {
@@ -164,8 +198,8 @@ static void tell(struct rpc_client *c, const struct event *ev, int callback)
 	bool monitor = ev->object == EVENT_MONITOR;
 	unsigned number = callback < 0 ? t->first_generation : t->number;
 	const struct wire_procedure *wire = number ? procedure(monitor, number) : NULL;
-	const struct rpc_header h = { monitor ? QEMU_PROGRAM : REMOTE_PROGRAM, 1, number, RPC_MESSAGE, 0,
-		RPC_OK };
+	const struct rpc_header h = { monitor ? QEMU_PROGRAM : REMOTE_PROGRAM, 1, number,
+		RPC_MESSAGE, 0, RPC_OK };
 	const struct fill fill = { ev, callback };
 	g_autofree char *message = NULL;
 	GByteArray *frame;
@@ -190,8 +224,9 @@ static bool wants(const struct registration *r, const struct event *ev)
 		return false;
 	if (!r->name)
 		return true;
-	return strcmp(r->name, ev->object == EVENT_MONITOR ?
-		json_string_value(json_object_get(ev->data, "event")) : ev->name) == 0;
+	return strcmp(r->name, ev->object == EVENT_MONITOR
+				       ? json_string_value(json_object_get(ev->data, "event"))
+				       : ev->name) == 0;
 }
 
 static bool may_hear(const struct caller *caller, const struct event *ev)
@@ -199,7 +234,7 @@ static bool may_hear(const struct caller *caller, const struct event *ev)
 	void *role;
 
 	if (ev->object == EVENT_DOMAIN && caller->roles &&
-	    g_hash_table_lookup_extended(caller->roles, ev->name, NULL, &role))
+		g_hash_table_lookup_extended(caller->roles, ev->name, NULL, &role))
 		return GPOINTER_TO_INT(role) >= ROLE_READ;
 	return caller->role >= ROLE_READ;
 }
@@ -210,8 +245,10 @@ void rpc_events_listen(const struct event *ev, void *opaque)
 	GHashTableIter it;
 	void *key;
 
-	if (ev->object >= G_N_ELEMENTS(objects) || ev->kind < 0 || ev->kind >= objects[ev->object].count ||
-	    (ev->object == EVENT_MONITOR && !json_is_string(json_object_get(ev->data, "event"))))
+	if (ev->object >= G_N_ELEMENTS(objects) || ev->kind < 0 ||
+		ev->kind >= objects[ev->object].count ||
+		(ev->object == EVENT_MONITOR &&
+			!json_is_string(json_object_get(ev->data, "event"))))
 		return;
 	g_hash_table_iter_init(&it, s->clients);
 	while (g_hash_table_iter_next(&it, &key, NULL)) {
@@ -248,13 +285,13 @@ static int add(struct rpc_client *c, enum event_object object, int kind, bool fi
 	if (kind < 0 || kind >= objects[object].count)
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "no event has the number %d", kind);
 	r = g_new0(struct registration, 1);
-	*r = (struct registration) { object, kind, -1, uuid != NULL, {}, g_strdup(name) };
+	*r = (struct registration){ object, kind, -1, uuid != NULL, {}, g_strdup(name) };
 	if (uuid)
 		memcpy(r->uuid, uuid, 16);
 	g_mutex_lock(&c->lock);
 	if (c->registrations->len >= REGISTRATIONS_MAX) {
-		rc = refuse(error, MANAGER_ERR_RESOURCE_BUSY, "this connection has %d registrations already",
-			REGISTRATIONS_MAX);
+		rc = refuse(error, MANAGER_ERR_RESOURCE_BUSY,
+			"this connection has %d registrations already", REGISTRATIONS_MAX);
 		rpc_registration_free(r);
 	} else {
 		if (!first_generation)
@@ -268,7 +305,8 @@ static int add(struct rpc_client *c, enum event_object object, int kind, bool fi
 }
 
 /* By the callback's id, or (-1) by kind. */
-static int remove_one(struct rpc_client *c, enum event_object object, int callback, int kind, GError **error)
+static int remove_one(
+	struct rpc_client *c, enum event_object object, int callback, int kind, GError **error)
 {
 	bool found = false;
 
@@ -276,7 +314,8 @@ static int remove_one(struct rpc_client *c, enum event_object object, int callba
 	for (guint i = 0; i < c->registrations->len && !found; i++) {
 		const struct registration *r = c->registrations->pdata[i];
 
-		found = r->object == object && r->callback == callback && (callback >= 0 || r->kind == kind);
+		found = r->object == object && r->callback == callback &&
+			(callback >= 0 || r->kind == kind);
 		if (found)
 			g_ptr_array_remove_index(c->registrations, i);
 	}
@@ -331,7 +370,8 @@ static int domain_deregister_any(struct rpc_call *call, const void *args, void *
 
 REGISTER(callback_register, EVENT_DOMAIN, remote_connect_domain_event_callback_register_any_args,
 	remote_connect_domain_event_callback_register_any_ret, dom, uuid)
-DEREGISTER(callback_deregister, EVENT_DOMAIN, remote_connect_domain_event_callback_deregister_any_args)
+DEREGISTER(
+	callback_deregister, EVENT_DOMAIN, remote_connect_domain_event_callback_deregister_any_args)
 REGISTER(network_register, EVENT_NETWORK, remote_connect_network_event_register_any_args,
 	remote_connect_network_event_register_any_ret, net, uuid)
 DEREGISTER(network_deregister, EVENT_NETWORK, remote_connect_network_event_deregister_any_args)
@@ -341,7 +381,8 @@ DEREGISTER(pool_deregister, EVENT_POOL, remote_connect_storage_pool_event_deregi
 REGISTER(secret_register, EVENT_SECRET, remote_connect_secret_event_register_any_args,
 	remote_connect_secret_event_register_any_ret, secret, uuid)
 DEREGISTER(secret_deregister, EVENT_SECRET, remote_connect_secret_event_deregister_any_args)
-DEREGISTER(device_deregister, EVENT_NODE_DEVICE, remote_connect_node_device_event_deregister_any_args)
+DEREGISTER(
+	device_deregister, EVENT_NODE_DEVICE, remote_connect_node_device_event_deregister_any_args)
 DEREGISTER(monitor_deregister, EVENT_MONITOR, qemu_connect_domain_monitor_event_deregister_args)
 
 static int device_register(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -349,8 +390,8 @@ static int device_register(struct rpc_call *call, const void *args, void *ret, G
 	const struct remote_connect_node_device_event_register_any_args *a = args;
 	struct remote_connect_node_device_event_register_any_ret *r = ret;
 
-	return add(call->client, EVENT_NODE_DEVICE, a->eventID, false, NULL, a->dev ? a->dev->name : NULL,
-		&r->callbackID, error);
+	return add(call->client, EVENT_NODE_DEVICE, a->eventID, false, NULL,
+		a->dev ? a->dev->name : NULL, &r->callbackID, error);
 }
 
 static int monitor_register(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -371,7 +412,8 @@ const struct rpc_procedure rpc_event_procedures[] = {
 	{ REMOTE_PROC_CONNECT_DOMAIN_EVENT_REGISTER_ANY, domain_register_any, ROLE_READ },
 	{ REMOTE_PROC_CONNECT_DOMAIN_EVENT_DEREGISTER_ANY, domain_deregister_any, ROLE_READ },
 	{ REMOTE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, callback_register, ROLE_READ },
-	{ REMOTE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY, callback_deregister, ROLE_READ },
+	{ REMOTE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY, callback_deregister,
+		ROLE_READ },
 	{ REMOTE_PROC_CONNECT_NETWORK_EVENT_REGISTER_ANY, network_register, ROLE_READ },
 	{ REMOTE_PROC_CONNECT_NETWORK_EVENT_DEREGISTER_ANY, network_deregister, ROLE_READ },
 	{ REMOTE_PROC_CONNECT_STORAGE_POOL_EVENT_REGISTER_ANY, pool_register, ROLE_READ },

@@ -74,8 +74,8 @@ static int list_active(struct rpc_call *call, const void *args, void *ret, GErro
 {
 	struct remote_connect_list_interfaces_ret *r = ret;
 
-	names(LIST_ACTIVE, ((const struct remote_connect_list_interfaces_args *)args)->maxnames, &r->names,
-		&r->names_count);
+	names(LIST_ACTIVE, ((const struct remote_connect_list_interfaces_args *)args)->maxnames,
+		&r->names, &r->names_count);
 	return 0;
 }
 
@@ -83,29 +83,33 @@ static int list_defined(struct rpc_call *call, const void *args, void *ret, GErr
 {
 	struct remote_connect_list_defined_interfaces_ret *r = ret;
 
-	names(LIST_INACTIVE, ((const struct remote_connect_list_defined_interfaces_args *)args)->maxnames,
+	names(LIST_INACTIVE,
+		((const struct remote_connect_list_defined_interfaces_args *)args)->maxnames,
 		&r->names, &r->names_count);
 	return 0;
 }
 
 /* By name or by MAC; the other NULL. */
-static const struct host_interface *find(GPtrArray *list, const char *name, const char *mac, GError **error)
+static const struct host_interface *find(
+	GPtrArray *list, const char *name, const char *mac, GError **error)
 {
 	for (guint i = 0; i < list->len; i++) {
 		const struct host_interface *n = list->pdata[i];
 
-		if (name ? strcmp(n->name, name) == 0 : n->mac && g_ascii_strcasecmp(n->mac, mac) == 0)
+		if (name ? strcmp(n->name, name) == 0
+			 : n->mac && g_ascii_strcasecmp(n->mac, mac) == 0)
 			return n;
 	}
-	refuse(error, MANAGER_ERR_NO_INTERFACE, "the host has no interface '%s'", name ? name : mac);
+	refuse(error, MANAGER_ERR_NO_INTERFACE, "the host has no interface '%s'",
+		name ? name : mac);
 	return NULL;
 }
 
 static int lookup_by_name(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	g_autoptr(GPtrArray) list = host_interfaces();
-	const struct host_interface *i =
-		find(list, ((const struct remote_interface_lookup_by_name_args *)args)->name, NULL, error);
+	const struct host_interface *i = find(list,
+		((const struct remote_interface_lookup_by_name_args *)args)->name, NULL, error);
 
 	if (i)
 		name_it(i, &((struct remote_interface_lookup_by_name_ret *)ret)->iface);
@@ -115,8 +119,8 @@ static int lookup_by_name(struct rpc_call *call, const void *args, void *ret, GE
 static int lookup_by_mac(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	g_autoptr(GPtrArray) list = host_interfaces();
-	const struct host_interface *i =
-		find(list, NULL, ((const struct remote_interface_lookup_by_mac_string_args *)args)->mac, error);
+	const struct host_interface *i = find(list, NULL,
+		((const struct remote_interface_lookup_by_mac_string_args *)args)->mac, error);
 
 	if (i)
 		name_it(i, &((struct remote_interface_lookup_by_mac_string_ret *)ret)->iface);
@@ -126,8 +130,8 @@ static int lookup_by_mac(struct rpc_call *call, const void *args, void *ret, GEr
 static int get_xml(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	g_autoptr(GPtrArray) list = host_interfaces();
-	const struct host_interface *i =
-		find(list, ((const struct remote_interface_get_xml_desc_args *)args)->iface.name, NULL, error);
+	const struct host_interface *i = find(list,
+		((const struct remote_interface_get_xml_desc_args *)args)->iface.name, NULL, error);
 
 	if (i)
 		((struct remote_interface_get_xml_desc_ret *)ret)->xml = host_interface_xml(i);
@@ -137,8 +141,8 @@ static int get_xml(struct rpc_call *call, const void *args, void *ret, GError **
 static int is_active(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	g_autoptr(GPtrArray) list = host_interfaces();
-	const struct host_interface *i =
-		find(list, ((const struct remote_interface_is_active_args *)args)->iface.name, NULL, error);
+	const struct host_interface *i = find(list,
+		((const struct remote_interface_is_active_args *)args)->iface.name, NULL, error);
 
 	if (i)
 		((struct remote_interface_is_active_ret *)ret)->active = i->up;

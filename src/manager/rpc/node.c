@@ -15,7 +15,8 @@ enum { STATS_ALL = -1, BASELINE_EXPAND = 1, COMPARE_FAIL_INCOMPATIBLE = 1 };
 
 static int capabilities(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
-	((struct remote_connect_get_capabilities_ret *)ret)->capabilities = host_capabilities(call->manager);
+	((struct remote_connect_get_capabilities_ret *)ret)->capabilities =
+		host_capabilities(call->manager);
 	return 0;
 }
 
@@ -24,8 +25,8 @@ static int domain_capabilities(struct rpc_call *call, const void *args, void *re
 	const struct remote_connect_get_domain_capabilities_args *a = args;
 	struct remote_connect_get_domain_capabilities_ret *r = ret;
 
-	r->capabilities = host_domain_capabilities(call->manager, a->emulatorbin, a->arch, a->machine,
-		a->virttype, error);
+	r->capabilities = host_domain_capabilities(
+		call->manager, a->emulatorbin, a->arch, a->machine, a->virttype, error);
 	return r->capabilities ? 0 : -1;
 }
 
@@ -44,7 +45,9 @@ static int info(struct rpc_call *call, const void *args, void *ret, GError **err
 	r->memory = h->memory >> 10;
 	r->cpus = (int32_t)h->online;
 	r->mhz = (int32_t)h->mhz;
-	r->nodes = h->sockets * h->cores * h->threads * h->nodes->len == h->online ? (int32_t)h->nodes->len : 1;
+	r->nodes = h->sockets * h->cores * h->threads * h->nodes->len == h->online
+			   ? (int32_t)h->nodes->len
+			   : 1;
 	r->sockets = (int32_t)h->sockets;
 	r->cores = (int32_t)h->cores;
 	r->threads = (int32_t)h->threads;
@@ -87,8 +90,8 @@ static int read_times(int cpu, uint64_t times[4], GError **error)
 	}
 	if (!line)
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "the host has no online CPU %d", cpu);
-	if (sscanf(line + strlen(name), "%llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3],
-		    &v[4], &v[5], &v[6]) < 4)
+	if (sscanf(line + strlen(name), "%llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2],
+		    &v[3], &v[4], &v[5], &v[6]) < 4)
 		return refuse(error, MANAGER_ERR_INTERNAL, "/proc/stat is not as expected");
 	times[0] = (v[0] + v[1]) * tick;
 	times[1] = (v[2] + v[5] + v[6]) * tick;
@@ -152,7 +155,8 @@ static int compare(const char *xml, bool fail_incompatible, int32_t *ret, GError
 	if (host_cpu_compare(h, xml, &result, error) < 0)
 		return -1;
 	if (result == HOST_CPU_INCOMPATIBLE && fail_incompatible)
-		return refuse(error, MANAGER_ERR_CPU_INCOMPATIBLE, "the host's CPU lacks features of this one");
+		return refuse(error, MANAGER_ERR_CPU_INCOMPATIBLE,
+			"the host's CPU lacks features of this one");
 	*ret = (int32_t)result;
 	return 0;
 }
@@ -165,7 +169,8 @@ static int compare_cpu(struct rpc_call *call, const void *args, void *ret, GErro
 		&((struct remote_connect_compare_cpu_ret *)ret)->result, error);
 }
 
-static int compare_hypervisor_cpu(struct rpc_call *call, const void *args, void *ret, GError **error)
+static int compare_hypervisor_cpu(
+	struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	const struct remote_connect_compare_hypervisor_cpu_args *a = args;
 
@@ -182,7 +187,8 @@ static int baseline_cpu(struct rpc_call *call, const void *args, void *ret, GErr
 	return r->cpu ? 0 : -1;
 }
 
-static int baseline_hypervisor_cpu(struct rpc_call *call, const void *args, void *ret, GError **error)
+static int baseline_hypervisor_cpu(
+	struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	const struct remote_connect_baseline_hypervisor_cpu_args *a = args;
 	struct remote_connect_baseline_hypervisor_cpu_ret *r = ret;
@@ -197,8 +203,8 @@ static int cpu_model_names(struct rpc_call *call, const void *args, void *ret, G
 	struct remote_connect_get_cpu_model_names_ret *r = ret;
 
 	if (strcmp(a->arch, "x86_64") != 0)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "no guest of architecture '%s' can run here",
-			a->arch);
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"no guest of architecture '%s' can run here", a->arch);
 	r->ret = (int32_t)g_strv_length((char **)host_cpu_models);
 	if (!a->need_results)
 		return 0;
@@ -215,12 +221,15 @@ static int memory_stats(struct rpc_call *call, const void *args, void *ret, GErr
 	static const char *const keys[] = { "MemTotal:", "MemFree:", "Buffers:", "Cached:" };
 	const struct remote_node_get_memory_stats_args *a = args;
 	struct remote_node_get_memory_stats_ret *r = ret;
-	g_autofree char *text = a->cellNum == STATS_ALL ? host_file("/proc/meminfo")
-		: host_file("/sys/devices/system/node/node%d/meminfo", a->cellNum);
+	g_autofree char *text =
+		a->cellNum == STATS_ALL
+			? host_file("/proc/meminfo")
+			: host_file("/sys/devices/system/node/node%d/meminfo", a->cellNum);
 	unsigned count = a->cellNum == STATS_ALL ? 4 : 2;
 
 	if (!text)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "the host has no memory cell %d", a->cellNum);
+		return refuse(error, MANAGER_ERR_INVALID_ARG, "the host has no memory cell %d",
+			a->cellNum);
 	r->nparams = (int32_t)count;
 	if (a->nparams == 0)
 		return 0;
@@ -250,12 +259,13 @@ static int cells_free_memory(struct rpc_call *call, const void *args, void *ret,
 	g_autoptr(host_auto) h = host_read();
 
 	if (a->startCell < 0 || (guint)a->startCell >= h->nodes->len || a->maxcells <= 0)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "the host has %u memory cells, from 0",
-			h->nodes->len);
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"the host has %u memory cells, from 0", h->nodes->len);
 	r->cells_count = MIN(h->nodes->len - (guint)a->startCell, (guint)a->maxcells);
 	r->cells = g_new0(uint64_t, r->cells_count);
 	for (unsigned i = 0; i < r->cells_count; i++)
-		r->cells[i] = g_array_index(h->nodes, struct host_node, (guint)a->startCell + i).free;
+		r->cells[i] =
+			g_array_index(h->nodes, struct host_node, (guint)a->startCell + i).free;
 	return 0;
 }
 
@@ -263,8 +273,9 @@ static uint64_t free_pages_of(const struct host_node *n, unsigned kib)
 {
 	if ((long)kib == sysconf(_SC_PAGESIZE) / 1024)
 		return (n->free >> 10) / kib;
-	return host_number(UINT64_MAX, "/sys/devices/system/node/node%u/hugepages/hugepages-%ukB/free_hugepages",
-		n->id, kib);
+	return host_number(UINT64_MAX,
+		"/sys/devices/system/node/node%u/hugepages/hugepages-%ukB/free_hugepages", n->id,
+		kib);
 }
 
 static int free_pages(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -275,15 +286,16 @@ static int free_pages(struct rpc_call *call, const void *args, void *ret, GError
 	uint32_t n = 0;
 
 	if (a->startCell < 0 || (guint)a->startCell >= h->nodes->len ||
-	    a->cellCount > h->nodes->len - (guint)a->startCell ||
-	    (uint64_t)a->cellCount * a->pages_count > REMOTE_NODE_MAX_CELLS_MAX)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "the host has %u memory cells, from 0",
-			h->nodes->len);
+		a->cellCount > h->nodes->len - (guint)a->startCell ||
+		(uint64_t)a->cellCount * a->pages_count > REMOTE_NODE_MAX_CELLS_MAX)
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"the host has %u memory cells, from 0", h->nodes->len);
 	r->counts = g_new0(uint64_t, a->cellCount * a->pages_count + 1);
 	for (unsigned c = 0; c < a->cellCount; c++) {
 		for (unsigned p = 0; p < a->pages_count; p++) {
-			r->counts[n] = free_pages_of(&g_array_index(h->nodes, struct host_node,
-				(guint)a->startCell + c), a->pages[p]);
+			r->counts[n] = free_pages_of(
+				&g_array_index(h->nodes, struct host_node, (guint)a->startCell + c),
+				a->pages[p]);
 			if (r->counts[n++] == UINT64_MAX)
 				return refuse(error, MANAGER_ERR_OPERATION_FAILED,
 					"the host has no pages of %u KiB", a->pages[p]);
@@ -302,11 +314,13 @@ static int alloc_pages_of(unsigned node, unsigned kib, uint64_t count, bool add,
 	FILE *f;
 
 	if (now == UINT64_MAX || !(f = fopen(path, "we")))
-		return refuse(error, MANAGER_ERR_OPERATION_FAILED, "pages of %u KiB cannot be set aside here", kib);
+		return refuse(error, MANAGER_ERR_OPERATION_FAILED,
+			"pages of %u KiB cannot be set aside here", kib);
 	fputs(text, f);
 	if (fclose(f) != 0 || host_number(0, "%s", path) != want)
-		return refuse(error, MANAGER_ERR_OPERATION_FAILED, "only %" G_GUINT64_FORMAT " pages of %u KiB",
-			host_number(0, "%s", path), kib);
+		return refuse(error, MANAGER_ERR_OPERATION_FAILED,
+			"only %" G_GUINT64_FORMAT " pages of %u KiB", host_number(0, "%s", path),
+			kib);
 	return 0;
 }
 
@@ -318,13 +332,14 @@ static int alloc_pages(struct rpc_call *call, const void *args, void *ret, GErro
 	guint first = a->startCell < 0 ? 0 : (guint)a->startCell;
 	guint count = a->startCell < 0 ? h->nodes->len : a->cellCount;
 
-	if (first >= h->nodes->len || count > h->nodes->len - first || a->pageSizes_count != a->pageCounts_count)
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "the host has %u memory cells, from 0",
-			h->nodes->len);
+	if (first >= h->nodes->len || count > h->nodes->len - first ||
+		a->pageSizes_count != a->pageCounts_count)
+		return refuse(error, MANAGER_ERR_INVALID_ARG,
+			"the host has %u memory cells, from 0", h->nodes->len);
 	for (guint c = first; c < first + count; c++) {
 		for (unsigned p = 0; p < a->pageSizes_count; p++) {
-			if (alloc_pages_of(g_array_index(h->nodes, struct host_node, c).id, a->pageSizes[p],
-				    a->pageCounts[p], a->flags == 0, error) < 0)
+			if (alloc_pages_of(g_array_index(h->nodes, struct host_node, c).id,
+				    a->pageSizes[p], a->pageCounts[p], a->flags == 0, error) < 0)
 				return -1;
 			r->ret++;
 		}
@@ -383,14 +398,17 @@ static int set_memory_parameter(const struct remote_typed_param *p, GError **err
 		if (strcmp(ksm[i].name, p->field) != 0 || !ksm[i].writable)
 			continue;
 		if (p->value.type != XDR_VALUE_U32)
-			return refuse(error, MANAGER_ERR_INVALID_ARG, "%s is an unsigned number", p->field);
+			return refuse(error, MANAGER_ERR_INVALID_ARG, "%s is an unsigned number",
+				p->field);
 		f = fopen(path, "we");
 		ok = f && fprintf(f, "%u\n", p->value.u32) > 0;
 		if (f && fclose(f) != 0)
 			ok = false;
-		return ok ? 0 : refuse(error, MANAGER_ERR_OPERATION_FAILED, "cannot write %s", path);
+		return ok ? 0
+			  : refuse(error, MANAGER_ERR_OPERATION_FAILED, "cannot write %s", path);
 	}
-	return refuse(error, MANAGER_ERR_INVALID_ARG, "no parameter '%s' that can be set", p->field);
+	return refuse(
+		error, MANAGER_ERR_INVALID_ARG, "no parameter '%s' that can be set", p->field);
 }
 
 static int set_memory_parameters(struct rpc_call *call, const void *args, void *ret, GError **error)

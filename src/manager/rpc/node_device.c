@@ -9,7 +9,7 @@
 
 /* Flags of a list beyond the capabilities: all that we show are active. */
 #define LIST_INACTIVE (1u << 30)
-#define LIST_ACTIVE (1u << 31)
+#define LIST_ACTIVE   (1u << 31)
 
 /* Of this list, or NULL with error. */
 static const struct host_device *find(GPtrArray *list, const char *name, GError **error)
@@ -35,7 +35,8 @@ static int count(struct rpc_call *call, const void *args, void *ret, GError **er
 	g_autoptr(GPtrArray) list = host_devices();
 
 	for (guint i = 0; i < list->len; i++)
-		((struct remote_node_num_of_devices_ret *)ret)->num += has_cap(list->pdata[i], a->cap);
+		((struct remote_node_num_of_devices_ret *)ret)->num +=
+			has_cap(list->pdata[i], a->cap);
 	return 0;
 }
 
@@ -48,7 +49,8 @@ static int list_names(struct rpc_call *call, const void *args, void *ret, GError
 	r->names = g_new0(char *, list->len);
 	for (guint i = 0; i < list->len && r->names_count < (uint32_t)MAX(a->maxnames, 0); i++) {
 		if (has_cap(list->pdata[i], a->cap))
-			r->names[r->names_count++] = g_strdup(((struct host_device *)list->pdata[i])->name);
+			r->names[r->names_count++] =
+				g_strdup(((struct host_device *)list->pdata[i])->name);
 	}
 	return 0;
 }
@@ -87,8 +89,8 @@ static int lookup(struct rpc_call *call, const void *args, void *ret, GError **e
 static int get_xml(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	g_autoptr(GPtrArray) list = host_devices();
-	const struct host_device *d =
-		find(list, ((const struct remote_node_device_get_xml_desc_args *)args)->name, error);
+	const struct host_device *d = find(
+		list, ((const struct remote_node_device_get_xml_desc_args *)args)->name, error);
 
 	if (d)
 		((struct remote_node_device_get_xml_desc_ret *)ret)->xml = host_device_xml(d);
@@ -98,7 +100,8 @@ static int get_xml(struct rpc_call *call, const void *args, void *ret, GError **
 static int get_parent(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	g_autoptr(GPtrArray) list = host_devices();
-	const struct host_device *d = find(list, ((const struct remote_node_device_get_parent_args *)args)->name, error);
+	const struct host_device *d =
+		find(list, ((const struct remote_node_device_get_parent_args *)args)->name, error);
 
 	if (d)
 		((struct remote_node_device_get_parent_ret *)ret)->parentName = g_strdup(d->parent);
@@ -110,7 +113,9 @@ static int count_caps(struct rpc_call *call, const void *args, void *ret, GError
 	g_autoptr(GPtrArray) list = host_devices();
 
 	((struct remote_node_device_num_of_caps_ret *)ret)->num = 1;
-	return find(list, ((const struct remote_node_device_num_of_caps_args *)args)->name, error) ? 0 : -1;
+	return find(list, ((const struct remote_node_device_num_of_caps_args *)args)->name, error)
+		       ? 0
+		       : -1;
 }
 
 static int list_caps(struct rpc_call *call, const void *args, void *ret, GError **error)
@@ -133,7 +138,9 @@ static int is_active(struct rpc_call *call, const void *args, void *ret, GError 
 	g_autoptr(GPtrArray) list = host_devices();
 
 	((struct remote_node_device_is_active_ret *)ret)->active = 1;
-	return find(list, ((const struct remote_node_device_is_active_args *)args)->name, error) ? 0 : -1;
+	return find(list, ((const struct remote_node_device_is_active_args *)args)->name, error)
+		       ? 0
+		       : -1;
 }
 
 /* Only what a definition makes is kept, and we make none. */
@@ -141,7 +148,9 @@ static int is_persistent(struct rpc_call *call, const void *args, void *ret, GEr
 {
 	g_autoptr(GPtrArray) list = host_devices();
 
-	return find(list, ((const struct remote_node_device_is_persistent_args *)args)->name, error) ? 0 : -1;
+	return find(list, ((const struct remote_node_device_is_persistent_args *)args)->name, error)
+		       ? 0
+		       : -1;
 }
 
 const struct rpc_procedure rpc_node_device_procedures[] = {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* sasl.c: SASL by Cyrus' library, under libvirt's service name, so that its settings and tickets fit. */
+/* sasl.c: SASL by Cyrus' library, under libvirt's service name, so that its settings and tickets
+ * fit. */
 #include "manager/rpc/sasl.h"
 
 #include <sasl/sasl.h>
@@ -18,19 +19,23 @@ int sasl_begin(GError **error)
 {
 	int rc = sasl_server_init(NULL, "libvirt");
 
-	return rc == SASL_OK ? 0 : fail(error, LODGE_ERROR_HOST, "SASL: %s", sasl_errstring(rc, NULL, NULL));
+	return rc == SASL_OK
+		       ? 0
+		       : fail(error, LODGE_ERROR_HOST, "SASL: %s", sasl_errstring(rc, NULL, NULL));
 }
 
 struct sasl *sasl_new(bool secure, GError **error)
 {
 	const sasl_security_properties_t props = {
-		.min_ssf = secure ? 0 : LEAST_STRENGTH, .max_ssf = secure ? 0 : MOST_STRENGTH,
+		.min_ssf = secure ? 0 : LEAST_STRENGTH,
+		.max_ssf = secure ? 0 : MOST_STRENGTH,
 		.maxbufsize = BUFFER,
 		.security_flags = SASL_SEC_NOANONYMOUS | (secure ? 0 : SASL_SEC_NOPLAINTEXT),
 	};
 	const sasl_ssf_t external = 256;
 	struct sasl *s = g_new0(struct sasl, 1);
-	int rc = sasl_server_new("libvirt", NULL, NULL, NULL, NULL, NULL, SASL_SUCCESS_DATA, &s->conn);
+	int rc = sasl_server_new(
+		"libvirt", NULL, NULL, NULL, NULL, NULL, SASL_SUCCESS_DATA, &s->conn);
 
 	s->secure = secure;
 	if (rc == SASL_OK && secure)
@@ -59,7 +64,8 @@ char *sasl_mechanisms(struct sasl *s, GError **error)
 	int rc = sasl_listmech(s->conn, NULL, "", ",", "", &list, NULL, NULL);
 
 	if (rc != SASL_OK) {
-		refuse(error, MANAGER_ERR_AUTH_FAILED, "no SASL mechanism is set up: %s", sasl_errdetail(s->conn));
+		refuse(error, MANAGER_ERR_AUTH_FAILED, "no SASL mechanism is set up: %s",
+			sasl_errdetail(s->conn));
 		return NULL;
 	}
 	return g_strdup(list);
@@ -72,13 +78,14 @@ static int complete(struct sasl *s, GError **error)
 	if (s->secure)
 		return 1;
 	if (sasl_getprop(s->conn, SASL_SSF, &ssf) != SASL_OK || *(const int *)ssf < LEAST_STRENGTH)
-		return refuse(error, MANAGER_ERR_AUTH_FAILED, "this mechanism does not protect the connection");
+		return refuse(error, MANAGER_ERR_AUTH_FAILED,
+			"this mechanism does not protect the connection");
 	s->layer = true;
 	return 1;
 }
 
-int sasl_round(struct sasl *s, const char *mechanism, const char *in, unsigned in_len, const char **ret_out,
-	unsigned *ret_len, GError **error)
+int sasl_round(struct sasl *s, const char *mechanism, const char *in, unsigned in_len,
+	const char **ret_out, unsigned *ret_len, GError **error)
 {
 	int rc;
 
@@ -133,7 +140,8 @@ int sasl_layer_decode(struct sasl *s, const uint8_t *data, size_t len, GByteArra
 	const char *decoded = NULL;
 	unsigned decoded_len = 0;
 
-	if (sasl_decode(s->conn, (const char *)data, (unsigned)len, &decoded, &decoded_len) != SASL_OK)
+	if (sasl_decode(s->conn, (const char *)data, (unsigned)len, &decoded, &decoded_len) !=
+		SASL_OK)
 		return -1;
 	if (decoded_len)
 		g_byte_array_append(out, (const guint8 *)decoded, decoded_len);

@@ -10,7 +10,13 @@
 #include "wire/libvirt/protocol.h"
 
 /* libvirt's virConnectListAllSecretsFlags */
-enum { LIST_EPHEMERAL = 1, LIST_NO_EPHEMERAL = 2, LIST_PRIVATE = 4, LIST_NO_PRIVATE = 8, LIST_ALL = 15 };
+enum {
+	LIST_EPHEMERAL = 1,
+	LIST_NO_EPHEMERAL = 2,
+	LIST_PRIVATE = 4,
+	LIST_NO_PRIVATE = 8,
+	LIST_ALL = 15
+};
 
 /* Takes what the info owns. */
 static void name_it(struct secret_info *i, struct remote_nonnull_secret *ret)
@@ -36,7 +42,8 @@ static int lookup_by_usage(struct rpc_call *call, const void *args, void *ret, G
 	const struct remote_secret_lookup_by_usage_args *a = args;
 	struct secret_info info;
 
-	if (secret_find_usage(call->manager, (enum secret_usage)a->usageType, a->usageID, &info, error) < 0)
+	if (secret_find_usage(
+		    call->manager, (enum secret_usage)a->usageType, a->usageID, &info, error) < 0)
 		return -1;
 	name_it(&info, &((struct remote_secret_lookup_by_usage_ret *)ret)->secret);
 	return 0;
@@ -101,14 +108,16 @@ static int define_xml(struct rpc_call *call, const void *args, void *ret, GError
 
 static int undefine(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
-	return secret_undefine(call->manager, ((const struct remote_secret_undefine_args *)args)->secret.uuid, error);
+	return secret_undefine(call->manager,
+		((const struct remote_secret_undefine_args *)args)->secret.uuid, error);
 }
 
 static int get_xml(struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	struct remote_secret_get_xml_desc_ret *r = ret;
 
-	r->xml = secret_xml(call->manager, ((const struct remote_secret_get_xml_desc_args *)args)->secret.uuid, error);
+	r->xml = secret_xml(call->manager,
+		((const struct remote_secret_get_xml_desc_args *)args)->secret.uuid, error);
 	return r->xml ? 0 : -1;
 }
 
@@ -116,8 +125,8 @@ static int set_value(struct rpc_call *call, const void *args, void *ret, GError 
 {
 	const struct remote_secret_set_value_args *a = args;
 
-	return secret_set_value(call->manager, a->secret.uuid, a->value ? (const void *)a->value : "",
-		a->value_count, error);
+	return secret_set_value(call->manager, a->secret.uuid,
+		a->value ? (const void *)a->value : "", a->value_count, error);
 }
 
 static int get_value(struct rpc_call *call, const void *args, void *ret, GError **error)

@@ -16,8 +16,13 @@
 enum { BATCH = 64, FAST_WORKERS = 4 };
 
 const struct rpc_limits rpc_limits_default = {
-	.clients = 5000, .in_flight = 16, .workers = 64, .streams = 32, .keepalive_interval = 5,
-	.keepalive_count = 5, .handshake_timeout = 30,
+	.clients = 5000,
+	.in_flight = 16,
+	.workers = 64,
+	.streams = 32,
+	.keepalive_interval = 5,
+	.keepalive_count = 5,
+	.handshake_timeout = 30,
 };
 
 static void bury(struct rpc_server *s)
@@ -42,7 +47,8 @@ static gboolean ready(gint fd, GIOCondition condition, gpointer opaque)
 
 static void ping(struct rpc_client *c)
 {
-	const struct rpc_header h = { KEEPALIVE_PROGRAM, 1, KEEPALIVE_PING, RPC_MESSAGE, 0, RPC_OK };
+	const struct rpc_header h = { KEEPALIVE_PROGRAM, 1, KEEPALIVE_PING, RPC_MESSAGE, 0,
+		RPC_OK };
 
 	c->pings++;
 	rpc_client_send(c, rpc_frame_new(), &h, NULL, 0);
@@ -77,7 +83,8 @@ static gboolean tick(gpointer opaque)
 	return G_SOURCE_CONTINUE;
 }
 
-struct rpc_server *rpc_server_new(struct manager *m, const struct rpc_limits *limits, GError **error)
+struct rpc_server *rpc_server_new(
+	struct manager *m, const struct rpc_limits *limits, GError **error)
 {
 	struct rpc_server *s = g_new0(struct rpc_server, 1);
 
@@ -94,9 +101,10 @@ struct rpc_server *rpc_server_new(struct manager *m, const struct rpc_limits *li
 	s->clients = g_hash_table_new(NULL, NULL);
 	s->dead = g_ptr_array_new();
 	s->index = rpc_index_new();
-	s->fast = g_thread_pool_new_full(rpc_dispatch_run, s, rpc_dispatch_drop, FAST_WORKERS, FALSE, NULL);
-	s->slow = g_thread_pool_new_full(rpc_dispatch_run, s, rpc_dispatch_drop, (gint)limits->workers,
-		FALSE, NULL);
+	s->fast = g_thread_pool_new_full(
+		rpc_dispatch_run, s, rpc_dispatch_drop, FAST_WORKERS, FALSE, NULL);
+	s->slow = g_thread_pool_new_full(
+		rpc_dispatch_run, s, rpc_dispatch_drop, (gint)limits->workers, FALSE, NULL);
 	s->epoll_source = g_unix_fd_add(s->epoll, G_IO_IN, ready, s);
 	s->tick_source = g_timeout_add_seconds(1, tick, s);
 	s->event_listener = event_listen(m->events, rpc_events_listen, s);
@@ -137,13 +145,15 @@ void rpc_server_free(struct rpc_server *s)
 	g_free(s);
 }
 
-void rpc_server_add(struct rpc_server *s, struct transport *t, struct caller *caller, enum rpc_auth auth)
+void rpc_server_add(
+	struct rpc_server *s, struct transport *t, struct caller *caller, enum rpc_auth auth)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 	struct rpc_client *c;
 
 	if (g_hash_table_size(s->clients) >= s->limits.clients) {
-		log_client(&s->log, "%u clients already: %s is turned away", s->limits.clients, caller->address);
+		log_client(&s->log, "%u clients already: %s is turned away", s->limits.clients,
+			caller->address);
 		transport_free(t);
 		caller_clear(caller);
 		return;

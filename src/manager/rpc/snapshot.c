@@ -5,9 +5,20 @@
 #include "manager/domain_snapshot.h"
 #include "manager/rpc/domain_call.h"
 
-enum { LIST_ROOTS = 1, LIST_DESCENDANTS = 1, LIST_METADATA = 2, LIST_LEAVES = 4, LIST_NO_LEAVES = 8,
-	LIST_NO_METADATA = 16, LIST_INACTIVE = 32, LIST_ACTIVE = 64, LIST_DISK_ONLY = 128,
-	LIST_INTERNAL = 256, LIST_EXTERNAL = 512, LIST_KNOWN = 2047 };
+enum {
+	LIST_ROOTS = 1,
+	LIST_DESCENDANTS = 1,
+	LIST_METADATA = 2,
+	LIST_LEAVES = 4,
+	LIST_NO_LEAVES = 8,
+	LIST_NO_METADATA = 16,
+	LIST_INACTIVE = 32,
+	LIST_ACTIVE = 64,
+	LIST_DISK_ONLY = 128,
+	LIST_INTERNAL = 256,
+	LIST_EXTERNAL = 512,
+	LIST_KNOWN = 2047
+};
 
 /* Ours are all of machines that were off, inside images, with metadata. */
 static bool kind_chosen(unsigned flags)
@@ -17,7 +28,7 @@ static bool kind_chosen(unsigned flags)
 	unsigned known = flags & (LIST_METADATA | LIST_NO_METADATA);
 
 	return (!states || states & LIST_INACTIVE) && (!places || places & LIST_INTERNAL) &&
-		(!known || known & LIST_METADATA);
+	       (!known || known & LIST_METADATA);
 }
 
 static bool is_below(const GPtrArray *all, const struct domain_snapshot *s, const char *root)
@@ -49,10 +60,12 @@ static GPtrArray *chosen(const GPtrArray *all, const char *below, unsigned flags
 		struct domain_snapshot *s = g_ptr_array_index(all, i);
 		bool leaf = !domain_snapshot_has_children(all, s->name);
 
-		if (below ? !(flags & LIST_DESCENDANTS ? is_below(all, s, below) :
-				g_strcmp0(s->parent, below) == 0) : flags & LIST_ROOTS && s->parent)
+		if (below ? !(flags & LIST_DESCENDANTS ? is_below(all, s, below)
+						       : g_strcmp0(s->parent, below) == 0)
+			  : flags & LIST_ROOTS && s->parent)
 			continue;
-		if (flags & (LIST_LEAVES | LIST_NO_LEAVES) && !(flags & (leaf ? LIST_LEAVES : LIST_NO_LEAVES)))
+		if (flags & (LIST_LEAVES | LIST_NO_LEAVES) &&
+			!(flags & (leaf ? LIST_LEAVES : LIST_NO_LEAVES)))
 			continue;
 		g_ptr_array_add(list, s);
 	}
@@ -66,8 +79,8 @@ static void fill(struct domain *d, const char *name, struct remote_nonnull_domai
 }
 
 /* The machine and the name that the arguments begin with. */
-static struct domain_snapshot *find(struct rpc_call *call, const void *args, struct domain **ret_domain,
-	GError **error)
+static struct domain_snapshot *find(
+	struct rpc_call *call, const void *args, struct domain **ret_domain, GError **error)
 {
 	const struct remote_nonnull_domain_snapshot *snap = args;
 
@@ -127,7 +140,8 @@ static int list_names(struct rpc_call *call, const void *args, void *ret, GError
 	list = chosen(all, NULL, a->flags);
 	r->names = g_new0(char *, list->len + 1);
 	for (guint i = 0; i < list->len && (int)i < a->maxnames; i++)
-		r->names[r->names_count++] = g_strdup(((struct domain_snapshot *)list->pdata[i])->name);
+		r->names[r->names_count++] =
+			g_strdup(((struct domain_snapshot *)list->pdata[i])->name);
 	return 0;
 }
 
@@ -227,7 +241,8 @@ static int get_parent(struct rpc_call *call, const void *args, void *ret, GError
 	if (!s)
 		return -1;
 	if (!s->parent)
-		return refuse(error, MANAGER_ERR_NO_SNAPSHOT, "snapshot '%s' does not have a parent", s->name);
+		return refuse(error, MANAGER_ERR_NO_SNAPSHOT,
+			"snapshot '%s' does not have a parent", s->name);
 	fill(d, s->parent, &((struct remote_domain_snapshot_get_parent_ret *)ret)->snap);
 	return 0;
 }
@@ -260,7 +275,7 @@ static int revert(struct rpc_call *call, const void *args, void *ret, GError **e
 	return domain_snapshot_revert(d, a->snap.name, a->flags, error);
 }
 
-static int delete(struct rpc_call *call, const void *args, void *ret, GError **error)
+static int delete (struct rpc_call *call, const void *args, void *ret, GError **error)
 {
 	const struct remote_domain_snapshot_delete_args *a = args;
 	auto_domain d = domain_find_uuid(call->manager, a->snap.dom.uuid, error);

@@ -25,19 +25,19 @@ struct piece {
 };
 
 struct rpc_stream {
-	gint refs;		/* the client's table, the thread */
+	gint refs;                 /* the client's table, the thread */
 	struct rpc_client *client; /* owned */
 	struct rpc_header header;
 	const struct rpc_stream_ops *ops; /* NULL: a console */
 	void *opaque;
-	int fd;			/* console's */
-	int wake;		/* eventfd: something came; consoles */
+	int fd;   /* console's */
+	int wake; /* eventfd: something came; consoles */
 	bool sparse;
 	bool finished;
 	GMutex lock;
 	GCond came;
-	GQueue in;		/* struct piece * */
-	bool closed;		/* the client is gone */
+	GQueue in;   /* struct piece * */
+	bool closed; /* the client is gone */
 };
 
 static void stream_unref(struct rpc_stream *s)
@@ -57,8 +57,8 @@ static void stream_unref(struct rpc_stream *s)
 	g_free(s);
 }
 
-void rpc_stream_detach(struct rpc_stream *s, const struct rpc_stream_ops **ret_ops, void **ret_opaque,
-	int *ret_fd)
+void rpc_stream_detach(
+	struct rpc_stream *s, const struct rpc_stream_ops **ret_ops, void **ret_opaque, int *ret_fd)
 {
 	*ret_ops = s->ops;
 	*ret_opaque = s->opaque;
@@ -91,7 +91,8 @@ static struct rpc_stream *stream_new(struct rpc_call *call, GError **error)
 		return NULL;
 	wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (wake < 0) {
-		refuse(error, MANAGER_ERR_SYSTEM, "no descriptor for a stream: %s", g_strerror(errno));
+		refuse(error, MANAGER_ERR_SYSTEM, "no descriptor for a stream: %s",
+			g_strerror(errno));
 		return NULL;
 	}
 	s = g_new0(struct rpc_stream, 1);
@@ -202,8 +203,8 @@ void rpc_streams_close(struct rpc_client *c)
 	}
 }
 
-void rpc_stream_received(struct rpc_client *c, const struct rpc_header *h, const uint8_t *payload,
-	size_t len)
+void rpc_stream_received(
+	struct rpc_client *c, const struct rpc_header *h, const uint8_t *payload, size_t len)
 {
 	struct rpc_stream *s;
 	struct piece *p;

@@ -41,7 +41,8 @@ static int segment(struct file *f, uint64_t *ret_data, uint64_t *ret_hole, GErro
 	}
 	if (data < 0)
 		return errno == EINVAL || errno == EOPNOTSUPP ? 0 : /* knows no holes */
-			refuse(error, MANAGER_ERR_SYSTEM, "cannot look for data: %s", g_strerror(errno));
+			       refuse(error, MANAGER_ERR_SYSTEM, "cannot look for data: %s",
+				       g_strerror(errno));
 	if ((uint64_t)data > f->at) {
 		*ret_hole = MIN((uint64_t)data, f->end) - f->at;
 		*ret_data = 0;
@@ -97,7 +98,8 @@ static int file_write(void *opaque, const void *buf, size_t len, GError **error)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return refuse(error, MANAGER_ERR_SYSTEM, "cannot write: %s", g_strerror(errno));
+			return refuse(
+				error, MANAGER_ERR_SYSTEM, "cannot write: %s", g_strerror(errno));
 		p += n;
 		len -= (size_t)n;
 		f->at += (uint64_t)n;
@@ -119,13 +121,14 @@ static int file_hole(void *opaque, uint64_t len, GError **error)
 		/* What stood there goes: cut off and grown again, it reads as zeroes. */
 		if (f->at + len >= (uint64_t)size) {
 			if (ftruncate(f->fd, (off_t)MIN((uint64_t)size, f->at)) < 0 ||
-			    ftruncate(f->fd, (off_t)(f->at + len)) < 0)
+				ftruncate(f->fd, (off_t)(f->at + len)) < 0)
 				return refuse(error, MANAGER_ERR_SYSTEM, "cannot make a hole: %s",
 					g_strerror(errno));
 			f->at += len;
 			return 0;
 		}
-		if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, (off_t)f->at, (off_t)len) == 0) {
+		if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, (off_t)f->at,
+			    (off_t)len) == 0) {
 			f->at += len;
 			return 0;
 		}
@@ -145,16 +148,21 @@ static int file_finish(void *opaque, GError **error)
 	struct file *f = opaque;
 
 	if (fdatasync(f->fd) < 0 && errno != EINVAL)
-		return refuse(error, MANAGER_ERR_SYSTEM, "cannot write to the disk: %s", g_strerror(errno));
+		return refuse(error, MANAGER_ERR_SYSTEM, "cannot write to the disk: %s",
+			g_strerror(errno));
 	return 0;
 }
 
 static const struct rpc_stream_ops download_ops = { .read = file_read, .free = file_free };
 static const struct rpc_stream_ops upload_ops = {
-	.write = file_write, .hole = file_hole, .finish = file_finish, .free = file_free,
+	.write = file_write,
+	.hole = file_hole,
+	.finish = file_finish,
+	.free = file_free,
 };
 
-static int start(struct rpc_call *call, const struct rpc_stream_ops *ops, struct file *f, GError **error)
+static int start(
+	struct rpc_call *call, const struct rpc_stream_ops *ops, struct file *f, GError **error)
 {
 	if (rpc_stream_callbacks(call, ops, f, f->sparse, error) < 0) {
 		close(f->fd);
@@ -164,8 +172,8 @@ static int start(struct rpc_call *call, const struct rpc_stream_ops *ops, struct
 	return 0;
 }
 
-int rpc_stream_download(struct rpc_call *call, int fd, uint64_t offset, uint64_t length, bool sparse,
-	rpc_stream_done *done, void *opaque, GError **error)
+int rpc_stream_download(struct rpc_call *call, int fd, uint64_t offset, uint64_t length,
+	bool sparse, rpc_stream_done *done, void *opaque, GError **error)
 {
 	off_t size = lseek(fd, 0, SEEK_END);
 	struct file *f;
@@ -175,7 +183,9 @@ int rpc_stream_download(struct rpc_call *call, int fd, uint64_t offset, uint64_t
 		return refuse(error, MANAGER_ERR_INVALID_ARG, "the offset lies beyond the end");
 	}
 	f = g_new0(struct file, 1);
-	*f = (struct file) { .fd = fd, .at = offset, .sparse = sparse, .done = done, .opaque = opaque };
+	*f = (struct file){
+		.fd = fd, .at = offset, .sparse = sparse, .done = done, .opaque = opaque
+	};
 	f->end = length && length < (uint64_t)size - offset ? offset + length : (uint64_t)size;
 	return start(call, &download_ops, f, error);
 }
@@ -187,10 +197,13 @@ int rpc_stream_upload(struct rpc_call *call, int fd, uint64_t offset, uint64_t l
 
 	if (offset > INT64_MAX || length > INT64_MAX - offset) {
 		close(fd);
-		return refuse(error, MANAGER_ERR_INVALID_ARG, "an offset or length beyond any file");
+		return refuse(
+			error, MANAGER_ERR_INVALID_ARG, "an offset or length beyond any file");
 	}
 	f = g_new0(struct file, 1);
-	*f = (struct file) { .fd = fd, .at = offset, .sparse = sparse, .done = done, .opaque = opaque };
+	*f = (struct file){
+		.fd = fd, .at = offset, .sparse = sparse, .done = done, .opaque = opaque
+	};
 	f->end = length ? offset + length : UINT64_MAX;
 	return start(call, &upload_ops, f, error);
 }

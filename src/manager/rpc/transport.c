@@ -67,7 +67,9 @@ static void plain_free(struct transport *t)
 }
 
 static const struct transport_ops plain_ops = {
-	.read = plain_read, .write = plain_write, .free = plain_free,
+	.read = plain_read,
+	.write = plain_write,
+	.free = plain_free,
 };
 
 struct transport *transport_plain(int fd, bool is_unix)
@@ -88,7 +90,9 @@ int transport_send_fd(struct transport *t, int fd)
 	} control = {};
 	char zero = 0;
 	struct iovec iov = { &zero, 1 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
+	struct msghdr msg = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.space,
 		.msg_controllen = sizeof(control.space) };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 	ssize_t n;

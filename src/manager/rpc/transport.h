@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * transport.h: bytes to and from a client, plain or secured. Non-blocking; one thread at a time, except
- * that plain sockets may be read and written by two.
+ * transport.h: bytes to and from a client, plain or secured. Non-blocking; one thread at a time,
+ * except that plain sockets may be read and written by two.
  */
 #ifndef MANAGER_RPC_TRANSPORT_H
 #define MANAGER_RPC_TRANSPORT_H
@@ -21,7 +21,8 @@ struct transport_ops {
 	int (*handshake)(struct transport *t);
 	/* Does the handshake wait for room to write rather than for data? */
 	bool (*handshake_writes)(struct transport *t);
-	/* After it, the name in the client's certificate, "CN=…", borrowed; NULL: none. NULL: never one. */
+	/* After it, the name in the client's certificate, "CN=…", borrowed; NULL: none. NULL: never
+	 * one. */
 	const char *(*identity)(struct transport *t);
 	/* Bytes it holds that poll() does not know of. NULL: none. */
 	bool (*pending)(struct transport *t);
@@ -30,10 +31,10 @@ struct transport_ops {
 
 struct transport {
 	const struct transport_ops *ops;
-	int fd;		/* owned */
-	bool unix_fds;	/* can carry descriptors */
-	bool secure;	/* encrypted, or never leaves the host */
-	int *fds;	/* received, not yet taken; owned */
+	int fd;        /* owned */
+	bool unix_fds; /* can carry descriptors */
+	bool secure;   /* encrypted, or never leaves the host */
+	int *fds;      /* received, not yet taken; owned */
 	unsigned fd_count;
 };
 

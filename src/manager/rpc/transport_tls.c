@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * transport_tls.c: TLS. After the handshake the server says with one byte, 0x01, that it has accepted the
- * client's certificate; libvirt's clients wait for it. No session tickets: libvirt 9.0 takes them for
- * that byte.
+ * transport_tls.c: TLS. After the handshake the server says with one byte, 0x01, that it has
+ * accepted the client's certificate; libvirt's clients wait for it. No session tickets: libvirt 9.0
+ * takes them for that byte.
  */
 #include <errno.h>
 #include <gnutls/gnutls.h>
@@ -41,16 +41,19 @@ static int load(struct tls_context *c, const struct door_config *d, GError **err
 
 	if (rc < 0)
 		return gnutls_fail(error, rc, "TLS");
-	rc = gnutls_certificate_set_x509_key_file(c->credentials, d->tls_cert, d->tls_key, GNUTLS_X509_FMT_PEM);
+	rc = gnutls_certificate_set_x509_key_file(
+		c->credentials, d->tls_cert, d->tls_key, GNUTLS_X509_FMT_PEM);
 	if (rc < 0)
 		return gnutls_fail(error, rc, d->tls_cert);
 	if (d->tls_ca) {
-		rc = gnutls_certificate_set_x509_trust_file(c->credentials, d->tls_ca, GNUTLS_X509_FMT_PEM);
+		rc = gnutls_certificate_set_x509_trust_file(
+			c->credentials, d->tls_ca, GNUTLS_X509_FMT_PEM);
 		if (rc < 0)
 			return gnutls_fail(error, rc, d->tls_ca);
 	}
 	if (d->tls_crl) {
-		rc = gnutls_certificate_set_x509_crl_file(c->credentials, d->tls_crl, GNUTLS_X509_FMT_PEM);
+		rc = gnutls_certificate_set_x509_crl_file(
+			c->credentials, d->tls_crl, GNUTLS_X509_FMT_PEM);
 		if (rc < 0)
 			return gnutls_fail(error, rc, d->tls_crl);
 	}
@@ -134,7 +137,8 @@ static char *common_name(gnutls_session_t session)
 	if (!chain || !count || gnutls_x509_crt_init(&cert) < 0)
 		return NULL;
 	if (gnutls_x509_crt_import(cert, &chain[0], GNUTLS_X509_FMT_DER) == 0 &&
-	    gnutls_x509_crt_get_dn_by_oid(cert, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &len) == 0)
+		gnutls_x509_crt_get_dn_by_oid(
+			cert, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &len) == 0)
 		found = g_strconcat("CN=", name, NULL);
 	gnutls_x509_crt_deinit(cert);
 	return found;
@@ -150,7 +154,8 @@ static int verify(struct tls *tls)
 	rc = gnutls_certificate_verify_peers2(tls->session, &status);
 	if (rc < 0 || status) {
 		log_client(&tls->context->log, "no valid certificate over TLS (%s)",
-			rc < 0 ? gnutls_strerror(rc) : "the chain is not trusted, expired or revoked");
+			rc < 0 ? gnutls_strerror(rc)
+			       : "the chain is not trusted, expired or revoked");
 		return -EACCES;
 	}
 	tls->name = common_name(tls->session);
@@ -195,8 +200,12 @@ static void tls_free(struct transport *t)
 }
 
 static const struct transport_ops tls_ops = {
-	.read = tls_read, .write = tls_write, .handshake = tls_handshake,
-	.handshake_writes = tls_handshake_writes, .pending = tls_pending, .identity = tls_identity,
+	.read = tls_read,
+	.write = tls_write,
+	.handshake = tls_handshake,
+	.handshake_writes = tls_handshake_writes,
+	.pending = tls_pending,
+	.identity = tls_identity,
 	.free = tls_free,
 };
 
@@ -207,7 +216,8 @@ struct transport *transport_tls(int fd, struct tls_context *c)
 	tls->t.ops = &tls_ops;
 	tls->t.fd = fd;
 	tls->t.secure = true;
-	if (gnutls_init(&tls->session, GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS) < 0) {
+	if (gnutls_init(&tls->session,
+		    GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_TICKETS) < 0) {
 		g_free(tls);
 		return NULL;
 	}
@@ -215,7 +225,8 @@ struct transport *transport_tls(int fd, struct tls_context *c)
 	tls->context = c;
 	gnutls_priority_set(tls->session, c->priority);
 	gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE, c->credentials);
-	gnutls_certificate_server_set_request(tls->session, c->verify ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_IGNORE);
+	gnutls_certificate_server_set_request(
+		tls->session, c->verify ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_IGNORE);
 	gnutls_transport_set_int(tls->session, fd);
 	return &tls->t;
 }

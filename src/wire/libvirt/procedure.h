@@ -9,12 +9,12 @@ enum wire_stream { WIRE_STREAM_NONE, WIRE_STREAM_OUT, WIRE_STREAM_IN, WIRE_STREA
 
 struct wire_procedure {
 	uint32_t number;
-	const char *name;		/* "domain_create" */
-	const struct xdr_type *args;	/* of an event: its message; NULL: none */
-	const struct xdr_type *ret;	/* NULL: none */
-	enum wire_stream stream;	/* as the client sees it: OUT is a download */
-	bool fast;			/* waits for no guest and no disk */
-	bool event;			/* to the client, never called */
+	const char *name;            /* "domain_create" */
+	const struct xdr_type *args; /* of an event: its message; NULL: none */
+	const struct xdr_type *ret;  /* NULL: none */
+	enum wire_stream stream;     /* as the client sees it: OUT is a download */
+	bool fast;                   /* waits for no guest and no disk */
+	bool event;                  /* to the client, never called */
 };
 
 #endif

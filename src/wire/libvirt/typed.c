@@ -6,7 +6,8 @@
 
 #include "base/error.h"
 
-static struct xdr_value *add(struct typed_list *l, enum xdr_value_type type, const char *name, va_list ap)
+static struct xdr_value *add(
+	struct typed_list *l, enum xdr_value_type type, const char *name, va_list ap)
 {
 	struct remote_typed_param *p;
 
@@ -16,7 +17,7 @@ static struct xdr_value *add(struct typed_list *l, enum xdr_value_type type, con
 	}
 	p = &l->items[l->count++];
 	p->field = g_strdup_vprintf(name, ap);
-	p->value = (struct xdr_value) { .type = type };
+	p->value = (struct xdr_value){ .type = type };
 	return &p->value;
 }
 
@@ -53,11 +54,11 @@ void typed_clear(struct typed_list *l)
 	for (uint32_t i = 0; i < l->count; i++)
 		xdr_clear(&remote_typed_param_type, &l->items[i]);
 	g_free(l->items);
-	*l = (struct typed_list) {};
+	*l = (struct typed_list){};
 }
 
-const struct remote_typed_param *typed_find(const struct remote_typed_param *p, uint32_t count,
-	const char *name)
+const struct remote_typed_param *typed_find(
+	const struct remote_typed_param *p, uint32_t count, const char *name)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		if (strcmp(p[i].field, name) == 0)
@@ -66,8 +67,8 @@ const struct remote_typed_param *typed_find(const struct remote_typed_param *p, 
 	return NULL;
 }
 
-int typed_get_u64(const struct remote_typed_param *p, uint32_t count, const char *name, uint64_t *ret,
-	GError **error)
+int typed_get_u64(const struct remote_typed_param *p, uint32_t count, const char *name,
+	uint64_t *ret, GError **error)
 {
 	int64_t v = 0;
 	const struct remote_typed_param *found = typed_find(p, count, name);
@@ -85,8 +86,8 @@ int typed_get_u64(const struct remote_typed_param *p, uint32_t count, const char
 	return rc;
 }
 
-int typed_get_i64(const struct remote_typed_param *p, uint32_t count, const char *name, int64_t *ret,
-	GError **error)
+int typed_get_i64(const struct remote_typed_param *p, uint32_t count, const char *name,
+	int64_t *ret, GError **error)
 {
 	const struct remote_typed_param *found = typed_find(p, count, name);
 
@@ -94,22 +95,15 @@ int typed_get_i64(const struct remote_typed_param *p, uint32_t count, const char
 		return 0;
 	switch (found->value.type) {
 	case XDR_VALUE_I32:
-	case XDR_VALUE_BOOL:
-		*ret = found->value.i32;
-		return 1;
-	case XDR_VALUE_U32:
-		*ret = found->value.u32;
-		return 1;
-	case XDR_VALUE_I64:
-		*ret = found->value.i64;
-		return 1;
+	case XDR_VALUE_BOOL: *ret = found->value.i32; return 1;
+	case XDR_VALUE_U32: *ret = found->value.u32; return 1;
+	case XDR_VALUE_I64: *ret = found->value.i64; return 1;
 	case XDR_VALUE_U64:
 		if (found->value.u64 > INT64_MAX)
 			return fail(error, LODGE_ERROR_USAGE, "%s is too large", name);
 		*ret = (int64_t)found->value.u64;
 		return 1;
-	default:
-		return fail(error, LODGE_ERROR_USAGE, "%s is no integer", name);
+	default: return fail(error, LODGE_ERROR_USAGE, "%s is no integer", name);
 	}
 }
 

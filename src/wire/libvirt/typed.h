@@ -24,14 +24,14 @@ void typed_string(struct typed_list *l, const char *v, const char *name, ...) G_
 void typed_clear(struct typed_list *l);
 
 /* The parameter of this name, or NULL. */
-const struct remote_typed_param *typed_find(const struct remote_typed_param *p, uint32_t count,
-	const char *name);
-/* Its value where it is a number that fits, of whatever integer type the client sent. 1: *ret is set,
- * 0: no such parameter, -1 with error: another type or out of range. */
-int typed_get_u64(const struct remote_typed_param *p, uint32_t count, const char *name, uint64_t *ret,
-	GError **error);
-int typed_get_i64(const struct remote_typed_param *p, uint32_t count, const char *name, int64_t *ret,
-	GError **error);
+const struct remote_typed_param *typed_find(
+	const struct remote_typed_param *p, uint32_t count, const char *name);
+/* Its value where it is a number that fits, of whatever integer type the client sent. 1: *ret is
+ * set, 0: no such parameter, -1 with error: another type or out of range. */
+int typed_get_u64(const struct remote_typed_param *p, uint32_t count, const char *name,
+	uint64_t *ret, GError **error);
+int typed_get_i64(const struct remote_typed_param *p, uint32_t count, const char *name,
+	int64_t *ret, GError **error);
 /* Borrowed from the list. */
 int typed_get_string(const struct remote_typed_param *p, uint32_t count, const char *name,
 	const char **ret, GError **error);

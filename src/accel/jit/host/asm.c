@@ -24,9 +24,11 @@ static void put_vex(struct as_buf *a, struct enc e, unsigned r, unsigned x, unsi
 	}
 }
 
-static void put_legacy(struct as_buf *a, struct enc e, unsigned r, unsigned x, unsigned b, bool force_rex)
+static void put_legacy(
+	struct as_buf *a, struct enc e, unsigned r, unsigned x, unsigned b, bool force_rex)
 {
-	static const uint8_t prefix[6][2] = { { 0 }, { 0x66 }, { 0xf3 }, { 0xf2 }, { 0x66, 0xf3 }, { 0x66, 0xf2 } };
+	static const uint8_t prefix[6][2] = { { 0 }, { 0x66 }, { 0xf3 }, { 0xf2 }, { 0x66, 0xf3 },
+		{ 0x66, 0xf2 } };
 	unsigned rex = (e.w ? 8 : 0) | (r ? 4 : 0) | (x ? 2 : 0) | (b ? 1 : 0);
 
 	if (e.lock)
@@ -64,7 +66,8 @@ void as_modrm(struct as_buf *a, struct enc e, unsigned reg, struct loc rm)
 		as_8(a, 0x65);
 	if (rm.kind == LOC_MEM && rm.index != NO_INDEX)
 		x = rm.index;
-	rex = (e.byte_reg && reg >= 4 && reg < 8) || (e.byte_rm && rm.kind == LOC_REG && rm.reg >= 4 && rm.reg < 8);
+	rex = (e.byte_reg && reg >= 4 && reg < 8) ||
+	      (e.byte_rm && rm.kind == LOC_REG && rm.reg >= 4 && rm.reg < 8);
 	if (e.vex)
 		put_vex(a, e, reg >> 3, x >> 3, b);
 	else
@@ -86,8 +89,11 @@ void as_modrm(struct as_buf *a, struct enc e, unsigned reg, struct loc rm)
 
 static struct enc sized(unsigned size, unsigned opcode)
 {
-	return (struct enc){ .pp = size == 2, .w = size == 8, .opcode = (uint8_t)(opcode | (size != 1)),
-		.byte_reg = size == 1, .byte_rm = size == 1 };
+	return (struct enc){ .pp = size == 2,
+		.w = size == 8,
+		.opcode = (uint8_t)(opcode | (size != 1)),
+		.byte_reg = size == 1,
+		.byte_rm = size == 1 };
 }
 
 static void put_imm(struct as_buf *a, unsigned size, int64_t v)
@@ -95,10 +101,14 @@ static void put_imm(struct as_buf *a, unsigned size, int64_t v)
 	as_bytes(a, &v, size > 4 ? 4 : size);
 }
 
-static void alu_imm(struct as_buf *a, unsigned op, unsigned size, struct loc dst, int64_t v, bool lock)
+static void alu_imm(
+	struct as_buf *a, unsigned op, unsigned size, struct loc dst, int64_t v, bool lock)
 {
 	struct enc e = sized(size, 0x80);
-	int64_t in_size = size == 1 ? (int8_t)v : size == 2 ? (int16_t)v : size == 4 ? (int32_t)v : v;
+	int64_t in_size = size == 1   ? (int8_t)v
+			  : size == 2 ? (int16_t)v
+			  : size == 4 ? (int32_t)v
+				      : v;
 
 	e.lock = lock;
 	e.byte_reg = false;
@@ -123,7 +133,8 @@ void as_alu(struct as_buf *a, unsigned op, unsigned size, unsigned reg, struct l
 		as_modrm(a, sized(size, op << 3 | 2), reg, src);
 }
 
-void as_alu_to(struct as_buf *a, unsigned op, unsigned size, struct loc dst, struct loc src, bool lock)
+void as_alu_to(
+	struct as_buf *a, unsigned op, unsigned size, struct loc dst, struct loc src, bool lock)
 {
 	struct enc e = sized(size, op << 3);
 
@@ -187,13 +198,18 @@ void as_movzx(struct as_buf *a, unsigned from, unsigned reg, struct loc src)
 	if (from == 4)
 		as_mov(a, 4, reg, src);
 	else
-		as_modrm(a, (struct enc){ .map = 1, .opcode = from == 1 ? 0xb6 : 0xb7, .byte_rm = from == 1 }, reg,
-			src);
+		as_modrm(a,
+			(struct enc){
+				.map = 1, .opcode = from == 1 ? 0xb6 : 0xb7, .byte_rm = from == 1 },
+			reg, src);
 }
 
 void as_movsx(struct as_buf *a, unsigned from, unsigned to, unsigned reg, struct loc src)
 {
-	struct enc e = { .map = 1, .opcode = from == 1 ? 0xbe : 0xbf, .w = to == 8, .pp = to == 2,
+	struct enc e = { .map = 1,
+		.opcode = from == 1 ? 0xbe : 0xbf,
+		.w = to == 8,
+		.pp = to == 2,
 		.byte_rm = from == 1 };
 
 	if (from == 4)
@@ -244,20 +260,35 @@ void as_shift_cl(struct as_buf *a, unsigned digit, unsigned size, struct loc rm)
 
 void as_0f(struct as_buf *a, unsigned opcode, unsigned size, unsigned reg, struct loc rm, bool lock)
 {
-	as_modrm(a, (struct enc){ .map = 1, .opcode = (uint8_t)opcode, .pp = size == 2, .w = size == 8,
-		.byte_reg = size == 1, .byte_rm = size == 1, .lock = lock }, reg, rm);
+	as_modrm(a,
+		(struct enc){ .map = 1,
+			.opcode = (uint8_t)opcode,
+			.pp = size == 2,
+			.w = size == 8,
+			.byte_reg = size == 1,
+			.byte_rm = size == 1,
+			.lock = lock },
+		reg, rm);
 }
 
 void as_rorx(struct as_buf *a, unsigned size, unsigned reg, struct loc rm, unsigned n)
 {
-	as_modrm(a, (struct enc){ .vex = true, .pp = 3, .map = 3, .opcode = 0xf0, .w = size == 8 }, reg, rm);
+	as_modrm(a, (struct enc){ .vex = true, .pp = 3, .map = 3, .opcode = 0xf0, .w = size == 8 },
+		reg, rm);
 	as_8(a, n);
 }
 
-void as_shiftx(struct as_buf *a, unsigned pp, unsigned size, unsigned reg, struct loc rm, unsigned by)
+void as_shiftx(
+	struct as_buf *a, unsigned pp, unsigned size, unsigned reg, struct loc rm, unsigned by)
 {
-	as_modrm(a, (struct enc){ .vex = true, .pp = (uint8_t)pp, .map = 2, .opcode = 0xf7, .w = size == 8,
-		.vvvv = (uint8_t)by }, reg, rm);
+	as_modrm(a,
+		(struct enc){ .vex = true,
+			.pp = (uint8_t)pp,
+			.map = 2,
+			.opcode = 0xf7,
+			.w = size == 8,
+			.vvvv = (uint8_t)by },
+		reg, rm);
 }
 
 static uint8_t *rel32(struct as_buf *a, const uint8_t *target)

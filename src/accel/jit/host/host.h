@@ -16,6 +16,7 @@ struct lower *lower_new(void);
 /* Translates b, which starts at physical pa and reaches into physical page pa2 (BLOCK_NO_PAGE: does
  * not). The block is not yet known to anybody. NULL with *ret_full: the code cache must be emptied;
  * without: b does not fit and must be cut. */
-struct block *lower_block(struct jit_vm *vm, struct ir *b, uint64_t pa, uint64_t pa2, bool *ret_full);
+struct block *lower_block(
+	struct jit_vm *vm, struct ir *b, uint64_t pa, uint64_t pa2, bool *ret_full);
 
 #endif

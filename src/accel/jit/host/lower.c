@@ -72,7 +72,8 @@ static void prepare(struct lower *l)
 		const struct ir_op *o = &b->op[i];
 
 		l->need[i] = need;
-		need = (need & ~ir_flags_killed(o)) | ir_flags_read(o) | (ir_can_fault(o) ? IRFL_ALL : 0);
+		need = (need & ~ir_flags_killed(o)) | ir_flags_read(o) |
+		       (ir_can_fault(o) ? IRFL_ALL : 0);
 	}
 	l->k->flags_in = need;
 	l->f = (struct flags_state){ .mem = IRFL_ALL };
@@ -113,7 +114,8 @@ static void lower_cold(struct lower *l)
 		if (!l->a.full)
 			as_patch(c->from, l->a.p);
 		switch (c->kind) {
-		case COLD_LOAD: case COLD_STORE: cold_access(l, c); break;
+		case COLD_LOAD:
+		case COLD_STORE: cold_access(l, c); break;
 		case COLD_EXIT: cold_exit(l, c); break;
 		case COLD_SHARE: cold_share(l, c); break;
 		case COLD_ALIGN:
@@ -158,7 +160,8 @@ static void emit(struct lower *l)
 		lower_cold(l);
 }
 
-struct block *lower_block(struct jit_vm *vm, struct ir *b, uint64_t pa, uint64_t pa2, bool *ret_full)
+struct block *lower_block(
+	struct jit_vm *vm, struct ir *b, uint64_t pa, uint64_t pa2, bool *ret_full)
 {
 	struct arena *ar = &vm->arena;
 	struct lower *l = vm->lower;
@@ -175,8 +178,11 @@ struct block *lower_block(struct jit_vm *vm, struct ir *b, uint64_t pa, uint64_t
 	l->failed = false;
 	l->linear = vm->isa->pc_is_linear(b->mode);
 	k = l->k = blocks_alloc(vm, sizeof(*k));
-	*k = (struct block){ .pa = pa, .pa2 = pa2, .mode = b->mode | (b->plain ? BLOCK_PLAIN : 0),
-		.lo = (uint16_t)b->lo, .bytes = (uint16_t)(b->hi - b->lo),
+	*k = (struct block){ .pa = pa,
+		.pa2 = pa2,
+		.mode = b->mode | (b->plain ? BLOCK_PLAIN : 0),
+		.lo = (uint16_t)b->lo,
+		.bytes = (uint16_t)(b->hi - b->lo),
 		.insns = (uint16_t)b->insns };
 	ar->used = (ar->used + 15) & ~(size_t)15;
 	room = ar->used < ar->limit ? MIN(ar->limit - ar->used, BLOCK_ROOM) : 0;

@@ -221,7 +221,8 @@ static void store_upper_zero(struct lower *l, struct loc d, unsigned size)
 	as_mov_to(&l->a, 4, d, loc_imm(0));
 }
 
-/* A temporary that has a register and a slot is about to change in the register: the slot is stale. */
+/* A temporary that has a register and a slot is about to change in the register: the slot is stale.
+ */
 static void written_in_place(struct lower *l, uint16_t d)
 {
 	if (is_temp(d) && temp_of(l, d)->reg != HOST_NONE && temp_of(l, d)->slot != NO_SLOT) {
@@ -263,8 +264,8 @@ static bool try_lea(struct lower *l, unsigned alu)
 }
 
 /* The general form: emit(reg, source) does reg = reg op source. */
-static void two_address(struct lower *l, bool commutes,
-	void (*emit)(struct lower *l, unsigned reg, struct loc src))
+static void two_address(
+	struct lower *l, bool commutes, void (*emit)(struct lower *l, unsigned reg, struct loc src))
 {
 	const struct ir_op *o = l->o;
 	uint16_t a = o->a, b = o->b;
@@ -283,7 +284,8 @@ static void two_address(struct lower *l, bool commutes,
 		return;
 	}
 	src = source(l, b, o->type);
-	if (!is_temp(o->d) && host_reg(o->d) != HOST_NONE && o->type >= IR_32 && !same(src, host_reg(o->d))) {
+	if (!is_temp(o->d) && host_reg(o->d) != HOST_NONE && o->type >= IR_32 &&
+		!same(src, host_reg(o->d))) {
 		r = host_reg(o->d);
 		as_mov(&l->a, o->type, r, value(l, a));
 		emit(l, r, src);
@@ -302,9 +304,13 @@ static void two_address(struct lower *l, bool commutes,
 
 static void emit_alu(struct lower *l, unsigned reg, struct loc src)
 {
-	static const uint8_t alu_of[] = { [IR_ADD - IR_ADD] = ALU_ADD, [IR_ADC - IR_ADD] = ALU_ADC,
-		[IR_SUB - IR_ADD] = ALU_SUB, [IR_SBB - IR_ADD] = ALU_SBB, [IR_AND - IR_ADD] = ALU_AND,
-		[IR_OR - IR_ADD] = ALU_OR, [IR_XOR - IR_ADD] = ALU_XOR };
+	static const uint8_t alu_of[] = { [IR_ADD - IR_ADD] = ALU_ADD,
+		[IR_ADC - IR_ADD] = ALU_ADC,
+		[IR_SUB - IR_ADD] = ALU_SUB,
+		[IR_SBB - IR_ADD] = ALU_SBB,
+		[IR_AND - IR_ADD] = ALU_AND,
+		[IR_OR - IR_ADD] = ALU_OR,
+		[IR_XOR - IR_ADD] = ALU_XOR };
 
 	as_alu(&l->a, alu_of[l->o->code - IR_ADD], l->o->type, reg, src);
 }
@@ -341,7 +347,9 @@ static void alu_recipe(struct lower *l)
 		else if (o->d != o->b)
 			flags_recipe(l, FLAGS_SUB_RESULT, o->type, o->d, o->b);
 		break;
-	case IR_AND: case IR_OR: case IR_XOR: flags_recipe(l, FLAGS_LOGIC, o->type, o->d, o->d); break;
+	case IR_AND:
+	case IR_OR:
+	case IR_XOR: flags_recipe(l, FLAGS_LOGIC, o->type, o->d, o->d); break;
 	}
 }
 
@@ -404,7 +412,8 @@ static void emit_unary(struct lower *l, struct loc x)
 	const struct ir_op *o = l->o;
 
 	switch (o->code) {
-	case IR_INC: case IR_DEC: as_incdec(&l->a, o->code == IR_DEC, o->type, x, false); break;
+	case IR_INC:
+	case IR_DEC: as_incdec(&l->a, o->code == IR_DEC, o->type, x, false); break;
 	case IR_NEG: as_group3(&l->a, 3, o->type, x, false); break;
 	default: as_group3(&l->a, 2, o->type, x, false); break;
 	}
@@ -438,7 +447,8 @@ static void lower_unary(struct lower *l)
 static void lower_bswap(struct lower *l)
 {
 	const struct ir_op *o = l->o;
-	unsigned r = o->d == o->a && value(l, o->d).kind == LOC_REG ? value(l, o->d).reg : copy_of(l, o->a);
+	unsigned r = o->d == o->a && value(l, o->d).kind == LOC_REG ? value(l, o->d).reg
+								    : copy_of(l, o->a);
 
 	as_8(&l->a, 0x40 | (o->type == 8 ? 8 : 0) | r >> 3);
 	as_8(&l->a, 0x0f);
@@ -454,8 +464,11 @@ static void emit_imul(struct lower *l, unsigned reg, struct loc src)
 	if (src.kind == LOC_IMM) {
 		bool small = src.imm == (int8_t)src.imm;
 
-		as_modrm(&l->a, (struct enc){ .pp = l->o->type == 2, .w = l->o->type == 8,
-			.opcode = small ? 0x6b : 0x69 }, reg, loc_reg(reg));
+		as_modrm(&l->a,
+			(struct enc){ .pp = l->o->type == 2,
+				.w = l->o->type == 8,
+				.opcode = small ? 0x6b : 0x69 },
+			reg, loc_reg(reg));
 		if (small)
 			as_8(&l->a, src.imm & 0xff);
 		else if (l->o->type == 2)
@@ -501,14 +514,21 @@ static void lower_wide(struct lower *l)
 	a = copy_of(l, o->a);
 	b = scratch(l);
 	as_mov(&l->a, 8, b, value(l, o->b));
-	as_mov_to(&l->a, 8, loc_state((int)offsetof(struct jit_hot, scratch) - 128), loc_reg(H_RAX));
-	as_mov_to(&l->a, 8, loc_state((int)offsetof(struct jit_hot, scratch) - 120), loc_reg(H_RDX));
+	as_mov_to(
+		&l->a, 8, loc_state((int)offsetof(struct jit_hot, scratch) - 128), loc_reg(H_RAX));
+	as_mov_to(
+		&l->a, 8, loc_state((int)offsetof(struct jit_hot, scratch) - 120), loc_reg(H_RDX));
 	as_mov(&l->a, 8, H_RAX, loc_reg(a));
 	if (o->code == IR_UDIV)
 		as_mov(&l->a, 4, H_RDX, loc_imm(0));
 	else if (o->code == IR_SDIV)
-		as_bytes(&l->a, o->type == 8 ? "\x48\x99" : "\x99", o->type == 8 ? 2 : 1); /* cqo, cdq */
-	as_group3(&l->a, o->code == IR_UMULH ? 4 : o->code == IR_SMULH ? 5 : o->code == IR_UDIV ? 6 : 7,
+		as_bytes(&l->a, o->type == 8 ? "\x48\x99" : "\x99",
+			o->type == 8 ? 2 : 1); /* cqo, cdq */
+	as_group3(&l->a,
+		o->code == IR_UMULH   ? 4
+		: o->code == IR_SMULH ? 5
+		: o->code == IR_UDIV  ? 6
+				      : 7,
 		o->type, loc_reg(b), false);
 	as_mov(&l->a, o->type, a, loc_reg(divide ? H_RAX : H_RDX));
 	as_mov(&l->a, 8, H_RAX, loc_state((int)offsetof(struct jit_hot, scratch) - 128));
@@ -582,7 +602,8 @@ static void lower_cmov(struct lower *l)
 		if (o->type == IR_32) /* zero-extended either way */
 			as_mov(&l->a, 4, r, loc_reg(r));
 	}
-	as_modrm(&l->a, (struct enc){ .map = 1, .opcode = (uint8_t)(0x40 | cc), .w = size == 8 }, r, src);
+	as_modrm(&l->a, (struct enc){ .map = 1, .opcode = (uint8_t)(0x40 | cc), .w = size == 8 }, r,
+		src);
 	if (!own)
 		finish(l, o->d, r, o->type);
 }
@@ -646,31 +667,52 @@ bool lower_alu(struct lower *l)
 	case IR_MOV: lower_mov(l); break;
 	case IR_MOVI: lower_movi(l); break;
 	case IR_PC: lower_pc(l); break;
-	case IR_ZX8: case IR_ZX16: case IR_SX8: case IR_SX16: case IR_SX32: lower_extend(l); break;
+	case IR_ZX8:
+	case IR_ZX16:
+	case IR_SX8:
+	case IR_SX16:
+	case IR_SX32: lower_extend(l); break;
 	case IR_GETHI: lower_gethi(l); break;
 	case IR_SETHI: lower_sethi(l); break;
 	case IR_LEA: lower_lea(l); break;
 	case IR_LDS: lower_lds(l); break;
 	case IR_STS: lower_sts(l); break;
-	case IR_ADD: case IR_ADC: case IR_SUB: case IR_SBB: case IR_AND: case IR_OR: case IR_XOR:
-		lower_binary(l);
-		break;
-	case IR_CMP: case IR_TEST: lower_compare(l); break;
-	case IR_INC: case IR_DEC: case IR_NEG: case IR_NOT: lower_unary(l); break;
+	case IR_ADD:
+	case IR_ADC:
+	case IR_SUB:
+	case IR_SBB:
+	case IR_AND:
+	case IR_OR:
+	case IR_XOR: lower_binary(l); break;
+	case IR_CMP:
+	case IR_TEST: lower_compare(l); break;
+	case IR_INC:
+	case IR_DEC:
+	case IR_NEG:
+	case IR_NOT: lower_unary(l); break;
 	case IR_BSWAP: lower_bswap(l); break;
 	case IR_IMUL: lower_imul(l); break;
 	case IR_MUL:
 		flags_clobber(l, 0, 0);
 		two_address(l, true, emit_imul);
 		break;
-	case IR_UMULH: case IR_SMULH: case IR_UDIV: case IR_SDIV: lower_wide(l); break;
-	case IR_MULX86: case IR_IMULX86: case IR_DIVX86: case IR_IDIVX86: lower_muldiv(l); break;
-	case IR_BSF: case IR_BSR: lower_scan(l); break;
+	case IR_UMULH:
+	case IR_SMULH:
+	case IR_UDIV:
+	case IR_SDIV: lower_wide(l); break;
+	case IR_MULX86:
+	case IR_IMULX86:
+	case IR_DIVX86:
+	case IR_IDIVX86: lower_muldiv(l); break;
+	case IR_BSF:
+	case IR_BSR: lower_scan(l); break;
 	case IR_SETCC: lower_setcc(l); break;
 	case IR_CMOV: lower_cmov(l); break;
 	case IR_GETFL: lower_getfl(l); break;
 	case IR_SETFL: lower_setfl(l); break;
-	case IR_CLC: case IR_STC: case IR_CMC: lower_carry(l); break;
+	case IR_CLC:
+	case IR_STC:
+	case IR_CMC: lower_carry(l); break;
 	default: return false;
 	}
 	return true;

@@ -3,8 +3,9 @@
  * lower_exit.c: ways out of a block: linkable jumps, indirect jumps, calls of C functions.
  *
  * A linkable exit: [first: jump, or the jcc itself] → save: flags to hot.arith → bare: poll of
- * exit_request if it goes backward, check of the mapping if it goes to another page → final: jump to
- * the target. Linked to a block that looks at no flags, first leads to bare, or right to the target.
+ * exit_request if it goes backward, check of the mapping if it goes to another page → final: jump
+ * to the target. Linked to a block that looks at no flags, first leads to bare, or right to the
+ * target.
  */
 #include "accel/jit/host/lower.h"
 
@@ -34,8 +35,8 @@ static void leave(struct lower *l, enum leave_reason why)
 	as_call(&l->a, rw_of(l, l->vm->thunks.leave[why]));
 }
 
-/* r13 = page: compares the execute TLB with it and physical page pfn; returns the place of pfn. Misses
- * jump to out[0], out[1]: short jumps, or with 32 bits. */
+/* r13 = page: compares the execute TLB with it and physical page pfn; returns the place of pfn.
+ * Misses jump to out[0], out[1]: short jumps, or with 32 bits. */
 static uint8_t *fetch_check(struct lower *l, uint32_t pfn, uint8_t *out[2], bool is_short)
 {
 	int32_t fetch = (int32_t)offsetof(struct jit_as, fetch);
@@ -280,7 +281,8 @@ bool lower_exit(struct lower *l)
 	switch (l->o->code) {
 	case IR_EXIT_PC: lower_exit_pc(l); break;
 	case IR_EXIT_CC: side_exit(l, flags_cond(l, l->o->cond)); break;
-	case IR_EXIT_NZ: case IR_EXIT_Z: lower_exit_test(l); break;
+	case IR_EXIT_NZ:
+	case IR_EXIT_Z: lower_exit_test(l); break;
 	case IR_EXIT_IND: lower_exit_ind(l); break;
 	case IR_EXIT_LOOP:
 		flags_save(l, IRFL_ALL);

@@ -2,10 +2,10 @@
 /*
  * lower_flags.c: where the guest's arithmetic flags are while a block is emitted.
  *
- * A producer leaves them in the host's EFLAGS. When those are about to be destroyed and somebody may
- * still look, nothing is done if the last producer can be computed again from registers that are
- * unchanged since (its recipe); else PUSHF saves them to hot.arith. A consumer runs the producer again,
- * or tests hot.arith.
+ * A producer leaves them in the host's EFLAGS. When those are about to be destroyed and somebody
+ * may still look, nothing is done if the last producer can be computed again from registers that
+ * are unchanged since (its recipe); else PUSHF saves them to hot.arith. A consumer runs the
+ * producer again, or tests hot.arith.
  */
 #include "accel/jit/host/lower.h"
 
@@ -59,7 +59,8 @@ static struct loc recipe_operand(struct lower *l, uint8_t g)
 static void recompute(struct lower *l)
 {
 	const struct flags_recipe *p = &l->f.recipe;
-	struct loc a = recipe_operand(l, p->a), b = p->b == 0xff ? loc_imm(p->imm) : recipe_operand(l, p->b);
+	struct loc a = recipe_operand(l, p->a),
+		   b = p->b == 0xff ? loc_imm(p->imm) : recipe_operand(l, p->b);
 	uint8_t locked = l->locked;
 	unsigned r;
 
@@ -141,7 +142,8 @@ void flags_load(struct lower *l, uint8_t want)
 	}
 	flags_save(l, IRFL_ALL);
 	if (want == IRFL_CF) {
-		as_modrm(&l->a, (struct enc){ .map = 1, .opcode = 0xba }, 4, LOC_HOT(arith)); /* bt */
+		as_modrm(&l->a, (struct enc){ .map = 1, .opcode = 0xba }, 4,
+			LOC_HOT(arith)); /* bt */
 		as_8(&l->a, 0);
 		l->f.host = IRFL_CF;
 		return;
@@ -164,7 +166,8 @@ static unsigned cond_from_memory(struct lower *l, unsigned cond)
 	l->f.host = 0;
 	switch (cond >> 1) {
 	case 0:
-		as_test(&l->a, 1, loc_state((int)offsetof(struct jit_hot, arith) - 128 + 1), loc_imm(8));
+		as_test(&l->a, 1, loc_state((int)offsetof(struct jit_hot, arith) - 128 + 1),
+			loc_imm(8));
 		break;
 	case 1: as_test(&l->a, 1, LOC_HOT(arith), loc_imm(1)); break;
 	case 2: as_test(&l->a, 1, LOC_HOT(arith), loc_imm(0x40)); break;
@@ -222,17 +225,21 @@ void flags_recipe(struct lower *l, enum flags_kind kind, unsigned type, uint16_t
 		imm = (int16_t)imm;
 	else if (type == 4)
 		imm = (int32_t)imm;
-	if (!l->vm->opt.recover || a >= 16 || (b != IR_IMM && b >= 16) || (b == IR_IMM && imm != (int32_t)imm))
+	if (!l->vm->opt.recover || a >= 16 || (b != IR_IMM && b >= 16) ||
+		(b == IR_IMM && imm != (int32_t)imm))
 		return;
-	l->f.recipe = (struct flags_recipe){ .kind = (uint8_t)kind, .type = (uint8_t)type, .a = (uint8_t)a,
-		.b = b == IR_IMM ? 0xff : (uint8_t)b, .imm = (int32_t)imm };
+	l->f.recipe = (struct flags_recipe){ .kind = (uint8_t)kind,
+		.type = (uint8_t)type,
+		.a = (uint8_t)a,
+		.b = b == IR_IMM ? 0xff : (uint8_t)b,
+		.imm = (int32_t)imm };
 }
 
 bool flags_before_write(struct lower *l, uint32_t globals, bool access)
 {
 	const struct flags_recipe *p = &l->f.recipe;
 	uint8_t need = (l->need[l->i] & ~ir_flags_killed(l->o)) | ir_flags_read(l->o) |
-		(ir_can_fault(l->o) ? IRFL_ALL : 0);
+		       (ir_can_fault(l->o) ? IRFL_ALL : 0);
 
 	if (!has_recipe(l) || !(globals & (1u << p->a | (p->b == 0xff ? 0 : 1u << p->b))))
 		return false;

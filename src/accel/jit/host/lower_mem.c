@@ -2,10 +2,11 @@
 /*
  * lower_mem.c: guest memory accesses.
  *
- * An access is: the address to r13, the check against the soft TLB (r14 slot, r15 tag, then addend),
- * and a body that does the access at [r13 + r15] or [r13]. What the check refuses goes to a cold stub,
- * which asks C for a host address. For a load, or a store to plain RAM, it goes on at the body with that;
- * other stores are done by a copy of the body in a bounce buffer, which C then writes out.
+ * An access is: the address to r13, the check against the soft TLB (r14 slot, r15 tag, then
+ * addend), and a body that does the access at [r13 + r15] or [r13]. What the check refuses goes to
+ * a cold stub, which asks C for a host address. For a load, or a store to plain RAM, it goes on at
+ * the body with that; other stores are done by a copy of the body in a bounce buffer, which C then
+ * writes out.
  */
 #include "accel/jit/host/lower.h"
 
@@ -44,8 +45,8 @@ void emit_address(struct lower *l, const struct ir_op *o, unsigned reg, bool kee
 	if (has_a && has_b)
 		as_lea(&l->a, size, reg, loc_sib(a.reg, b.reg, scale, o->disp));
 	else if (has_b)
-		as_lea(&l->a, size, reg, scale ? loc_sib(NO_BASE, b.reg, scale, o->disp) :
-						 loc_mem(b.reg, o->disp));
+		as_lea(&l->a, size, reg,
+			scale ? loc_sib(NO_BASE, b.reg, scale, o->disp) : loc_mem(b.reg, o->disp));
 	else if (has_a && o->disp)
 		as_lea(&l->a, size, reg, loc_mem(a.reg, o->disp));
 	else if (has_a) {
@@ -84,7 +85,9 @@ static struct cold *check_shared(struct lower *l)
 		evict(l, n);
 	site_add(l, true);
 	l->f.host = 0;
-	*c = (struct cold){ .access = { .op = o, .at = share_at(l), .need = l->need[l->i], .flags = l->f } };
+	*c = (struct cold){
+		.access = { .op = o, .at = share_at(l), .need = l->need[l->i], .flags = l->f }
+	};
 	if (o->c != IR_NONE)
 		c->access.data = value(l, o->c);
 	l->locked = 1;
@@ -108,7 +111,9 @@ static void share_begin(struct lower *l, struct cold *c, struct share *s)
 static struct cold *check(struct lower *l, enum jit_access a, unsigned size, bool rmw, bool fused)
 {
 	const struct ir_op *o = l->o;
-	unsigned priv = o->flags & IRO_USER ? 1 + JIT_PRIV_USER : o->flags & IRO_SYSTEM ? 1 + JIT_PRIV_SUPER : 0;
+	unsigned priv = o->flags & IRO_USER     ? 1 + JIT_PRIV_USER
+			: o->flags & IRO_SYSTEM ? 1 + JIT_PRIV_SUPER
+						: 0;
 	struct cold *c, *align;
 	int32_t tag = 8 * TLB_TAG(a), add = (int32_t)offsetof(struct tlb_line, add);
 	struct share *s = share_get(l);
@@ -129,7 +134,8 @@ static struct cold *check(struct lower *l, enum jit_access a, unsigned size, boo
 	emit_address(l, &lowest, H_R13, false);
 	drop_scratch(l);
 	if (o->flags & IRO_ALIGN) {
-		as_test(&l->a, 1, loc_reg(H_R13), loc_imm(o->code == IR_CMPXCHGB ? size - 1 : o->type - 1));
+		as_test(&l->a, 1, loc_reg(H_R13),
+			loc_imm(o->code == IR_CMPXCHGB ? size - 1 : o->type - 1));
 		align = cold_new(l, COLD_ALIGN);
 		align->from = as_jcc(&l->a, 5, NULL);
 		align->flags = l->f;
@@ -162,7 +168,10 @@ static struct cold *check(struct lower *l, enum jit_access a, unsigned size, boo
 		fused = false;
 	else
 		c->back = l->a.p;
-	c->access = (struct access){ .op = o, .at = s ? loc_mem(H_R13, -s->lo) : fused ? loc_sib(H_R13, H_R15, 0, 0) : loc_mem(H_R13, 0),
+	c->access = (struct access){ .op = o,
+		.at = s       ? loc_mem(H_R13, -s->lo)
+		      : fused ? loc_sib(H_R13, H_R15, 0, 0)
+			      : loc_mem(H_R13, 0),
 		.need = l->need[l->i] };
 	if (o->c != IR_NONE)
 		c->access.data = value(l, o->c);
@@ -191,7 +200,8 @@ void store_body(struct lower *l, struct access *x)
 {
 	struct loc data = x->data;
 
-	if (data.kind == LOC_MEM || (data.kind == LOC_IMM && x->op->type == 8 && data.imm != (int32_t)data.imm)) {
+	if (data.kind == LOC_MEM ||
+		(data.kind == LOC_IMM && x->op->type == 8 && data.imm != (int32_t)data.imm)) {
 		as_mov(&l->a, 8, H_R14, data);
 		data = loc_reg(H_R14);
 	}
@@ -225,8 +235,13 @@ static void xchg_rcx(struct lower *l, unsigned r)
 static void rmw_shift(struct lower *l, struct access *x)
 {
 	const struct ir_op *o = x->op;
-	static const uint8_t digit[] = { [IR_SHL - IR_SHL] = 4, [IR_SHR - IR_SHL] = 5, [IR_SAR - IR_SHL] = 7,
-		[IR_ROL - IR_SHL] = 0, [IR_ROR - IR_SHL] = 1, [IR_RCL - IR_SHL] = 2, [IR_RCR - IR_SHL] = 3 };
+	static const uint8_t digit[] = { [IR_SHL - IR_SHL] = 4,
+		[IR_SHR - IR_SHL] = 5,
+		[IR_SAR - IR_SHL] = 7,
+		[IR_ROL - IR_SHL] = 0,
+		[IR_ROR - IR_SHL] = 1,
+		[IR_RCL - IR_SHL] = 2,
+		[IR_RCR - IR_SHL] = 3 };
 	unsigned d = digit[o->sub - IR_SHL], mask = o->type == 8 ? 63 : 31;
 	bool carry = o->sub == IR_RCL || o->sub == IR_RCR, in_cl = o->c == 1;
 	int32_t bits = (int32_t)flags_bits(o->fout);
@@ -280,19 +295,28 @@ static void rmw_body(struct lower *l, struct access *x)
 	bool lock = o->flags & IRO_LOCK;
 
 	switch (o->sub) {
-	case IR_INC: case IR_DEC:
+	case IR_INC:
+	case IR_DEC:
 		if (x->need & IRFL_CF & ~o->fout)
 			carry_from_memory(l);
 		as_incdec(&l->a, o->sub == IR_DEC, o->type, x->at, lock);
 		break;
 	case IR_NEG: as_group3(&l->a, 3, o->type, x->at, lock); break;
 	case IR_NOT: as_group3(&l->a, 2, o->type, x->at, lock); break;
-	case IR_BT: case IR_BTS: case IR_BTR: case IR_BTC: rmw_bit(l, x); break;
-	case IR_SHL: case IR_SHR: case IR_SAR: case IR_ROL: case IR_ROR: case IR_RCL: case IR_RCR:
-		rmw_shift(l, x);
-		break;
+	case IR_BT:
+	case IR_BTS:
+	case IR_BTR:
+	case IR_BTC: rmw_bit(l, x); break;
+	case IR_SHL:
+	case IR_SHR:
+	case IR_SAR:
+	case IR_ROL:
+	case IR_ROR:
+	case IR_RCL:
+	case IR_RCR: rmw_shift(l, x); break;
 	default: {
-		static const uint8_t alu[] = { ALU_ADD, ALU_ADC, ALU_SUB, ALU_SBB, ALU_AND, ALU_OR, ALU_XOR };
+		static const uint8_t alu[] = { ALU_ADD, ALU_ADC, ALU_SUB, ALU_SBB, ALU_AND, ALU_OR,
+			ALU_XOR };
 		struct loc data = data_operand(l, x);
 
 		if (o->sub == IR_ADC || o->sub == IR_SBB)
@@ -309,13 +333,19 @@ static void atomic_body(struct lower *l, struct access *x)
 	struct loc data;
 
 	switch (o->code) {
-	case IR_XCHG: case IR_XADD:
+	case IR_XCHG:
+	case IR_XADD:
 		as_mov(&l->a, 8, H_R14, x->data);
 		if (o->code == IR_XCHG)
-			as_modrm(&l->a, (struct enc){ .pp = o->type == 2, .w = o->type == 8,
-				.opcode = o->type == 1 ? 0x86 : 0x87, .byte_reg = o->type == 1 }, H_R14, x->at);
+			as_modrm(&l->a,
+				(struct enc){ .pp = o->type == 2,
+					.w = o->type == 8,
+					.opcode = o->type == 1 ? 0x86 : 0x87,
+					.byte_reg = o->type == 1 },
+				H_R14, x->at);
 		else
-			as_0f(&l->a, o->type == 1 ? 0xc0 : 0xc1, o->type, H_R14, x->at, o->flags & IRO_LOCK);
+			as_0f(&l->a, o->type == 1 ? 0xc0 : 0xc1, o->type, H_R14, x->at,
+				o->flags & IRO_LOCK);
 		break;
 	case IR_CMPXCHG:
 		data = x->data;
@@ -323,15 +353,20 @@ static void atomic_body(struct lower *l, struct access *x)
 			as_mov(&l->a, 8, H_R14, data);
 			data = loc_reg(H_R14);
 		}
-		as_0f(&l->a, o->type == 1 ? 0xb0 : 0xb1, o->type, data.reg, x->at, o->flags & IRO_LOCK);
+		as_0f(&l->a, o->type == 1 ? 0xb0 : 0xb1, o->type, data.reg, x->at,
+			o->flags & IRO_LOCK);
 		break;
 	default: /* CMPXCHGB; only ZF changes: bring the others */
 		as_mov(&l->a, 4, H_R14, LOC_HOT(arith));
 		as_alu(&l->a, ALU_AND, 4, H_R14, loc_imm((int32_t)flags_bits(IRFL_ALL)));
 		as_push(&l->a, H_R14);
 		as_8(&l->a, 0x9d);
-		as_modrm(&l->a, (struct enc){ .map = 1, .opcode = 0xc7, .w = o->type == IR_64,
-			.lock = o->flags & IRO_LOCK }, 1, x->at);
+		as_modrm(&l->a,
+			(struct enc){ .map = 1,
+				.opcode = 0xc7,
+				.w = o->type == IR_64,
+				.lock = o->flags & IRO_LOCK },
+			1, x->at);
 		break;
 	}
 }
@@ -339,7 +374,9 @@ static void atomic_body(struct lower *l, struct access *x)
 static void body(struct lower *l, struct access *x)
 {
 	switch (x->op->code) {
-	case IR_LD: case IR_LDZ: case IR_LDSX: load_body(l, x); break;
+	case IR_LD:
+	case IR_LDZ:
+	case IR_LDSX: load_body(l, x); break;
 	case IR_ST: store_body(l, x); break;
 	case IR_RMW: rmw_body(l, x); break;
 	case IR_NATIVE: native_body(l, x); break;
@@ -355,7 +392,8 @@ static void lower_load(struct lower *l)
 	unsigned size = o->code == IR_LDSX ? o->sub : o->type;
 	bool own = !is_temp(o->d) && host_reg(o->d) != HOST_NONE;
 	struct cold *c = check(l, ACCESS_LOAD, size, false, true);
-	bool merge = o->type < IR_32 && (o->code == IR_LDSX || (o->code == IR_LD && !own && !is_temp(o->d)));
+	bool merge = o->type < IR_32 &&
+		     (o->code == IR_LDSX || (o->code == IR_LD && !own && !is_temp(o->d)));
 
 	c->access.reg = own && !(o->code == IR_LDSX && o->type < IR_32) ? host_reg(o->d) : H_R14;
 	body(l, &c->access);
@@ -382,7 +420,7 @@ static void lower_rmw(struct lower *l)
 	bool shift = o->sub >= IR_SHL && o->sub <= IR_SHRD, counted = shift && o->c != IR_IMM;
 	bool rot = shift && o->sub >= IR_ROL;
 	bool reads = ir_flags_read(o) || counted || rot || o->sub == IR_INC || o->sub == IR_DEC ||
-		(o->fout && o->fout != IRFL_ALL);
+		     (o->fout && o->fout != IRFL_ALL);
 	struct cold *c;
 	uint8_t keeps = 0;
 
@@ -447,10 +485,12 @@ static void lower_native_mem(struct lower *l)
 		flags_save(l, IRFL_ALL);
 	flags_clobber(l, o->fout, 0);
 	site_add(l, true);
-	c = check(l, store ? ACCESS_STORE : ACCESS_LOAD, o->type, store && o->flags & IRO_LOAD, false);
+	c = check(l, store ? ACCESS_STORE : ACCESS_LOAD, o->type, store && o->flags & IRO_LOAD,
+		false);
 	c->access.reg = HOST_NONE;
 	if (n.cls & NATIVE_REG_G)
-		c->access.reg = host_reg(o->d < IR_TEMP0 ? o->d : 16) != HOST_NONE ? host_reg(o->d) : H_R14;
+		c->access.reg =
+			host_reg(o->d < IR_TEMP0 ? o->d : 16) != HOST_NONE ? host_reg(o->d) : H_R14;
 	if (n.cls & NATIVE_REG_G && n.cls & NATIVE_REG_R && c->access.reg == H_R14)
 		c->access.data = value(l, o->d);
 	if (n.cls & NATIVE_V_G) {
@@ -486,11 +526,14 @@ bool lower_memory(struct lower *l)
 	flags_fault_point(l);
 	stamp = l->recipe_stamp;
 	switch (o->code) {
-	case IR_LD: case IR_LDZ: case IR_LDSX:
+	case IR_LD:
+	case IR_LDZ:
+	case IR_LDSX:
 		flags_clobber(l, 0, 0);
 		lower_load(l);
 		break;
-	case IR_ST: case IR_PROBE_W:
+	case IR_ST:
+	case IR_PROBE_W:
 		flags_clobber(l, 0, 0);
 		lower_store(l);
 		break;

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* lower_native.c: host instructions put out as they are (native.h), with their general registers mapped. */
+/* lower_native.c: host instructions put out as they are (native.h), with their general registers
+ * mapped. */
 #include "accel/jit/host/lower.h"
 
 #include "accel/jit/ir/native.h"
 
 static struct enc encoding(struct native n)
 {
-	return (struct enc){ .pp = n.pp, .map = n.map, .opcode = n.opcode, .w = n.form & NATIVE_W,
-		.vex = n.form & NATIVE_VEX, .l = n.form & NATIVE_L, .vvvv = n.vvvv,
+	return (struct enc){ .pp = n.pp,
+		.map = n.map,
+		.opcode = n.opcode,
+		.w = n.form & NATIVE_W,
+		.vex = n.form & NATIVE_VEX,
+		.l = n.form & NATIVE_L,
+		.vvvv = n.vvvv,
 		/* crc32 of a byte register */
 		.byte_rm = n.map == 2 && n.opcode == 0xf0 && n.cls & NATIVE_RM_G };
 }
@@ -29,8 +35,8 @@ static void put(struct lower *l, struct native n, unsigned reg, struct loc rm, u
 		as_8(&l->a, n.imm8);
 }
 
-/* With memory operand: x->reg is the host register for a general modrm.reg, r14 (then loaded from and
- * stored to x->data's owner outside) or pinned; a general vvvv comes in r15 or is pinned. */
+/* With memory operand: x->reg is the host register for a general modrm.reg, r14 (then loaded from
+ * and stored to x->data's owner outside) or pinned; a general vvvv comes in r15 or is pinned. */
 void native_body(struct lower *l, struct access *x)
 {
 	struct native n = native_unpack(x->op->imm);

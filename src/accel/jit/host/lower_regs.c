@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* lower_regs.c: operands: globals in host registers or memory, temporaries in scratch registers or slots. */
+/* lower_regs.c: operands: globals in host registers or memory, temporaries in scratch registers or
+ * slots. */
 #include "accel/jit/host/lower.h"
 
 struct temp *temp_of(struct lower *l, uint16_t x)

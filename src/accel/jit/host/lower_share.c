@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lower_share.c: memory accesses of a block at constant distances from each other (pushes and pops, fields
- * of one structure, neighbours in an array) share one address check.
+ * lower_share.c: memory accesses of a block at constant distances from each other (pushes and pops,
+ * fields of one structure, neighbours in an array) share one address check.
  *
- * The first one checks the range of all for its own rights and leaves the host address of the range in r13,
- * and in hot.share[] when r13 is needed otherwise; the others are single host instructions then, which leave
- * the host's flags alone. A range that crosses pages, or whose page has no TLB entry of that kind, leads to
- * a block of the same instructions without sharing (BLOCK_PLAIN): nothing is done early, so faults, accessed
- * and dirty bits, and device accesses come one by one as they must. Mappings cannot change within a block
- * but by helpers, which end all shares, and by other vCPUs while this one waits (exclusive.c).
+ * The first one checks the range of all for its own rights and leaves the host address of the range
+ * in r13, and in hot.share[] when r13 is needed otherwise; the others are single host instructions
+ * then, which leave the host's flags alone. A range that crosses pages, or whose page has no TLB
+ * entry of that kind, leads to a block of the same instructions without sharing (BLOCK_PLAIN):
+ * nothing is done early, so faults, accessed and dirty bits, and device accesses come one by one as
+ * they must. Mappings cannot change within a block but by helpers, which end all shares, and by
+ * other vCPUs while this one waits (exclusive.c).
  *
- * Gain over one check per access: recursion 1.31 times as fast, qsort 1.11, gcc 1.07; a block with four pushes
- * takes 201 bytes of host code, not 416.
+ * Gain over one check per access: recursion 1.31 times as fast, qsort 1.11, gcc 1.07; a block with
+ * four pushes takes 201 bytes of host code, not 416.
  */
 #include "accel/jit/host/lower.h"
 
@@ -36,20 +37,26 @@ static unsigned access_size(const struct ir_op *o)
 
 static bool may_share(const struct ir_op *o)
 {
-	if (o->mem & ~IRM_SCALE || o->flags & (IRO_USER | IRO_SYSTEM | IRO_ALIGN) || o->disp >= 1 << 30 ||
-		o->disp <= -(1 << 30))
+	if (o->mem & ~IRM_SCALE || o->flags & (IRO_USER | IRO_SYSTEM | IRO_ALIGN) ||
+		o->disp >= 1 << 30 || o->disp <= -(1 << 30))
 		return false;
 	switch (o->code) {
-	case IR_LD: case IR_LDZ: case IR_LDSX: case IR_ST: case IR_RMW: case IR_XCHG: case IR_XADD: case IR_CMPXCHG:
-		return true;
+	case IR_LD:
+	case IR_LDZ:
+	case IR_LDSX:
+	case IR_ST:
+	case IR_RMW:
+	case IR_XCHG:
+	case IR_XADD:
+	case IR_CMPXCHG: return true;
 	default: return o->code == IR_NATIVE && o->type;
 	}
 }
 
 static bool is_store(const struct ir_op *o)
 {
-	return o->code == IR_NATIVE ? o->flags & IRO_STORE :
-		o->code != IR_LD && o->code != IR_LDZ && o->code != IR_LDSX;
+	return o->code == IR_NATIVE ? o->flags & IRO_STORE
+				    : o->code != IR_LD && o->code != IR_LDZ && o->code != IR_LDSX;
 }
 
 static struct key key_of(const struct lower *l, const struct ir_op *o)
@@ -80,7 +87,8 @@ static struct share_value value_of(const struct lower *l, const struct ir_op *o,
 	if (o->code == IR_LEA && o->b == IR_NONE && !(o->mem & ~IRM_SCALE)) {
 		v = l->known[o->a];
 		v.off += o->disp;
-	} else if ((o->code == IR_ADD || o->code == IR_SUB) && o->b == IR_IMM && o->imm == (int32_t)o->imm) {
+	} else if ((o->code == IR_ADD || o->code == IR_SUB) && o->b == IR_IMM &&
+		   o->imm == (int32_t)o->imm) {
 		v = l->known[o->a];
 		v.off += o->code == IR_ADD ? o->imm : -o->imm;
 	}
@@ -92,16 +100,17 @@ static struct share_value value_of(const struct lower *l, const struct ir_op *o,
 /* Shares that later ops may still join, by slot. */
 struct open {
 	struct share *s;
-	struct key key;		/* off: of the first one */
+	struct key key; /* off: of the first one */
 };
 
-static bool join(struct lower *l, struct open *open, const struct key *k, const struct ir_op *o, unsigned i)
+static bool join(
+	struct lower *l, struct open *open, const struct key *k, const struct ir_op *o, unsigned i)
 {
 	int64_t at = k->off - open->key.off, end = at + access_size(o), limit = RANGE;
 	struct share *s = open->s;
 
-	if (!s || open->key.a != k->a || open->key.b != k->b || (k->b != ROOT_NONE && open->key.scale != k->scale) ||
-		(is_store(o) && !s->store))
+	if (!s || open->key.a != k->a || open->key.b != k->b ||
+		(k->b != ROOT_NONE && open->key.scale != k->scale) || (is_store(o) && !s->store))
 		return false;
 	if (l->b->op[s->first].a == 4 || l->b->op[s->first].a == 5)
 		limit = RANGE_STACK;
@@ -116,7 +125,8 @@ static bool join(struct lower *l, struct open *open, const struct key *k, const 
 	return true;
 }
 
-static void begin(struct lower *l, struct open *open, const struct key *k, const struct ir_op *o, unsigned i)
+static void begin(
+	struct lower *l, struct open *open, const struct key *k, const struct ir_op *o, unsigned i)
 {
 	unsigned slot = 0;
 	struct share *s;
@@ -127,8 +137,12 @@ static void begin(struct lower *l, struct open *open, const struct key *k, const
 		if (open[slot].s && (!open[n].s || open[n].s->last < open[slot].s->last))
 			slot = n;
 	s = &l->share[l->shares++];
-	*s = (struct share){ .first = (int)i, .last = (int)i, .count = 1, .store = is_store(o),
-		.slot = (uint8_t)slot, .hi = (int32_t)access_size(o) };
+	*s = (struct share){ .first = (int)i,
+		.last = (int)i,
+		.count = 1,
+		.store = is_store(o),
+		.slot = (uint8_t)slot,
+		.hi = (int32_t)access_size(o) };
 	open[slot] = (struct open){ s, *k };
 	l->share_of[i] = (uint8_t)l->shares;
 	l->share_off[i] = 0;
@@ -215,7 +229,8 @@ static void follow_load(struct lower *l)
 {
 	const struct ir_op *o = l->o;
 	bool own = !is_temp(o->d) && host_reg(o->d) != HOST_NONE;
-	bool merge = o->type < IR_32 && (o->code == IR_LDSX || (o->code == IR_LD && !own && !is_temp(o->d)));
+	bool merge = o->type < IR_32 &&
+		     (o->code == IR_LDSX || (o->code == IR_LD && !own && !is_temp(o->d)));
 	struct access x = { .op = o, .at = share_at(l) };
 
 	x.reg = own && !(o->code == IR_LDSX && o->type < IR_32) ? host_reg(o->d) : scratch(l);

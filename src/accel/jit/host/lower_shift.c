@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* lower_shift.c: shifts, rotates, bit tests. A count in a register may be 0, and then no flag changes. */
+/* lower_shift.c: shifts, rotates, bit tests. A count in a register may be 0, and then no flag
+ * changes. */
 #include "accel/jit/host/lower.h"
 
 static unsigned digit_of(unsigned code)
@@ -31,7 +32,8 @@ static bool two_registers(unsigned code)
 }
 
 /* x = x shifted by imm (n >= 0) or CL (n < 0); other: SHLD's second register. */
-static void emit_one(struct lower *l, unsigned code, unsigned size, struct loc x, unsigned other, int n)
+static void emit_one(
+	struct lower *l, unsigned code, unsigned size, struct loc x, unsigned other, int n)
 {
 	if (two_registers(code)) {
 		unsigned op = (code == IR_SHLD ? 0xa4 : 0xac) + (n < 0);
@@ -47,10 +49,11 @@ static void emit_one(struct lower *l, unsigned code, unsigned size, struct loc x
 }
 
 /*
- * As emit_one by CL, with all flags that are still needed in hot.arith before and after: a zero count
- * leaves them there.
+ * As emit_one by CL, with all flags that are still needed in hot.arith before and after: a zero
+ * count leaves them there.
  */
-static void emit_counted(struct lower *l, unsigned code, unsigned size, struct loc x, unsigned other)
+static void emit_counted(
+	struct lower *l, unsigned code, unsigned size, struct loc x, unsigned other)
 {
 	const struct ir_op *o = l->o;
 	uint8_t *zero, *done;
@@ -109,7 +112,7 @@ static void shift_by_register(struct lower *l, uint16_t count)
 	bool in_cl = count == 1; /* guest RCX */
 	bool visible = o->flive || l->need[l->i] & o->fout;
 	bool own = o->d == o->a && o->d < IR_GLOBALS && host_reg(o->d) != HOST_NONE &&
-		!(o->d == 1 && !in_cl);
+		   !(o->d == 1 && !in_cl);
 	unsigned r, n = HOST_NONE, other = 0;
 
 	if (try_shiftx(l, count))
@@ -132,7 +135,8 @@ static void shift_by_register(struct lower *l, uint16_t count)
 	r = own ? host_reg(o->d) : copy_of(l, o->a);
 	if (!in_cl) {
 		n = copy_of(l, count);
-		as_modrm(&l->a, (struct enc){ .w = true, .opcode = 0x87 }, n, loc_reg(H_RCX)); /* xchg */
+		as_modrm(&l->a, (struct enc){ .w = true, .opcode = 0x87 }, n,
+			loc_reg(H_RCX)); /* xchg */
 	}
 	if (visible)
 		emit_counted(l, o->code, o->type, loc_reg(r), other);
@@ -179,7 +183,7 @@ static void shift_by_imm(struct lower *l)
 		}
 	} else {
 		bool direct = !is_temp(o->d) && host_reg(o->d) != HOST_NONE && o->type >= IR_32 &&
-			!(two_registers(o->code) && other == host_reg(o->d));
+			      !(two_registers(o->code) && other == host_reg(o->d));
 
 		r = direct ? host_reg(o->d) : copy_of(l, o->a);
 		if (direct)

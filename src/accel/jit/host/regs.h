@@ -10,8 +10,8 @@
 enum { HOST_NONE = 0xff };
 
 /* By guest register; HOST_NONE: in memory, at [rbp + 8n]. */
-static const uint8_t host_of_guest[16] = { H_RAX, H_RCX, H_RDX, H_RBX, H_R10, H_R11, H_RSI, H_RDI, H_R8, H_R9,
-	HOST_NONE, HOST_NONE, H_R12, HOST_NONE, HOST_NONE, HOST_NONE };
+static const uint8_t host_of_guest[16] = { H_RAX, H_RCX, H_RDX, H_RBX, H_R10, H_R11, H_RSI, H_RDI,
+	H_R8, H_R9, HOST_NONE, HOST_NONE, H_R12, HOST_NONE, HOST_NONE, HOST_NONE };
 
 static inline unsigned host_reg(unsigned global)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * thunks.c: emits the code around blocks: entry, exits, calls of C functions, the jump cache's look-up.
+ * thunks.c: emits the code around blocks: entry, exits, calls of C functions, the jump cache's
+ * look-up.
  *
- * C sees the guest's general registers in gpr[] whenever it runs, and host r12-r15, rbx, rbp, rsp keep
- * their C meaning. A fault leaves through `fault`: registers are in gpr[] already, the return address
- * into the block says where it happened.
+ * C sees the guest's general registers in gpr[] whenever it runs, and host r12-r15, rbx, rbp, rsp
+ * keep their C meaning. A fault leaves through `fault`: registers are in gpr[] already, the return
+ * address into the block says where it happened.
  */
 #include "accel/jit/host/thunks.h"
 
@@ -79,8 +80,10 @@ static uint8_t *rw(struct jit_vm *vm, const void *rx)
 static void vec_move(struct as_buf *a, bool store, bool avx, uint32_t offset)
 {
 	for (unsigned i = 0; i < 16; i++)
-		as_modrm(a, (struct enc){ .map = 1, .opcode = store ? 0x11 : 0x10, .vex = avx, .l = avx }, i,
-			loc_mem(H_RDI, (int32_t)(128 + offset + 32 * i)));
+		as_modrm(a,
+			(struct enc){
+				.map = 1, .opcode = store ? 0x11 : 0x10, .vex = avx, .l = avx },
+			i, loc_mem(H_RDI, (int32_t)(128 + offset + 32 * i)));
 }
 
 static const void *emit_vec(struct jit_vm *vm, bool store)
@@ -170,7 +173,8 @@ static const void *emit_out(struct jit_vm *vm)
 	return end(vm, &a);
 }
 
-/* Those that are called leave the return address's offset in hot.fault_site; others r13 in hot.link. */
+/* Those that are called leave the return address's offset in hot.fault_site; others r13 in
+ * hot.link. */
 static const void *emit_leave(struct jit_vm *vm, enum leave_reason why, const void *out)
 {
 	struct as_buf a = begin(vm);
@@ -203,7 +207,8 @@ static const void *emit_fault(struct jit_vm *vm, const void *out)
 	return end(vm, &a);
 }
 
-/* ---- slow memory accesses: r13 = va → r13 = host address; loads: r15 = 0, stores: ZF = no commit */
+/* ---- slow memory accesses: r13 = va → r13 = host address; loads: r15 = 0, stores: ZF = no commit
+ */
 static const void *emit_slow_common(struct jit_vm *vm, const void *fault)
 {
 	struct as_buf a = begin(vm);
@@ -366,13 +371,15 @@ static void jc_slot(struct as_buf *a, unsigned r)
 	as_shift_imm(a, 4, 4, loc_reg(r), JC_ENTRY_BITS);
 }
 
-/* r13 = pc, which is the linear address, and not in the jump cache. Is its page in the execute TLB, and a
- * block at its physical address in the second table? Then into the jump cache with it, and there. */
+/* r13 = pc, which is the linear address, and not in the jump cache. Is its page in the execute TLB,
+ * and a block at its physical address in the second table? Then into the jump cache with it, and
+ * there. */
 static const void *emit_indirect_miss(struct jit_vm *vm)
 {
 	struct as_buf a = begin(vm);
 	const uint8_t *leave = rw(vm, vm->thunks.leave[LEAVE_INDIRECT]);
-	int32_t fetch = (int32_t)offsetof(struct jit_as, fetch), jp = (int32_t)jp_offset(vm->isa->arch_size),
+	int32_t fetch = (int32_t)offsetof(struct jit_as, fetch),
+		jp = (int32_t)jp_offset(vm->isa->arch_size),
 		jc = (int32_t)jc_offset(vm->isa->arch_size);
 	uint8_t *fine;
 
@@ -386,7 +393,8 @@ static const void *emit_indirect_miss(struct jit_vm *vm)
 	as_mov(&a, 8, H_R14, loc_gs(H_R14, fetch + 8));
 	as_test(&a, 8, loc_reg(H_R14), loc_reg(H_R14));
 	fine = as_jcc8(&a, 8); /* FETCH_GLOBAL is the sign */
-	as_alu_to(&a, ALU_CMP, 1, loc_gs_only((int32_t)offsetof(struct jit_as, jc_shared)), loc_imm(0), false);
+	as_alu_to(&a, ALU_CMP, 1, loc_gs_only((int32_t)offsetof(struct jit_as, jc_shared)),
+		loc_imm(0), false);
 	as_jcc(&a, 5, leave);
 	as_here8(&a, fine);
 	as_shift_imm(&a, 4, 8, loc_reg(H_R14), 12);
@@ -410,11 +418,15 @@ static const void *emit_indirect_miss(struct jit_vm *vm)
 	as_mov_to(&a, 8, LOC_HOT(pc_base), loc_reg(H_R15));
 	as_push(&a, H_RAX);
 	jc_slot(&a, H_RAX);
-	as_mov_to(&a, 8, loc_sib(H_RBP, H_RAX, 0, jc + (int)offsetof(struct jc_entry, pc)), loc_reg(H_R13));
-	as_mov_to(&a, 8, loc_sib(H_RBP, H_RAX, 0, jc + (int)offsetof(struct jc_entry, code)), loc_reg(H_R14));
-	as_mov_to(&a, 8, loc_sib(H_RBP, H_RAX, 0, jc + (int)offsetof(struct jc_entry, pc_base)), loc_reg(H_R15));
+	as_mov_to(&a, 8, loc_sib(H_RBP, H_RAX, 0, jc + (int)offsetof(struct jc_entry, pc)),
+		loc_reg(H_R13));
+	as_mov_to(&a, 8, loc_sib(H_RBP, H_RAX, 0, jc + (int)offsetof(struct jc_entry, code)),
+		loc_reg(H_R14));
+	as_mov_to(&a, 8, loc_sib(H_RBP, H_RAX, 0, jc + (int)offsetof(struct jc_entry, pc_base)),
+		loc_reg(H_R15));
 	as_mov(&a, 8, H_R13, loc_gs_only((int32_t)offsetof(struct jit_as, jc_gen)));
-	as_mov_to(&a, 8, loc_sib(H_RBP, H_RAX, 0, jc + (int)offsetof(struct jc_entry, gen)), loc_reg(H_R13));
+	as_mov_to(&a, 8, loc_sib(H_RBP, H_RAX, 0, jc + (int)offsetof(struct jc_entry, gen)),
+		loc_reg(H_R13));
 	as_pop(&a, H_RAX);
 	as_modrm(&a, (struct enc){ .opcode = 0xff }, 4, loc_reg(H_R14));
 	return end(vm, &a);
@@ -433,11 +445,14 @@ void thunks_jump(struct as_buf *a, const struct jit_vm *vm)
 	}
 	jc_slot(a, H_R14);
 	as_mov(a, 8, H_R15, loc_gs_only((int32_t)offsetof(struct jit_as, jc_gen)));
-	as_alu(a, ALU_CMP, 8, H_R13, loc_sib(H_RBP, H_R14, 0, table + (int)offsetof(struct jc_entry, pc)));
+	as_alu(a, ALU_CMP, 8, H_R13,
+		loc_sib(H_RBP, H_R14, 0, table + (int)offsetof(struct jc_entry, pc)));
 	as_jcc(a, 5, miss);
-	as_alu(a, ALU_CMP, 8, H_R15, loc_sib(H_RBP, H_R14, 0, table + (int)offsetof(struct jc_entry, gen)));
+	as_alu(a, ALU_CMP, 8, H_R15,
+		loc_sib(H_RBP, H_R14, 0, table + (int)offsetof(struct jc_entry, gen)));
 	as_jcc(a, 5, miss);
-	as_mov(a, 8, H_R15, loc_sib(H_RBP, H_R14, 0, table + (int)offsetof(struct jc_entry, pc_base)));
+	as_mov(a, 8, H_R15,
+		loc_sib(H_RBP, H_R14, 0, table + (int)offsetof(struct jc_entry, pc_base)));
 	as_mov_to(a, 8, LOC_HOT(pc_base), loc_reg(H_R15));
 	as_modrm(a, (struct enc){ .opcode = 0xff }, 4,
 		loc_sib(H_RBP, H_R14, 0, table + (int)offsetof(struct jc_entry, code)));
@@ -457,7 +472,8 @@ static const void *emit_set_gs(struct jit_vm *vm)
 	struct as_buf a = begin(vm);
 
 	if (vm->thunks.host.fsgsbase) {
-		as_modrm(&a, (struct enc){ .pp = 2, .map = 1, .opcode = 0xae, .w = true }, 3, loc_reg(H_RDI));
+		as_modrm(&a, (struct enc){ .pp = 2, .map = 1, .opcode = 0xae, .w = true }, 3,
+			loc_reg(H_RDI));
 	} else {
 		as_mov(&a, 8, H_RSI, loc_reg(H_RDI));
 		as_mov(&a, 4, H_RDI, loc_imm(ARCH_SET_GS));
@@ -494,7 +510,7 @@ int thunks_init(struct jit_vm *vm)
 	t->vec_spill = (void (*)(struct jit_hot *))(uintptr_t)spill;
 	t->vec_fill = (void (*)(struct jit_hot *, uint64_t))(uintptr_t)fill;
 	enter = emit_enter(vm);
-	t->enter = (uint64_t (*)(struct jit_hot *, const void *))(uintptr_t)enter;
+	t->enter = (uint64_t(*)(struct jit_hot *, const void *))(uintptr_t)enter;
 	gs = emit_set_gs(vm);
 	t->set_gs = (void (*)(struct jit_as *))(uintptr_t)gs;
 	out = emit_out(vm);
