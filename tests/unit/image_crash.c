@@ -316,8 +316,8 @@ static void step(struct crash *c)
 		resize_step(c);
 	} else if (what == 63) { /* closed and opened */
 		image_close(c->im);
-		flushed(c);
 		c->im = reopen(c->disk, false, c->format);
+		flushed(c);
 	}
 }
 
