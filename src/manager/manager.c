@@ -6,12 +6,12 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "manager/domain.h"
+#include "manager/domain/domain.h"
 #include "manager/event.h"
 #include "manager/host/devices.h"
-#include "manager/network.h"
-#include "manager/nwfilter.h"
-#include "manager/pool.h"
+#include "manager/network/network.h"
+#include "manager/network/nwfilter.h"
+#include "manager/storage/pool.h"
 #include "manager/secret.h"
 #include "manager/store.h"
 

@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/socket.h"
-#include "manager/domain.h"
+#include "manager/domain/domain.h"
 #include "manager/door.h"
 #include "manager/manager.h"
 #include "manager/rest/rest.h"

@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "manager/config/argv.h"
-#include "manager/config/config.h"
+#include "manager/domain/config/argv.h"
+#include "manager/domain/config/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

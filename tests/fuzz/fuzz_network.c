@@ -8,9 +8,9 @@
 
 #include <glib.h>
 
-#include "manager/net/dnsmasq.h"
-#include "manager/net/firewall.h"
-#include "manager/network_config.h"
+#include "manager/network/net/dnsmasq.h"
+#include "manager/network/net/firewall.h"
+#include "manager/network/network_config.h"
 #include "manager/xml.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

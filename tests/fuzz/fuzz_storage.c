@@ -7,7 +7,7 @@
 
 #include <glib.h>
 
-#include "manager/pool_priv.h"
+#include "manager/storage/pool_priv.h"
 #include "manager/xmlrule.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

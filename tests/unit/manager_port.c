@@ -20,10 +20,10 @@
 #include <glib/gstdio.h>
 
 #include "manager/manager.h"
-#include "manager/net/firewall.h"
-#include "manager/net/link.h"
-#include "manager/network.h"
-#include "manager/nwfilter.h"
+#include "manager/network/net/firewall.h"
+#include "manager/network/net/link.h"
+#include "manager/network/network.h"
+#include "manager/network/nwfilter.h"
 
 enum { VNET_HEADER = 10, FRAME_MAX = 2048 };
 

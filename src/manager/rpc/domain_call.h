@@ -3,8 +3,8 @@
 #ifndef MANAGER_RPC_DOMAIN_CALL_H
 #define MANAGER_RPC_DOMAIN_CALL_H
 
-#include "manager/config/config.h"
-#include "manager/domain.h"
+#include "manager/domain/config/config.h"
+#include "manager/domain/domain.h"
 #include "manager/error.h"
 #include "manager/rpc/dispatch.h"
 #include "wire/libvirt/protocol.h"

@@ -7,7 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "manager/config/argv.h"
+#include "manager/domain/config/argv.h"
 #include "manager/process/usage.h"
 #include "manager/manager.h"
 #include "manager/rpc/domain_call.h"

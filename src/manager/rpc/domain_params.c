@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "manager/domain_tune.h"
+#include "manager/domain/domain_tune.h"
 #include "manager/rpc/domain_call.h"
 #include "manager/xml.h"
 #include "wire/libvirt/typed.h"

@@ -6,9 +6,9 @@
 #include <sys/stat.h>
 
 #include "image/image.h"
-#include "manager/domain_tune.h"
+#include "manager/domain/domain_tune.h"
 #include "manager/ids.h"
-#include "manager/network.h"
+#include "manager/network/network.h"
 #include "manager/process/usage.h"
 #include "manager/rpc/domain_call.h"
 #include "wire/libvirt/typed.h"

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "manager/cpuset.h"
-#include "manager/domain_tune.h"
+#include "manager/domain/domain_tune.h"
 #include "manager/process/usage.h"
 #include "manager/rpc/domain_call.h"
 #include "manager/xml.h"

@@ -7,7 +7,7 @@
 #include "manager/error.h"
 #include "manager/ids.h"
 #include "manager/manager.h"
-#include "manager/network.h"
+#include "manager/network/network.h"
 #include "manager/rpc/dispatch.h"
 #include "wire/libvirt/typed.h"
 

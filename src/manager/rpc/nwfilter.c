@@ -5,8 +5,8 @@
 
 #include "manager/error.h"
 #include "manager/manager.h"
-#include "manager/network.h"
-#include "manager/nwfilter.h"
+#include "manager/network/network.h"
+#include "manager/network/nwfilter.h"
 #include "manager/rpc/dispatch.h"
 #include "manager/xmlrule.h"
 #include "wire/libvirt/protocol.h"

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pool.c: the calls for storage pools. Spec: libvirt, libvirt-libvirt-storage.html. */
-#include "manager/pool.h"
+#include "manager/storage/pool.h"
 
 #include <string.h>
 
 #include "manager/error.h"
 #include "manager/manager.h"
 #include "manager/rpc/dispatch.h"
-#include "manager/volume.h"
+#include "manager/storage/volume.h"
 #include "wire/libvirt/protocol.h"
 
 /* virConnectListAllStoragePoolsFlags */

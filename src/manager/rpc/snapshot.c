@@ -2,7 +2,7 @@
 /* snapshot.c: calls about machines' snapshots. */
 #include <string.h>
 
-#include "manager/domain_snapshot.h"
+#include "manager/domain/domain_snapshot.h"
 #include "manager/rpc/domain_call.h"
 
 enum {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* volume.c: the calls for storage volumes. Spec: libvirt, libvirt-libvirt-storage.html. */
-#include "manager/volume.h"
+#include "manager/storage/volume.h"
 
 #include <string.h>
 
 #include "manager/error.h"
 #include "manager/manager.h"
-#include "manager/pool.h"
+#include "manager/storage/pool.h"
 #include "manager/rpc/stream.h"
 #include "wire/libvirt/protocol.h"
 
